@@ -1,0 +1,1 @@
+//! Benches and the viewer that tests join with.

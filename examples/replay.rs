@@ -1,0 +1,2 @@
+//! Replays a recorded session.
+fn main() {}

@@ -1,0 +1,2 @@
+//! moonlight-mux on the command line.
+fn main() {}

@@ -1,0 +1,79 @@
+//! What stands between a viewer and the wire.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::broadcast::{Media, Subscription};
+use crate::media::StreamInfo;
+use crate::peer::{LeaveReason, PeerId};
+use crate::streamer::State;
+
+/// One viewer's way out: WebRTC, or anything else that can carry frames to somebody.
+#[async_trait]
+pub trait Egress: Send + 'static {
+    /// Serves the viewer until it leaves, and gives the reason. It owns every resource of the viewer and has
+    /// released all of them when it returns.
+    ///
+    /// When [`ViewerIo::leaving`] resolves it returns within 5 s; after that its future is dropped.
+    async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason;
+}
+
+/// A viewer's connection to its Streamer. All methods take `&self`, and all that wait are cancel safe, so an egress
+/// may wait for several of them at once.
+#[derive(Debug)]
+pub struct ViewerIo {
+    pub(crate) id: PeerId,
+    pub(crate) media: Subscription,
+    pub(crate) info: watch::Receiver<Option<Arc<StreamInfo>>>,
+    pub(crate) state: watch::Receiver<State>,
+    pub(crate) leave: watch::Receiver<Option<LeaveReason>>,
+}
+
+impl ViewerIo {
+    /// Which viewer this is.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Waits until it is known what the stream carries. `None` when the stream ended before. Cancel safe.
+    pub async fn stream_info(&self) -> Option<Arc<StreamInfo>> {
+        let mut info = self.info.clone();
+        info.wait_for(Option::is_some).await.ok().and_then(|info| info.clone())
+    }
+
+    /// The stream's life cycle, to watch.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// The viewer is ready: from the next keyframe on, which this asks for, [`media`](Self::media) gives frames.
+    /// Until then frames pass by at no cost.
+    pub fn start_media(&self) {
+        self.media.start();
+    }
+
+    /// The next frame or packet. `None` when the stream ended. Cancel safe.
+    ///
+    /// The first picture is a keyframe, and every picture follows the one that it refers to.
+    pub async fn media(&self) -> Option<Media> {
+        self.media.recv().await
+    }
+
+    /// The viewer cannot go on without a keyframe (PLI, FIR): wishes are coalesced over all viewers.
+    pub fn request_keyframe(&self) {
+        self.media.request_keyframe();
+    }
+
+    /// Waits until the viewer is asked to leave. Cancel safe.
+    pub async fn leaving(&self) -> LeaveReason {
+        let mut leave = self.leave.clone();
+        match leave.wait_for(Option::is_some).await {
+            Ok(reason) => reason.unwrap_or(LeaveReason::Internal),
+            Err(_) => LeaveReason::StreamerDeleted,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A viewer as its Streamer's owner sees it.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Names one viewer of one streamer. Random, never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(Uuid);
+
+impl PeerId {
+    pub(crate) fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerId({})", self.0)
+    }
+}
+
+/// How a viewer joins.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PeerConfig {}
+
+/// Why a viewer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It left: it closed its connection, or its [`PeerHandle`] was dropped.
+    Left,
+    /// Its connection stopped answering.
+    Vanished,
+    /// A newer join of the same viewer took its place.
+    Superseded,
+    /// Its streamer was deleted.
+    StreamerDeleted,
+    /// The stream ended: the host ended it, or it failed for good.
+    StreamEnded,
+    /// It was sent away.
+    Kicked,
+    /// It could not keep up.
+    TooSlow,
+    /// The server shuts down.
+    ServerShutdown,
+    /// It did not finish its signalling in time.
+    SignallingTimeout,
+    /// It sent a session description or a candidate that cannot be used, or too many malformed messages.
+    BadSignalling,
+    /// It cannot play this stream: it does not know the codec.
+    UnsupportedCodec,
+    /// No connection to it could be made.
+    ConnectionFailed,
+    /// A bug in its egress.
+    Internal,
+}
+
+impl LeaveReason {
+    /// The reason as a sentence for people.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Left => "the viewer left",
+            Self::Vanished => "the viewer's connection stopped answering",
+            Self::Superseded => "the same viewer joined again",
+            Self::StreamerDeleted => "the streamer was deleted",
+            Self::StreamEnded => "the stream ended",
+            Self::Kicked => "the viewer was sent away",
+            Self::TooSlow => "the viewer could not keep up with the stream",
+            Self::ServerShutdown => "the server is shutting down",
+            Self::SignallingTimeout => "the viewer did not finish its signalling in time",
+            Self::BadSignalling => "the viewer sent signalling messages that cannot be used",
+            Self::UnsupportedCodec => "the viewer cannot play the codec of this stream",
+            Self::ConnectionFailed => "no connection to the viewer could be made",
+            Self::Internal => "an internal error ended the viewer's connection",
+        }
+    }
+}
+
+impl fmt::Display for LeaveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+/// A viewer, as listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Which one.
+    pub id: PeerId,
+    /// When it was added.
+    pub connected_at: SystemTime,
+}
+
+/// Holds a viewer of a Streamer. Dropping it asks the viewer to leave.
+#[derive(Debug)]
+#[must_use = "dropping the handle asks the viewer to leave"]
+pub struct PeerHandle {
+    id: PeerId,
+    leave: watch::Sender<Option<LeaveReason>>,
+    gone: watch::Receiver<Option<LeaveReason>>,
+}
+
+impl PeerHandle {
+    pub(crate) fn new(
+        id: PeerId,
+        leave: watch::Sender<Option<LeaveReason>>,
+        gone: watch::Receiver<Option<LeaveReason>>,
+    ) -> Self {
+        Self { id, leave, gone }
+    }
+
+    /// Which viewer this is.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Asks the viewer to leave, for this reason; the first reason counts. [`closed`](Self::closed) tells when it has.
+    pub fn leave(&self, reason: LeaveReason) {
+        ask_to_leave(&self.leave, reason);
+    }
+
+    /// Waits until the viewer is gone and nothing of it is left. Cancel safe.
+    pub async fn closed(&self) -> LeaveReason {
+        let mut gone = self.gone.clone();
+        match gone.wait_for(Option::is_some).await {
+            Ok(reason) => reason.unwrap_or(LeaveReason::Internal),
+            // The Streamer's actor ended without a word, which only a runtime's shutdown does.
+            Err(_) => LeaveReason::ServerShutdown,
+        }
+    }
+}
+
+impl Drop for PeerHandle {
+    fn drop(&mut self) {
+        self.leave(LeaveReason::Left);
+    }
+}
+
+pub(crate) fn ask_to_leave(leave: &watch::Sender<Option<LeaveReason>>, reason: LeaveReason) {
+    leave.send_if_modified(|asked| {
+        let first = asked.is_none();
+        if first {
+            *asked = Some(reason);
+        }
+        first
+    });
+}
