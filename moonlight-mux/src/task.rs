@@ -5,19 +5,31 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
 
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::Instant;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
-/// A running task's owner: dropping it aborts the task, awaiting it gives its result.
+/// A running task's owner: dropping it aborts the task, awaiting it gives its result. Cancel safe.
 #[derive(Debug)]
 #[must_use = "dropping the owner aborts the task"]
 pub(crate) struct Task<T>(JoinHandle<T>);
 
 /// Runs `future` on the current tokio runtime, owned by the returned handle.
+///
+/// # Panics
+/// Outside a tokio runtime.
 #[track_caller]
 pub(crate) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
     Task(tokio::spawn(future))
+}
+
+/// Runs `future`, which ends by itself when its owner cancels it: say at the call who that is.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[track_caller]
+pub(crate) fn spawn_cancelled_by_owner(future: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(future));
 }
 
 impl<T> Future for Task<T> {
@@ -34,7 +46,36 @@ impl<T> Drop for Task<T> {
     }
 }
 
+/// Owns any number of tasks: dropping it aborts them.
+#[derive(Debug)]
+pub(crate) struct TaskSet<T>(JoinSet<T>);
+
+impl<T: Send + 'static> TaskSet<T> {
+    pub(crate) fn new() -> Self {
+        Self(JoinSet::new())
+    }
+
+    /// Runs `future` and gives the name under which [`Self::join_next`] tells of its end.
+    #[track_caller]
+    pub(crate) fn spawn(&mut self, future: impl Future<Output = T> + Send + 'static) -> Id {
+        self.0.spawn(future).id()
+    }
+
+    /// The next task that ended; `None` when there is none left. Cancel safe.
+    pub(crate) async fn join_next(&mut self) -> Option<(Id, Result<T, JoinError>)> {
+        match self.0.join_next_with_id().await? {
+            Ok((id, value)) => Some((id, Ok(value))),
+            Err(error) => Some((error.id(), Err(error))),
+        }
+    }
+}
+
 /// Now, on the clock that tokio's paused tests own.
 pub(crate) fn now() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
+}
+
+/// The time of day, to show to people.
+pub(crate) fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
