@@ -146,6 +146,11 @@ impl Broadcaster {
         publishing.for_each_viewer(|outbox| outbox.push_audio(&frame));
     }
 
+    /// Wishes for a keyframe, as a viewer can.
+    pub fn wish_keyframe(&self) {
+        self.shared.keyframe_wish.notify_one();
+    }
+
     /// Waits until a viewer wishes for a keyframe. Any number of wishes that nobody waited for count as one.
     /// Cancel safe. For the one owner of the source.
     pub async fn keyframe_wished(&self) {
@@ -320,7 +325,11 @@ mod tests {
                 assert_eq!(drain(&slow), ["v0"]);
             }
         }
-        assert_eq!(quick_got, (0..200).map(|n| format!("v{n}")).collect::<Vec<_>>(), "the others lose nothing");
+        assert_eq!(
+            quick_got,
+            (0..200).map(|n| format!("v{n}")).collect::<Vec<_>>(),
+            "the others lose nothing"
+        );
         let expected: Vec<_> =
             std::iter::once("lost 149".to_owned()).chain((150..200).map(|n| format!("v{n}"))).collect();
         assert_eq!(drain(&slow), expected);
@@ -354,7 +363,11 @@ mod tests {
         broadcaster.close();
         assert_eq!(drain(&viewer), ["v0"]);
         assert_eq!(viewer.recv().now_or_never(), Some(None));
-        assert_eq!(broadcaster.subscribe().recv().now_or_never(), Some(None), "who joins after the end hears of it");
+        assert_eq!(
+            broadcaster.subscribe().recv().now_or_never(),
+            Some(None),
+            "who joins after the end hears of it"
+        );
     }
 
     #[tokio::test(start_paused = true)]

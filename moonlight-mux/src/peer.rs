@@ -47,6 +47,8 @@ pub enum LeaveReason {
     StreamerDeleted,
     /// The stream ended: the host ended it, or it failed for good.
     StreamEnded,
+    /// The streamer has as many viewers as it takes.
+    StreamerFull,
     /// It was sent away.
     Kicked,
     /// It could not keep up.
@@ -75,6 +77,7 @@ impl LeaveReason {
             Self::Superseded => "the same viewer joined again",
             Self::StreamerDeleted => "the streamer was deleted",
             Self::StreamEnded => "the stream ended",
+            Self::StreamerFull => "the streamer has as many viewers as it takes",
             Self::Kicked => "the viewer was sent away",
             Self::TooSlow => "the viewer could not keep up with the stream",
             Self::ServerShutdown => "the server is shutting down",

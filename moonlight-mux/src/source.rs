@@ -176,6 +176,8 @@ impl fmt::Display for Stage {
 pub enum Command {
     /// Send a keyframe as soon as possible. Already coalesced and rate limited over all viewers.
     Keyframe,
+    /// End the app on the host when stopping, which comes next.
+    Quit,
 }
 
 /// What a source tells the Streamer's actor.
@@ -217,10 +219,7 @@ impl SourceIo {
     pub(crate) fn new() -> (Self, SourceEnd) {
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
-        (
-            Self { events: events_tx, commands: commands_rx, dropping: false },
-            SourceEnd { events, commands },
-        )
+        (Self { events: events_tx, commands: commands_rx, dropping: false }, SourceEnd { events, commands })
     }
 
     /// A step of connecting begins.
@@ -268,7 +267,10 @@ impl SourceIo {
 
     fn tell(&mut self, event: Event) {
         if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
-            tracing::warn!(?event, "the source changes its stage or format faster than the streamer can follow");
+            tracing::warn!(
+                ?event,
+                "the source changes its stage or format faster than the streamer can follow"
+            );
         }
     }
 }

@@ -1,0 +1,125 @@
+//! All streamers of a process, by name.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::peer::LeaveReason;
+use crate::source::VideoSource;
+use crate::streamer::{ExitPolicy, Streamer, StreamerConfig, StreamerId};
+use crate::task::TaskSet;
+
+/// Owns streamers. Clones are handles to the same registry; dropping the last one stops them.
+#[derive(Clone, Default)]
+pub struct Registry {
+    streamers: Arc<Mutex<Streamers>>,
+}
+
+#[derive(Default)]
+struct Streamers {
+    by_id: BTreeMap<StreamerId, Streamer>,
+    shut_down: bool,
+}
+
+impl Registry {
+    /// A registry without streamers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a streamer. Decided atomically: of many calls with one id, one succeeds.
+    ///
+    /// # Errors
+    /// See [`CreateError`]; then `source` was not run.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn create(
+        &self,
+        id: StreamerId,
+        source: impl VideoSource,
+        config: StreamerConfig,
+    ) -> Result<Streamer, CreateError> {
+        let mut streamers = self.lock();
+        if streamers.shut_down {
+            return Err(CreateError::ShutDown);
+        }
+        match streamers.by_id.entry(id) {
+            Entry::Occupied(entry) => Err(CreateError::Exists { id: entry.key().clone() }),
+            Entry::Vacant(entry) => {
+                let streamer = Streamer::start(entry.key().clone(), source, config);
+                Ok(entry.insert(streamer).clone())
+            }
+        }
+    }
+
+    /// The streamer with this name. One that has ended stays until it is removed, so that its reason can be read.
+    #[must_use]
+    pub fn get(&self, id: &StreamerId) -> Option<Streamer> {
+        self.lock().by_id.get(id).cloned()
+    }
+
+    /// All streamers, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Streamer> {
+        self.lock().by_id.values().cloned().collect()
+    }
+
+    /// Takes a streamer out and stops it; when this returns, nothing of it is left. False when there is none.
+    ///
+    /// The name is free at once. Cancel safe: the streamer stops all the same.
+    pub async fn remove(&self, id: &StreamerId, policy: ExitPolicy) -> bool {
+        let removed = self.lock().by_id.remove(id);
+        match removed {
+            Some(streamer) => {
+                streamer.shutdown(policy).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Stops all streamers, leaving the apps on their hosts running, and takes no new ones. Viewers are told that the
+    /// server shuts down. Not cancel safe: streamers that have not been reached go on.
+    pub async fn shutdown(&self) {
+        let streamers = {
+            let mut streamers = self.lock();
+            streamers.shut_down = true;
+            streamers.by_id.values().cloned().collect::<Vec<_>>()
+        };
+        let mut stopping = TaskSet::new();
+        for streamer in streamers {
+            stopping.spawn(async move {
+                streamer.stop(ExitPolicy::LeaveRunning, LeaveReason::ServerShutdown).await;
+            });
+        }
+        while stopping.join_next().await.is_some() {}
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streamers> {
+        self.streamers.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.list().iter().map(Streamer::id)).finish()
+    }
+}
+
+/// Why a streamer was not created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// There is one with this name.
+    #[error("a streamer named {id} exists already")]
+    Exists {
+        /// The name.
+        id: StreamerId,
+    },
+    /// The registry was shut down.
+    #[error("the server is shutting down")]
+    ShutDown,
+}

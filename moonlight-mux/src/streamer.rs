@@ -1,0 +1,301 @@
+//! The Streamer: one source kept alive, with or without viewers.
+
+mod actor;
+mod viewers;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::actor::Actor;
+use self::viewers::Join;
+use crate::broadcast::{Broadcaster, Stats, Subscription};
+use crate::egress::{Egress, ViewerIo};
+pub use crate::lifecycle::{EndReason, State};
+use crate::media::StreamInfo;
+use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo};
+use crate::source::VideoSource;
+use crate::task;
+
+/// Names a streamer: 1 to 128 characters of `A-Z a-z 0-9 . _ -`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamerId(Arc<str>);
+
+/// The text is no [`StreamerId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a streamer's id has 1 to 128 characters, letters, digits, '.', '_' and '-' only")]
+pub struct InvalidStreamerId;
+
+impl FromStr for StreamerId {
+    type Err = InvalidStreamerId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+        if (1..=128).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidStreamerId)
+        }
+    }
+}
+
+impl StreamerId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for StreamerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamerId({})", self.0)
+    }
+}
+
+/// How a streamer behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StreamerConfig {
+    /// How many viewers it takes at once. Default 1000. Each streaming viewer costs memory (about 1 MB on the standard
+    /// path) and its share of the processor.
+    pub max_peers: usize,
+}
+
+impl Default for StreamerConfig {
+    fn default() -> Self {
+        Self { max_peers: 1000 }
+    }
+}
+
+/// What becomes of the app on the host when a streamer is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExitPolicy {
+    /// It goes on running, to be resumed later.
+    #[default]
+    LeaveRunning,
+    /// It is ended.
+    Quit,
+}
+
+/// One source kept alive, and its viewers. Clones are handles to the same streamer.
+///
+/// It streams with nobody watching: viewers can neither start nor stop the source. Dropping a handle stops nothing;
+/// dropping the last one stops the streamer as [`shutdown`](Self::shutdown) does, without waiting.
+#[derive(Clone)]
+pub struct Streamer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: StreamerId,
+    created_at: SystemTime,
+    broadcaster: Broadcaster,
+    joins: mpsc::Sender<Join>,
+    state: watch::Receiver<State>,
+    info: watch::Receiver<Option<Arc<StreamInfo>>>,
+    peers: watch::Receiver<Arc<[PeerInfo]>>,
+    exit: watch::Sender<Exit>,
+    /// Cancelled when the actor has ended and nothing of the streamer is left.
+    ended: CancellationToken,
+    stop: CancellationToken,
+    /// Stops the actor when the last handle is dropped.
+    _stop_with_last_handle: DropGuard,
+}
+
+/// How a stopped streamer goes.
+#[derive(Clone, Copy, Debug)]
+struct Exit {
+    policy: ExitPolicy,
+    peers: LeaveReason,
+}
+
+/// Joins that the actor has not seen yet. Full: the join is refused, the actor is stuck.
+const JOINS: usize = 64;
+
+impl Streamer {
+    /// Starts to stream from `source`. Returns at once; [`wait_streaming`](Self::wait_streaming) tells when it does.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use = "dropping the last handle stops the streamer"]
+    pub fn start(id: StreamerId, source: impl VideoSource, config: StreamerConfig) -> Self {
+        let broadcaster = Broadcaster::new();
+        let (joins_tx, joins) = mpsc::channel(JOINS);
+        let (state_tx, state) = watch::channel(State::Starting);
+        let (info_tx, info) = watch::channel(None);
+        let (peers_tx, peers) = watch::channel(Arc::from([]));
+        let exit = Exit { policy: ExitPolicy::LeaveRunning, peers: LeaveReason::StreamerDeleted };
+        let (exit_tx, exit) = watch::channel(exit);
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let actor = Actor {
+            id: id.clone(),
+            source: Arc::new(source),
+            config,
+            broadcaster: broadcaster.clone(),
+            joins,
+            state: state_tx,
+            info: info_tx,
+            peers: peers_tx,
+            exit,
+            stop: stop.clone(),
+        };
+        let when_ended = ended.clone().drop_guard();
+        // Its owner is the guard in the handles.
+        task::spawn_cancelled_by_owner(async move {
+            let _when_ended = when_ended;
+            actor.run().await;
+        });
+        let inner = Inner {
+            id,
+            created_at: task::wall_clock(),
+            broadcaster,
+            joins: joins_tx,
+            state,
+            info,
+            peers,
+            exit: exit_tx,
+            ended,
+            _stop_with_last_handle: stop.clone().drop_guard(),
+            stop,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &StreamerId {
+        &self.inner.id
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn created_at(&self) -> SystemTime {
+        self.inner.created_at
+    }
+
+    /// What it is doing now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.inner.state.borrow().clone()
+    }
+
+    /// What it is doing, to watch.
+    #[must_use]
+    pub fn watch_state(&self) -> watch::Receiver<State> {
+        self.inner.state.clone()
+    }
+
+    /// Waits for the first frame. Cancel safe.
+    ///
+    /// # Errors
+    /// The reason of the end, when it ends before or has ended.
+    pub async fn wait_streaming(&self) -> Result<(), EndReason> {
+        let mut state = self.watch_state();
+        let reached = state.wait_for(|state| matches!(state, State::Streaming | State::Ended(_))).await;
+        match reached.as_deref() {
+            Ok(State::Ended(reason)) => Err(reason.clone()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(EndReason::Stopped),
+        }
+    }
+
+    /// What the stream carries; `None` before the source has said so.
+    #[must_use]
+    pub fn info(&self) -> Option<Arc<StreamInfo>> {
+        self.inner.info.borrow().clone()
+    }
+
+    /// What passed through so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.broadcaster.stats()
+    }
+
+    /// Its viewers, in the order in which they joined.
+    #[must_use]
+    pub fn peers(&self) -> Arc<[PeerInfo]> {
+        self.inner.peers.borrow().clone()
+    }
+
+    /// Adds a viewer. Returns at once: the viewer connects, watches and leaves by itself.
+    ///
+    /// # Errors
+    /// See [`AddPeerError`]; then nothing of the viewer is left, and its egress was dropped without being run.
+    pub fn add_peer(&self, egress: impl Egress, config: PeerConfig) -> Result<PeerHandle, AddPeerError> {
+        let PeerConfig {} = config;
+        if matches!(*self.inner.state.borrow(), State::Ended(_)) {
+            return Err(AddPeerError::Ended);
+        }
+        let id = PeerId::random();
+        let (leave_tx, leave) = watch::channel(None);
+        let (gone_tx, gone) = watch::channel(None);
+        let viewer = ViewerIo {
+            id,
+            media: self.inner.broadcaster.subscribe(),
+            info: self.inner.info.clone(),
+            state: self.inner.state.clone(),
+            leave,
+        };
+        let join = Join { viewer, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
+        self.inner.joins.try_send(join).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AddPeerError::Busy,
+            mpsc::error::TrySendError::Closed(_) => AddPeerError::Ended,
+        })?;
+        Ok(PeerHandle::new(id, leave_tx, gone))
+    }
+
+    /// The stream's frames, for code without a browser: recording, analysis. Starts at the next keyframe.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        let subscription = self.inner.broadcaster.subscribe();
+        subscription.start();
+        subscription
+    }
+
+    /// Wishes for a keyframe; coalesced and rate limited with the viewers' wishes.
+    pub fn request_keyframe(&self) {
+        self.inner.broadcaster.wish_keyframe();
+    }
+
+    /// Stops: viewers leave, the source ends, and when this returns nothing of the streamer is left but its last
+    /// state. Takes up to 7 s when viewers or the source do not let go. Again: waits for the same end. Cancel safe: it
+    /// stops all the same.
+    pub async fn shutdown(&self, policy: ExitPolicy) {
+        self.stop(policy, LeaveReason::StreamerDeleted).await;
+    }
+
+    pub(crate) async fn stop(&self, policy: ExitPolicy, peers: LeaveReason) {
+        self.inner.exit.send_replace(Exit { policy, peers });
+        self.inner.stop.cancel();
+        self.inner.ended.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Streamer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streamer").field("id", &self.inner.id).field("state", &self.state()).finish()
+    }
+}
+
+/// Why a viewer was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddPeerError {
+    /// The stream is over.
+    #[error("the stream has ended")]
+    Ended,
+    /// More joins at once than the streamer can take; try again.
+    #[error("too many viewers are joining at once")]
+    Busy,
+}

@@ -1,0 +1,373 @@
+//! One UDP port for all viewers of a process, and who gets which datagram.
+//!
+//! The WebRTC crate wants a socket for itself per connection; it gets a [`PeerSocket`], which shares the real one.
+//! A datagram belongs to the peer whose ICE user name fragment a STUN request names; that also ties its source address
+//! to the peer, for all that is not STUN. Everything else is dropped before the crate sees it, since the crate keeps
+//! state for senders that it has not authenticated (docs/webrtc.md).
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use webrtc::runtime::AsyncUdpSocket;
+
+use super::stun::{self, Kind};
+use crate::task::{self, Task};
+
+/// Datagrams that wait for one peer: DTLS, STUN and RTCP only, so seldom more than a few. Full: the newest is dropped, as
+/// the kernel would.
+const INBOX: usize = 128;
+/// Source addresses of one peer: each of its interfaces, and what NATs make of them. More: the oldest is forgotten.
+const ADDRESSES_PER_PEER: usize = 16;
+/// A second of a 40 Mbit/s stream to one viewer, or a keyframe to a hundred: the kernel caps it (`net.core.wmem_max`).
+const SEND_BUFFER: usize = 4 << 20;
+/// What viewers send is small: this is for thousands of them at once.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+pub(super) struct Endpoint {
+    shared: Arc<Shared>,
+    /// Reads the socket; ends with the endpoint.
+    _reader: Task<()>,
+}
+
+struct Shared {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    local_addr: SocketAddr,
+    routes: RwLock<Routes>,
+    counters: Counters,
+}
+
+/// What was dropped here.
+#[derive(Debug, Default)]
+struct Counters {
+    unknown_source: AtomicU64,
+    not_for_us: AtomicU64,
+    inbox_full: AtomicU64,
+    send_failed: AtomicU64,
+}
+
+#[derive(Default)]
+struct Routes {
+    by_ufrag: HashMap<String, Arc<Peer>>,
+    by_address: HashMap<SocketAddr, Arc<Peer>>,
+}
+
+/// One peer's share of the port.
+#[derive(Debug, Default)]
+struct Peer {
+    inboxes: Mutex<Vec<Arc<Inbox>>>,
+    addresses: Mutex<VecDeque<SocketAddr>>,
+}
+
+#[derive(Debug)]
+struct Inbox {
+    local_ip: IpAddr,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    datagrams: VecDeque<(SocketAddr, Bytes)>,
+    waker: Option<Waker>,
+}
+
+impl Endpoint {
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        // The kernel gives what it may; less only costs losses under load.
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let local_addr = socket.local_addr()?;
+        let shared = Arc::new(Shared {
+            socket,
+            state,
+            local_addr,
+            routes: RwLock::default(),
+            counters: Counters::default(),
+        });
+        let reader = task::spawn(read(shared.clone()));
+        Ok(Self { shared, _reader: reader })
+    }
+
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// A place for a new peer.
+    pub(super) fn peer(&self) -> PeerPort {
+        PeerPort { shared: self.shared.clone(), peer: Arc::default(), ufrags: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("local_addr", &self.shared.local_addr)
+            .field("dropped", &self.shared.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A peer's place at the endpoint. Dropping it forgets the peer.
+pub(super) struct PeerPort {
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+    ufrags: Vec<String>,
+}
+
+impl PeerPort {
+    /// STUN requests for this user name fragment are the peer's from now on.
+    pub(super) fn route(&mut self, ufrag: &str) {
+        self.shared.write_routes().by_ufrag.insert(ufrag.to_owned(), self.peer.clone());
+        self.ufrags.push(ufrag.to_owned());
+    }
+
+    /// What makes the peer's sockets.
+    pub(super) fn sockets(&self) -> PeerSockets {
+        PeerSockets { shared: self.shared.clone(), peer: self.peer.clone() }
+    }
+
+    /// The port that the peer is reached at.
+    pub(super) fn port(&self) -> u16 {
+        self.shared.local_addr.port()
+    }
+}
+
+impl Drop for PeerPort {
+    fn drop(&mut self) {
+        let mut routes = self.shared.write_routes();
+        for ufrag in &self.ufrags {
+            routes.by_ufrag.remove(ufrag);
+        }
+        for address in self.peer.addresses().drain(..) {
+            routes.by_address.remove(&address);
+        }
+    }
+}
+
+/// Makes a peer's sockets, one per local interface.
+#[derive(Clone)]
+pub(super) struct PeerSockets {
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+}
+
+impl PeerSockets {
+    /// A socket that shares the endpoint's port and is reached at `local_ip`.
+    pub(super) fn open(&self, local_ip: IpAddr) -> PeerSocket {
+        let inbox = Arc::new(Inbox { local_ip, queue: Mutex::default() });
+        self.peer.inboxes().push(inbox.clone());
+        PeerSocket { shared: self.shared.clone(), inbox }
+    }
+}
+
+impl fmt::Debug for PeerSockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerSockets").finish_non_exhaustive()
+    }
+}
+
+/// A peer's socket: its own inbox, the shared port's outlet.
+pub(super) struct PeerSocket {
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+}
+
+impl AsyncUdpSocket for PeerSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::new(self.inbox.local_ip, self.shared.local_addr.port()))
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.shared.state.max_gso_segments()
+    }
+
+    /// Never waits: a datagram that the kernel does not take at once is lost, for this peer alone.
+    fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let shared = &self.shared;
+        // On a wildcard socket the answer must leave from the address that the peer knows.
+        let src_ip = shared.local_addr.ip().is_unspecified().then_some(self.inbox.local_ip);
+        let transmit = Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn,
+            contents: transmit.contents,
+            segment_size: transmit.segment_size,
+            src_ip: src_ip.filter(|ip| !ip.is_unspecified()),
+        };
+        let sent = shared.socket.try_io(Interest::WRITABLE, || {
+            shared.state.try_send(UdpSockRef::from(&shared.socket), &transmit)
+        });
+        if sent.is_err() {
+            shared.counters.send_failed.fetch_add(1, Relaxed);
+        }
+        Poll::Ready(Ok(transmit.contents.len()))
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut queue = self.inbox.queue();
+        let Some((from, datagram)) = queue.datagrams.pop_front() else {
+            queue.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let len = datagram.len().min(buf.len());
+        buf[..len].copy_from_slice(&datagram[..len]);
+        *meta = RecvMeta::default();
+        meta.addr = from;
+        meta.len = len;
+        meta.stride = len.max(1);
+        Poll::Ready(Ok(1))
+    }
+}
+
+impl fmt::Debug for PeerSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerSocket").field("local_ip", &self.inbox.local_ip).finish_non_exhaustive()
+    }
+}
+
+async fn read(shared: Arc<Shared>) {
+    let mut buffer = vec![0; shared.state.gro_segments() * MAX_DATAGRAM];
+    loop {
+        let mut meta = [RecvMeta::default()];
+        let received = shared
+            .socket
+            .async_io(Interest::READABLE, || {
+                shared.state.recv(
+                    UdpSockRef::from(&shared.socket),
+                    &mut [IoSliceMut::new(&mut buffer)],
+                    &mut meta,
+                )
+            })
+            .await;
+        let [meta] = meta;
+        match received {
+            Ok(_) => {
+                let received = &buffer[..meta.len.min(buffer.len())];
+                for datagram in received.chunks(meta.stride.max(1)) {
+                    shared.dispatch(meta.addr, meta.dst_ip, datagram);
+                }
+            }
+            // An ICMP error of some peer's address: it says nothing about the socket. Others keep it from ever working
+            // again, and the peers' time-outs tell.
+            Err(error) => tracing::debug!(%error, "the UDP port reports an error"),
+        }
+    }
+}
+
+/// No datagram of a browser is larger than an Ethernet frame.
+const MAX_DATAGRAM: usize = 2048;
+
+impl Shared {
+    fn dispatch(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) {
+        let kind = Kind::of(datagram);
+        if kind == Kind::Other {
+            self.counters.not_for_us.fetch_add(1, Relaxed);
+            return;
+        }
+        let peer = match stun::local_ufrag(datagram).filter(|_| kind == Kind::Stun) {
+            Some(ufrag) => self.learn(from, ufrag),
+            None => self.read_routes().by_address.get(&from).cloned(),
+        };
+        let Some(peer) = peer else {
+            self.counters.unknown_source.fetch_add(1, Relaxed);
+            return;
+        };
+        if !peer.deliver(from, to, datagram) {
+            self.counters.inbox_full.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The peer with this user name fragment; `from` is its address from now on.
+    fn learn(&self, from: SocketAddr, ufrag: &str) -> Option<Arc<Peer>> {
+        let peer = {
+            let routes = self.read_routes();
+            let peer = routes.by_ufrag.get(ufrag)?.clone();
+            if routes.by_address.get(&from).is_some_and(|at| Arc::ptr_eq(at, &peer)) {
+                return Some(peer);
+            }
+            peer
+        };
+        let mut routes = self.write_routes();
+        // The peer may have left in between.
+        routes.by_ufrag.get(ufrag).filter(|at| Arc::ptr_eq(at, &peer))?;
+        if let Some(former) = routes.by_address.insert(from, peer.clone()) {
+            // A browser that uses its port again for a new connection.
+            former.addresses().retain(|address| *address != from);
+        }
+        let mut addresses = peer.addresses();
+        addresses.push_back(from);
+        if addresses.len() > ADDRESSES_PER_PEER
+            && let Some(oldest) = addresses.pop_front()
+        {
+            routes.by_address.remove(&oldest);
+        }
+        drop(addresses);
+        Some(peer)
+    }
+
+    fn read_routes(&self) -> RwLockReadGuard<'_, Routes> {
+        self.routes.read().expect("no holder of this lock panics")
+    }
+
+    fn write_routes(&self) -> RwLockWriteGuard<'_, Routes> {
+        self.routes.write().expect("no holder of this lock panics")
+    }
+}
+
+impl Peer {
+    /// False when the inbox is full or there is none.
+    fn deliver(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
+        let inbox = {
+            let inboxes = self.inboxes();
+            inboxes.iter().find(|inbox| Some(inbox.local_ip) == to).or(inboxes.first()).cloned()
+        };
+        let Some(inbox) = inbox else { return false };
+        let mut queue = inbox.queue();
+        if queue.datagrams.len() == INBOX {
+            return false;
+        }
+        queue.datagrams.push_back((from, Bytes::copy_from_slice(datagram)));
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    fn inboxes(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
+        self.inboxes.lock().expect("no holder of this lock panics")
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, VecDeque<SocketAddr>> {
+        self.addresses.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Inbox {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder of this lock panics")
+    }
+}

@@ -1,0 +1,159 @@
+//! Media through the WebRTC crate's own tracks: right for every viewer, if not the fastest way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::rtp::{Packet, header::Header};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
+};
+use webrtc::error::Error;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
+
+use super::feedback::NegotiatedStreams;
+use super::negotiate;
+use super::packetiser::packetise_h264;
+use crate::broadcast::Media;
+use crate::egress::ViewerIo;
+use crate::media::{AudioFrame, VideoFrame};
+use crate::peer::LeaveReason;
+
+/// The tracks of one viewer.
+pub(super) struct Tracks {
+    pub(super) video: Arc<TrackLocalStaticRTP>,
+    pub(super) audio: Option<Arc<TrackLocalStaticRTP>>,
+    video_out: RtpOut,
+    audio_out: RtpOut,
+    streams: NegotiatedStreams,
+}
+
+/// Where one outgoing RTP stream stands.
+struct RtpOut {
+    ssrc: u32,
+    sequence_number: u16,
+    /// Added to our timeline's timestamps (RFC 3550, 5.1: random).
+    timestamp_offset: u32,
+}
+
+impl Tracks {
+    pub(super) fn new(streams: NegotiatedStreams, with_audio: bool) -> Self {
+        let (video_out, audio_out) = (RtpOut::random(), RtpOut::random());
+        let rtx_ssrc = uuid::Uuid::new_v4().as_u128() as u32;
+        let rtx = RTCRtpRtxParameters { ssrc: rtx_ssrc };
+        let video = track("video", RtpCodecKind::Video, negotiate::h264(), video_out.ssrc, Some(rtx));
+        let audio =
+            with_audio.then(|| track("audio", RtpCodecKind::Audio, negotiate::opus(), audio_out.ssrc, None));
+        Self { video, audio, video_out, audio_out, streams }
+    }
+
+    /// Sends what the viewer gets until the stream or the connection ends, and hands keyframe requests on.
+    /// Not cancel safe: a frame may be sent in part, so the viewer cannot go on afterwards.
+    pub(super) async fn serve(mut self, viewer: &ViewerIo) -> LeaveReason {
+        loop {
+            tokio::select! {
+                media = viewer.media() => {
+                    let sent = match media {
+                        Some(Media::Video(frame)) => self.send_video(&frame).await,
+                        Some(Media::Audio(frame)) => self.send_audio(&frame).await,
+                        Some(Media::Gap { lost }) => {
+                            tracing::debug!(lost, "the viewer misses pictures");
+                            Ok(())
+                        }
+                        // The stream is over; why, the Streamer says.
+                        None => return viewer.leaving().await,
+                    };
+                    if let Err(error) = sent {
+                        tracing::debug!(%error, "the connection takes no more media");
+                        return LeaveReason::Vanished;
+                    }
+                }
+                event = self.video.poll() => match event {
+                    // Only PLI and FIR come this far (feedback.rs).
+                    Some(TrackLocalEvent::OnRtcpPacket(packets)) => {
+                        tracing::debug!(requests = packets.len(), "the viewer asks for a keyframe");
+                        viewer.request_keyframe();
+                    }
+                    Some(_) => {}
+                    None => return LeaveReason::Vanished,
+                }
+            }
+        }
+    }
+
+    async fn send_video(&mut self, frame: &VideoFrame) -> Result<(), Error> {
+        let Some(negotiated) = self.streams.by_ssrc(self.video_out.ssrc) else { return Ok(()) };
+        let timestamp = frame.timestamp.rtp();
+        for (i, payload) in packetise_h264(&frame.data).into_iter().enumerate() {
+            let mut header = self.video_out.header(negotiated.payload_type, timestamp, payload.marker);
+            if frame.keyframe
+                && i == 0
+                && let Some(id) = negotiated.playout_delay_id
+            {
+                header.set_extension(id, PLAY_AT_ONCE)?;
+            }
+            self.video.write_rtp(Packet { header, payload: payload.bytes }).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_audio(&mut self, frame: &AudioFrame) -> Result<(), Error> {
+        let Some(track) = &self.audio else { return Ok(()) };
+        let Some(negotiated) = self.streams.by_ssrc(self.audio_out.ssrc) else { return Ok(()) };
+        let header = self.audio_out.header(negotiated.payload_type, frame.timestamp.rtp(), false);
+        track.write_rtp(Packet { header, payload: frame.data.clone() }).await
+    }
+}
+
+/// Playout delay 0 to 0: show each frame as soon as it is decoded. On keyframes is enough (docs/webrtc.md).
+const PLAY_AT_ONCE: Bytes = Bytes::from_static(&[0, 0, 0]);
+
+impl RtpOut {
+    fn random() -> Self {
+        let random = uuid::Uuid::new_v4().as_u128().to_be_bytes();
+        let [a, b, c, d, e, f, _, _, _, _, g, h, i, j, _, _] = random;
+        Self {
+            ssrc: u32::from_be_bytes([a, b, c, d]),
+            // Below 2^15: Chromium cannot decrypt retransmissions above (docs/webrtc.md).
+            sequence_number: u16::from_be_bytes([e, f]) & 0x7fff,
+            timestamp_offset: u32::from_be_bytes([g, h, i, j]),
+        }
+    }
+
+    fn header(&mut self, payload_type: u8, timestamp: u32, marker: bool) -> Header {
+        let sequence_number = self.sequence_number;
+        self.sequence_number = sequence_number.wrapping_add(1);
+        Header {
+            version: 2,
+            marker,
+            payload_type,
+            sequence_number,
+            timestamp: timestamp.wrapping_add(self.timestamp_offset),
+            ssrc: self.ssrc,
+            ..Header::default()
+        }
+    }
+}
+
+fn track(
+    name: &str,
+    kind: RtpCodecKind,
+    codec: RTCRtpCodec,
+    ssrc: u32,
+    rtx: Option<RTCRtpRtxParameters>,
+) -> Arc<TrackLocalStaticRTP> {
+    let coding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), rtx, ..Default::default() },
+        codec,
+        ..Default::default()
+    };
+    // One media stream for both: browsers synchronise what belongs to one.
+    Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        "moonlight-mux".to_owned(),
+        name.to_owned(),
+        name.to_owned(),
+        kind,
+        vec![coding],
+    )))
+}
