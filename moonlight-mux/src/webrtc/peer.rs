@@ -264,7 +264,7 @@ impl Connection {
         let port = shared.endpoint.peer();
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
-        let pc = PeerConnectionBuilder::new()
+        let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(negotiate::media_engine().map_err(internal)?)
             .with_setting_engine(negotiate::settings())
@@ -272,9 +272,9 @@ impl Connection {
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))
             .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx }))
             .with_udp_addrs(vec![SocketAddr::new(shared.endpoint.local_addr().ip(), 0)])
-            .build()
-            .await
-            .map_err(internal)?;
+            .build();
+        // Boxed: 20 kB that only the start needs.
+        let pc = Box::pin(building).await.map_err(internal)?;
         let connection = Self { pc: Arc::new(pc), states, gathered, port, closed: false };
         connection.pc.add_track(tracks.video.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
         if let Some(audio) = &tracks.audio {

@@ -1,0 +1,377 @@
+//! The Streamer's promises, with a scripted source and scripted viewers on a clock that the tests own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use moonlight_mux::{
+    AddPeerError, Command, CreateError, Egress, EndReason, Ended, ExitPolicy, FrameNumber, LeaveReason,
+    Media, PeerConfig, Registry, SourceError, SourceIo, Stage, State, StreamInfo, Streamer, StreamerConfig,
+    VideoCodec, VideoFrame, VideoInfo, VideoSource, VideoTimestamp, ViewerIo,
+};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+
+/// What the test tells its source to do.
+enum Step {
+    Info,
+    Frame { number: u64, keyframe: bool },
+    Stage(Stage),
+    End(Result<Ended, SourceError>),
+    Panic,
+}
+
+struct Scripted {
+    steps: Mutex<mpsc::Receiver<Step>>,
+    keyframes: Arc<AtomicUsize>,
+    stopped: Arc<AtomicUsize>,
+    deaf: bool,
+}
+
+struct Script {
+    steps: mpsc::Sender<Step>,
+    keyframes: Arc<AtomicUsize>,
+    stopped: Arc<AtomicUsize>,
+}
+
+fn scripted() -> (Scripted, Script) {
+    let (tx, rx) = mpsc::channel(1000);
+    let (keyframes, stopped) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let source = Scripted {
+        steps: Mutex::new(rx),
+        keyframes: keyframes.clone(),
+        stopped: stopped.clone(),
+        deaf: false,
+    };
+    (source, Script { steps: tx, keyframes, stopped })
+}
+
+#[async_trait]
+impl VideoSource for Scripted {
+    async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
+        let mut steps = self.steps.lock().await;
+        loop {
+            tokio::select! {
+                step = steps.recv() => match step {
+                    Some(Step::Info) => io.info(StreamInfo {
+                        video: VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 },
+                        audio: None,
+                    }),
+                    Some(Step::Frame { number, keyframe }) => io.video(VideoFrame {
+                        number: FrameNumber(number),
+                        timestamp: VideoTimestamp(number * 1500),
+                        keyframe,
+                        host_latency: None,
+                        data: Bytes::from_static(b"picture"),
+                    }),
+                    Some(Step::Stage(stage)) => io.stage_starting(stage),
+                    Some(Step::End(result)) => return result,
+                    Some(Step::Panic) => panic!("the script says so"),
+                    None => std::future::pending().await,
+                },
+                command = io.command(), if !self.deaf => match command {
+                    Some(Command::Keyframe) => { self.keyframes.fetch_add(1, SeqCst); }
+                    Some(_) => {}
+                    None => {
+                        self.stopped.fetch_add(1, SeqCst);
+                        return Ok(Ended::Stopped);
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Script {
+    async fn step(&self, step: Step) {
+        self.steps.send(step).await.expect("the source runs");
+    }
+
+    async fn frame(&self, number: u64, keyframe: bool) {
+        self.step(Step::Frame { number, keyframe }).await;
+    }
+}
+
+/// A viewer that reports what it gets and leaves when it is asked to.
+struct Watcher {
+    got: mpsc::Sender<Media>,
+}
+
+#[async_trait]
+impl Egress for Watcher {
+    async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
+        viewer.start_media();
+        loop {
+            tokio::select! {
+                biased;
+                Some(media) = viewer.media() => drop(self.got.try_send(media)),
+                reason = viewer.leaving() => return reason,
+            }
+        }
+    }
+}
+
+fn watcher() -> (Watcher, mpsc::Receiver<Media>) {
+    let (got, watched) = mpsc::channel(1000);
+    (Watcher { got }, watched)
+}
+
+/// A viewer that does not leave.
+struct Clinging;
+
+#[async_trait]
+impl Egress for Clinging {
+    async fn run(self: Box<Self>, _viewer: ViewerIo) -> LeaveReason {
+        std::future::pending().await
+    }
+}
+
+struct Panicking;
+
+#[async_trait]
+impl Egress for Panicking {
+    async fn run(self: Box<Self>, _viewer: ViewerIo) -> LeaveReason {
+        panic!("the test says so")
+    }
+}
+
+fn id(text: &str) -> moonlight_mux::StreamerId {
+    text.parse().expect("a valid id")
+}
+
+fn start() -> (Streamer, Script) {
+    let (source, script) = scripted();
+    (Streamer::start(id("test"), source, StreamerConfig::default()), script)
+}
+
+fn numbers(watched: &mut mpsc::Receiver<Media>) -> Vec<u64> {
+    std::iter::from_fn(|| watched.try_recv().ok())
+        .filter_map(|media| if let Media::Video(frame) = media { Some(frame.number.0) } else { None })
+        .collect()
+}
+
+/// Lets every other task run until all of them wait.
+async fn settle() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_streams_with_nobody_watching() {
+    let (streamer, script) = start();
+    assert_eq!(streamer.state(), State::Starting);
+    script.step(Step::Stage(Stage::RtspHandshake)).await;
+    settle().await;
+    assert_eq!(streamer.state(), State::Connecting(Stage::RtspHandshake));
+    script.step(Step::Info).await;
+    for n in 0..600 {
+        script.frame(n, n == 0).await;
+        sleep(Duration::from_millis(16)).await;
+    }
+    streamer.wait_streaming().await.expect("frames flow");
+    assert_eq!(streamer.stats().video_frames, 600);
+    assert_eq!(streamer.stats().bits_per_second / 8, 63 * 7, "a second has 62.5 frames of 7 bytes");
+    assert_eq!(streamer.info().map(|info| info.video.width), Some(1280));
+    assert_eq!(script.keyframes.load(SeqCst), 0, "nobody asks for keyframes that nobody needs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_joins_in_a_second_cost_two_keyframes_and_each_starts_with_one() {
+    let (streamer, script) = start();
+    script.frame(0, true).await;
+    settle().await;
+    let mut viewers = Vec::new();
+    let mut asked = 0;
+    for n in 1..=20 {
+        let (egress, watched) = watcher();
+        let handle = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+        viewers.push((handle, watched));
+        sleep(Duration::from_millis(45)).await;
+        let keyframe = script.keyframes.load(SeqCst) > asked;
+        asked += usize::from(keyframe);
+        script.frame(n, keyframe).await;
+    }
+    assert_eq!(asked, 2);
+    sleep(Duration::from_millis(500)).await;
+    script.frame(21, true).await;
+    script.frame(22, false).await;
+    settle().await;
+    for (_, watched) in &mut viewers {
+        let got = numbers(watched);
+        assert!(got.ends_with(&[21, 22]));
+        assert!(got[0] == 1 || got[0] == 21 || got[0] == 12, "starts at a keyframe: {got:?}");
+        assert!(got.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    }
+    assert_eq!(streamer.peers().len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_viewers_handle_asks_it_to_leave_and_nobody_else_notices() {
+    let (streamer, script) = start();
+    let (stays, mut watched) = watcher();
+    let (leaves, _) = watcher();
+    let stays = streamer.add_peer(stays, PeerConfig::default()).expect("it takes viewers");
+    let leaves = streamer.add_peer(leaves, PeerConfig::default()).expect("it takes viewers");
+    script.frame(0, true).await;
+    settle().await;
+    assert_eq!(streamer.peers().len(), 2);
+    drop(leaves);
+    settle().await;
+    assert_eq!(streamer.peers().iter().map(|peer| peer.id).collect::<Vec<_>>(), [stays.id()]);
+    script.frame(1, false).await;
+    settle().await;
+    assert_eq!(numbers(&mut watched), [0, 1]);
+    stays.leave(LeaveReason::Kicked);
+    stays.leave(LeaveReason::TooSlow);
+    assert_eq!(stays.closed().await, LeaveReason::Kicked, "the first reason counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_clings_is_dropped_after_five_seconds() {
+    let (streamer, _script) = start();
+    let handle = streamer.add_peer(Clinging, PeerConfig::default()).expect("it takes viewers");
+    settle().await;
+    let before = Instant::now();
+    handle.leave(LeaveReason::Kicked);
+    assert_eq!(handle.closed().await, LeaveReason::Kicked);
+    assert_eq!(before.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_panics_costs_itself() {
+    let (streamer, script) = start();
+    let (egress, mut watched) = watcher();
+    let _stays = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+    let panics = streamer.add_peer(Panicking, PeerConfig::default()).expect("it takes viewers");
+    assert_eq!(panics.closed().await, LeaveReason::Internal);
+    script.frame(0, true).await;
+    settle().await;
+    assert_eq!(numbers(&mut watched), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_streamer_says_so() {
+    let (source, _script) = scripted();
+    let mut config = StreamerConfig::default();
+    config.max_peers = 1;
+    let streamer = Streamer::start(id("small"), source, config);
+    let (first, second) = (watcher(), watcher());
+    let _first = streamer.add_peer(first.0, PeerConfig::default()).expect("it takes viewers");
+    let second = streamer.add_peer(second.0, PeerConfig::default()).expect("the answer comes by its handle");
+    assert_eq!(second.closed().await, LeaveReason::StreamerFull);
+    assert_eq!(streamer.peers().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_tells_everybody_and_leaves_nothing() {
+    let (streamer, script) = start();
+    let (egress, _watched) = watcher();
+    let viewer = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+    script.frame(0, true).await;
+    settle().await;
+    streamer.shutdown(ExitPolicy::LeaveRunning).await;
+    assert_eq!(viewer.closed().await, LeaveReason::StreamerDeleted);
+    assert_eq!(script.stopped.load(SeqCst), 1);
+    assert_eq!(streamer.state(), State::Ended(EndReason::Stopped));
+    assert!(streamer.peers().is_empty());
+    let (egress, _watched) = watcher();
+    assert_eq!(streamer.add_peer(egress, PeerConfig::default()).err(), Some(AddPeerError::Ended));
+    timeout(Duration::from_secs(1), streamer.shutdown(ExitPolicy::Quit)).await.expect("again: no effect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deaf_source_is_dropped_after_two_seconds() {
+    let (mut source, script) = scripted();
+    source.deaf = true;
+    let streamer = Streamer::start(id("deaf"), source, StreamerConfig::default());
+    script.frame(0, true).await;
+    streamer.wait_streaming().await.expect("frames flow");
+    let before = Instant::now();
+    streamer.shutdown(ExitPolicy::LeaveRunning).await;
+    assert_eq!(before.elapsed().as_secs(), 2);
+    assert!(script.steps.is_closed(), "the source is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_last_handle_stops_the_source_and_dropping_another_does_not() {
+    let (streamer, script) = start();
+    drop(streamer.clone());
+    script.frame(0, true).await;
+    streamer.wait_streaming().await.expect("still there");
+    drop(streamer);
+    settle().await;
+    assert_eq!(script.stopped.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_source_ends_its_viewers_with_the_reason_in_the_state() {
+    let (streamer, script) = start();
+    let (egress, mut watched) = watcher();
+    let viewer = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+    settle().await;
+    script.frame(0, true).await;
+    let error = SourceError::permanent(std::io::Error::other("gone")).in_stage(Stage::RtspHandshake);
+    script.step(Step::End(Err(error))).await;
+    assert_eq!(viewer.closed().await, LeaveReason::StreamEnded);
+    assert_eq!(numbers(&mut watched), [0], "what came before the end is delivered");
+    let State::Ended(EndReason::Failed(error)) = streamer.state() else { panic!("{:?}", streamer.state()) };
+    assert_eq!(error.to_string(), "RTSP handshake: gone");
+    assert_eq!(streamer.wait_streaming().await, Err(EndReason::Failed(error)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_ends_its_stream_only() {
+    let (streamer, script) = start();
+    script.step(Step::Panic).await;
+    assert_eq!(streamer.wait_streaming().await, Err(EndReason::SourcePanicked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_source_is_asked_once_and_then_called_stalled() {
+    let (streamer, script) = start();
+    script.frame(0, true).await;
+    streamer.wait_streaming().await.expect("frames flow");
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(script.keyframes.load(SeqCst), 1);
+    assert_eq!(streamer.state(), State::Streaming);
+    sleep(Duration::from_millis(1000)).await;
+    assert_eq!(streamer.state(), State::Stalled);
+    script.frame(1, true).await;
+    settle().await;
+    assert_eq!(streamer.state(), State::Streaming);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_creates_with_one_name_one_succeeds() {
+    let registry = Registry::new();
+    let results: Vec<_> =
+        (0..64).map(|_| registry.create(id("same"), scripted().0, StreamerConfig::default())).collect();
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(results.iter().skip(1).all(|result| matches!(result, Err(CreateError::Exists { .. }))));
+    assert!((0..400).all(|_| registry.get(&id("same")).is_some()));
+
+    let (source, script) = scripted();
+    registry.create(id("other"), source, StreamerConfig::default()).expect("the name is free");
+    assert_eq!(registry.list().iter().map(|s| s.id().to_string()).collect::<Vec<_>>(), ["other", "same"]);
+    assert!(registry.remove(&id("other"), ExitPolicy::LeaveRunning).await);
+    assert_eq!(script.stopped.load(SeqCst), 1);
+    assert!(!registry.remove(&id("other"), ExitPolicy::LeaveRunning).await);
+
+    let (egress, _watched) = watcher();
+    let same = registry.get(&id("same")).expect("it is there");
+    let viewer = same.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+    registry.shutdown().await;
+    assert_eq!(viewer.closed().await, LeaveReason::ServerShutdown);
+    let late = registry.create(id("late"), scripted().0, StreamerConfig::default());
+    assert_eq!(late.err(), Some(CreateError::ShutDown));
+}
+
+#[test]
+fn ids_are_checked() {
+    assert!("a.B_9-".parse::<moonlight_mux::StreamerId>().is_ok());
+    assert!("a".repeat(128).parse::<moonlight_mux::StreamerId>().is_ok());
+    for bad in ["", "a b", "ä", "a/b", "a\n", &"a".repeat(129)] {
+        assert!(bad.parse::<moonlight_mux::StreamerId>().is_err(), "{bad:?}");
+    }
+}
