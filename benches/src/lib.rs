@@ -1,1 +1,4 @@
-//! Benches and the viewer that tests join with.
+//! Benches, and the viewer that tests and benches join with.
+
+mod task;
+pub mod viewer;

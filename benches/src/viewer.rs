@@ -1,0 +1,355 @@
+//! A viewer for tests and load: joins a stream as a browser does, checks every frame, counts what goes wrong.
+//!
+//! It stands on str0m, another WebRTC stack than the product's, so that no bug is on both ends. One viewer is one
+//! task and one UDP socket; a process can hold hundreds.
+//!
+//! ```text
+//! Transport ─ offer, answer, candidates ─▶ driver ◀─ RTP ─ UDP socket
+//!                                            │
+//!             reassembly ─▶ depacketize ─▶ FrameCheck        (pure)
+//!                                            │
+//!                              Stats, and those Events that are kept
+//! ```
+//!
+//! It offers `recvonly` video (H.264, AV1) and Opus with NACK, RTX and playout delay, and is the DTLS client when the
+//! server answers so.
+
+mod access_unit;
+mod check;
+mod depacketize;
+mod driver;
+mod message;
+mod reassembly;
+mod transport;
+mod video;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::task::{self, Task};
+
+pub use access_unit::{AccessUnit, Codec, NotAFrame};
+pub use check::{FrameCheck, Verdict};
+pub use message::{Candidate, Message};
+pub use transport::{
+    Channel, Closed, ConnectError, ServerEnd, ServerSink, ServerStream, Transport, WebSocket, channel,
+};
+pub use video::{Frame, VideoStats};
+
+use driver::{Driver, Orders};
+
+/// A viewer of one stream. Dropping it stops it at once, as [`vanish`](Self::vanish) does.
+#[derive(Debug)]
+pub struct Viewer {
+    orders: watch::Sender<Orders>,
+    stats: watch::Receiver<Stats>,
+    closed: watch::Receiver<Option<CloseReason>>,
+    events: Option<mpsc::Receiver<Event>>,
+    task: Task<()>,
+}
+
+impl Viewer {
+    /// Joins over `transport`: returns when the viewer runs, before it is connected, which
+    /// [`joined`](Self::joined) tells. Its times count from this call.
+    ///
+    /// # Errors
+    /// [`ViewerError::Socket`] when there is no UDP socket to be had.
+    pub async fn join(transport: impl Transport, config: ViewerConfig) -> Result<Self, ViewerError> {
+        Self::join_since(task::now(), transport, config).await
+    }
+
+    /// Connects to the peer WebSocket at `url` and joins over it. Its times count from this call.
+    ///
+    /// # Errors
+    /// [`ViewerError::Connect`] when the server does not let it in, and as [`join`](Self::join).
+    pub async fn connect(url: &Uri, token: Option<&str>, config: ViewerConfig) -> Result<Self, ViewerError> {
+        let start = task::now();
+        let transport = WebSocket::connect(url, token).await?;
+        Self::join_since(start, transport, config).await
+    }
+
+    #[expect(clippy::unused_async, reason = "a socket needs the runtime, and a caller that is async has one")]
+    async fn join_since(
+        start: Instant,
+        transport: impl Transport,
+        config: ViewerConfig,
+    ) -> Result<Self, ViewerError> {
+        let (orders, orders_rx) = watch::channel(Orders::default());
+        let (stats_tx, stats) = watch::channel(Stats::default());
+        let (closed_tx, closed) = watch::channel(None);
+        let (events_tx, events) = match config.keep {
+            Keep::Nothing => (None, None),
+            _ => {
+                let (tx, rx) = mpsc::channel(config.event_capacity.max(1));
+                (Some(tx), Some(rx))
+            }
+        };
+        let driver = Box::new(Driver::new(start, transport, config, orders_rx, stats_tx, events_tx)?);
+        let task = task::spawn(async move {
+            let reason = driver.run().await;
+            closed_tx.send_replace(Some(reason));
+        });
+        Ok(Self { orders, stats, closed, events, task })
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        *self.stats.borrow()
+    }
+
+    /// Waits until the counts are so, and gives them. Cancel safe.
+    ///
+    /// # Errors
+    /// The reason when the viewer ended before.
+    pub async fn wait_for(&self, condition: impl FnMut(&Stats) -> bool) -> Result<Stats, CloseReason> {
+        let mut stats = self.stats.clone();
+        let reached = stats.wait_for(condition).await.map(|stats| *stats);
+        match reached {
+            Ok(stats) => Ok(stats),
+            Err(_) => Err(self.closed().await),
+        }
+    }
+
+    /// Waits until the viewer is connected (ICE and DTLS). Cancel safe.
+    ///
+    /// # Errors
+    /// The reason when it never was.
+    pub async fn joined(&self) -> Result<Stats, CloseReason> {
+        self.wait_for(|stats| stats.joined_after.is_some()).await
+    }
+
+    /// Waits until the viewer has ended, and says why. Cancel safe.
+    pub async fn closed(&self) -> CloseReason {
+        let mut closed = self.closed.clone();
+        match closed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(CloseReason::Internal),
+            Err(_) => CloseReason::Internal,
+        }
+    }
+
+    /// The next event of those that [`ViewerConfig::keep`] names; the last one is always [`Event::Closed`], then
+    /// `None`. Cancel safe.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        let events = self.events.as_mut()?;
+        if let Some(event) = events.recv().await {
+            return Some(event);
+        }
+        let reason = self.closed().await;
+        self.events = None;
+        Some(Event::Closed(reason))
+    }
+
+    /// Asks the server for a keyframe (PLI). Several wishes at once are one.
+    pub fn request_keyframe(&self) {
+        self.orders.send_modify(|orders| orders.keyframes += 1);
+    }
+
+    /// Stops reading and answering, as a process does that was sent SIGSTOP: its sockets stay open and fill up.
+    /// Returns when it has stopped. A dropped call stops it as well.
+    ///
+    /// # Errors
+    /// The reason when the viewer ended before.
+    pub async fn pause(&self) -> Result<(), CloseReason> {
+        self.orders.send_modify(|orders| orders.paused = true);
+        self.wait_for(|stats| stats.paused).await.map(drop)
+    }
+
+    /// Goes on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.orders.send_modify(|orders| orders.paused = false);
+    }
+
+    /// Leaves in order (RTCP BYE, DTLS `close_notify`, the transport's close) and gives the last counts.
+    ///
+    /// A dropped call stops the viewer at once.
+    pub async fn close(mut self) -> Stats {
+        self.orders.send_modify(|orders| orders.leaving = true);
+        // A panic of the task has been reported by the runtime; the counts are still good.
+        let _ = (&mut self.task).await;
+        self.stats()
+    }
+
+    /// Stops without a word: its sockets are closed when this returns, and nothing was sent through them.
+    pub async fn vanish(mut self) -> Stats {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        self.stats()
+    }
+}
+
+/// How a viewer joins and what it keeps.
+#[derive(Clone, Debug)]
+pub struct ViewerConfig {
+    /// The address of its UDP socket, which is also its only ICE candidate. Default 127.0.0.1.
+    pub bind: IpAddr,
+    /// The video codecs that it offers, best first. Default: H.264 alone.
+    pub codecs: Vec<Codec>,
+    /// Where its candidate goes. Default: into the offer.
+    pub trickle: Trickle,
+    /// Which events it keeps. Default: none. Keeping video costs a copy of each frame.
+    pub keep: Keep,
+    /// How many events wait for a reader; when they are that many, new ones are dropped and counted
+    /// ([`Stats::events_dropped`]). Default 256: four seconds of video at 60 frames per second.
+    pub event_capacity: usize,
+    /// The frames to compare arriving ones with. Default: none. Costs a copy and a hash of each frame.
+    pub check: Option<Arc<FrameCheck>>,
+    /// How long a missing packet is waited for, while str0m asks for it. Default 250 ms: str0m's first NACK goes out
+    /// within 33 ms, and is repeated after 105 ms while the round trip is unknown.
+    pub patience: Duration,
+    /// How often a stuck viewer repeats its wish for a keyframe; `None`: it makes none by itself. Default 1 s.
+    pub keyframe_interval: Option<Duration>,
+    /// Drops every n-th RTP packet that arrives, retransmissions too: the same ones in each run. Default: none.
+    pub drop_every: Option<NonZeroU32>,
+    /// It gives up when it is not connected by then. Default 10 s.
+    pub join_timeout: Duration,
+    /// It gives up when ICE has been disconnected for so long. Default 10 s.
+    pub disconnect_timeout: Duration,
+    /// The size of the socket's receive buffer in bytes; the system may cap it. Default 1 MiB, a large keyframe.
+    pub receive_buffer: usize,
+}
+
+impl Default for ViewerConfig {
+    fn default() -> Self {
+        Self {
+            bind: Ipv4Addr::LOCALHOST.into(),
+            codecs: vec![Codec::H264],
+            trickle: Trickle::InOffer,
+            keep: Keep::Nothing,
+            event_capacity: 256,
+            check: None,
+            patience: Duration::from_millis(250),
+            keyframe_interval: Some(Duration::from_secs(1)),
+            drop_every: None,
+            join_timeout: Duration::from_secs(10),
+            disconnect_timeout: Duration::from_secs(10),
+            receive_buffer: 1 << 20,
+        }
+    }
+}
+
+/// How a viewer tells its ICE candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trickle {
+    /// In the offer.
+    InOffer,
+    /// In a message of its own, behind the offer, as browsers do.
+    Trickled,
+}
+
+/// Which events a viewer keeps for its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// None; [`Viewer::next_event`] gives nothing.
+    Nothing,
+    /// All but video and audio.
+    Lifecycle,
+    /// All but audio.
+    Video,
+    /// All.
+    Everything,
+}
+
+/// What happens to a viewer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// It is connected: ICE and DTLS.
+    Joined,
+    /// The server sent a message that is not about the connection, as `ConnectionComplete`: its name.
+    Notice(String),
+    /// A whole frame.
+    Video(Frame),
+    /// An Opus packet.
+    Audio {
+        /// Its RTP timestamp, 48 kHz, extended to 64 bits.
+        timestamp: u64,
+        /// The packet.
+        data: Bytes,
+    },
+    /// It ended.
+    Closed(CloseReason),
+}
+
+/// What a viewer has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The picture.
+    pub video: VideoStats,
+    /// The sound.
+    pub audio: AudioStats,
+    /// From the join until ICE and DTLS were there.
+    pub joined_after: Option<Duration>,
+    /// From the join until the first keyframe had arrived whole.
+    pub first_keyframe_after: Option<Duration>,
+    /// Keyframes asked for (PLI), by itself and by [`Viewer::request_keyframe`].
+    pub plis: u64,
+    /// RTP packets dropped because [`ViewerConfig::drop_every`] says so.
+    pub dropped_on_purpose: u64,
+    /// Events for which there was no room.
+    pub events_dropped: u64,
+    /// Whether it stands still since [`Viewer::pause`].
+    pub paused: bool,
+}
+
+/// Counts of an audio stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AudioStats {
+    /// RTP packets that arrived, each once.
+    pub packets: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Sequence numbers between the first and the highest one that have not arrived.
+    pub lost: u64,
+}
+
+/// Why a viewer ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// It was asked to.
+    #[error("the viewer left")]
+    Left,
+    /// The server closed the transport, or lost it.
+    #[error(transparent)]
+    Signalling(Closed),
+    /// The server closed the peer connection (DTLS `close_notify`), and said no more over the transport.
+    #[error("the server closed the peer connection")]
+    PeerConnection,
+    /// There was no connection in time.
+    #[error("not connected in time")]
+    JoinTimeout,
+    /// ICE had been disconnected for too long.
+    #[error("the connection was lost")]
+    Disconnected,
+    /// str0m cannot use what the server said: its answer, or its DTLS.
+    #[error("the server's answer or handshake cannot be used")]
+    Refused,
+    /// A bug in the viewer.
+    #[error("internal error of the viewer")]
+    Internal,
+}
+
+/// Why there is no viewer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViewerError {
+    /// No UDP socket.
+    #[error("cannot open a UDP socket")]
+    Socket(#[source] io::Error),
+    /// No WebSocket.
+    #[error("cannot connect to the server")]
+    Connect(#[from] ConnectError),
+}
+
+#[cfg(test)]
+mod tests;
