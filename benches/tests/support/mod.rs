@@ -1,0 +1,165 @@
+//! What the tests of this package share: a source of its own frames, and signalling within the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{BufMut, Bytes, BytesMut};
+use moonlight_mux::{
+    AudioFrame, AudioInfo, AudioTimestamp, Candidate, Command, Description, DescriptionKind, Ended,
+    FrameNumber, LeaveReason, PeerConfig, PeerHandle, Signal, SignalError, SignalSink, SignalStream,
+    Signalling, SourceError, SourceIo, StreamInfo, Streamer, VideoCodec, VideoFrame, VideoInfo, VideoSource,
+    VideoTimestamp, WebRtc, WebRtcConfig,
+};
+use moonlight_mux_benches::viewer::{
+    self, AccessUnit, Closed, Codec, FrameCheck, Message, ServerEnd, ServerSink, ServerStream, Viewer,
+    ViewerConfig,
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Plays access units at 60 frames per second, round and round, with a packet of sound each 5 ms. The first is the only
+/// keyframe; a wish for one jumps back to it, as a recording does.
+pub(crate) struct Pictures(pub(crate) Vec<Bytes>);
+
+impl Pictures {
+    /// `count` pictures of 1 to 30 kB that no two are alike.
+    pub(crate) fn synthetic(count: u32) -> Self {
+        Self((0..count).map(picture).collect())
+    }
+
+    pub(crate) fn check(&self) -> Arc<FrameCheck> {
+        let units: Vec<_> = self
+            .0
+            .iter()
+            .map(|picture| AccessUnit::parse(Codec::H264, picture).expect("a picture"))
+            .collect();
+        Arc::new(FrameCheck::new(&units))
+    }
+}
+
+fn picture(n: u32) -> Bytes {
+    let mut unit = BytesMut::new();
+    let keyframe = n == 0;
+    if keyframe {
+        unit.put_slice(&[0, 0, 0, 1, 0x67, 0x64, 0, 0x20, 0xac, 0, 0, 0, 1, 0x68, 0xee, 0x3c, 0x80]);
+    }
+    unit.put_slice(&[0, 0, 0, 1, if keyframe { 0x65 } else { 0x41 }]);
+    let size = 1000 + (n.wrapping_mul(2_654_435_761) >> 16) % if keyframe { 60_000 } else { 9_000 };
+    // No zero bytes: no start codes inside.
+    unit.extend(
+        (0..size).map(|i| (n.wrapping_mul(31).wrapping_add(i).wrapping_mul(2_654_435_761) >> 24) as u8 | 1),
+    );
+    unit.freeze()
+}
+
+#[async_trait]
+impl VideoSource for Pictures {
+    async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
+        io.connected();
+        io.info(StreamInfo {
+            video: VideoInfo { codec: VideoCodec::H264, width: 640, height: 360, fps: 60 },
+            audio: Some(AudioInfo { channels: 2, packet_duration: Duration::from_millis(5) }),
+        });
+        let mut ticks = interval(Duration::from_millis(5));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let (mut number, mut at, mut packet) = (0, 0, 0);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    io.audio(AudioFrame {
+                        timestamp: AudioTimestamp(packet * 240),
+                        data: Bytes::copy_from_slice(&packet.to_be_bytes()),
+                    });
+                    // 60 frames per second are 3 in 10 ticks.
+                    if packet * 3 / 10 != (packet + 1) * 3 / 10 {
+                        io.video(VideoFrame {
+                            number: FrameNumber(number),
+                            timestamp: VideoTimestamp(number * 1500),
+                            keyframe: at == 0,
+                            host_latency: None,
+                            data: self.0[at].clone(),
+                        });
+                        number += 1;
+                        at = (at + 1) % self.0.len();
+                    }
+                    packet += 1;
+                }
+                command = io.command() => match command {
+                    Some(Command::Keyframe) => at = 0,
+                    Some(_) => {}
+                    None => return Ok(Ended::Stopped),
+                },
+            }
+        }
+    }
+}
+
+/// The server's end of a viewer's channel, as the library's signalling.
+pub(crate) struct InProcess(pub(crate) ServerEnd);
+pub(crate) struct Sink(ServerSink);
+pub(crate) struct Stream(ServerStream);
+
+impl Signalling for InProcess {
+    type Sink = Sink;
+    type Stream = Stream;
+
+    fn split(self) -> (Sink, Stream) {
+        (Sink(self.0.sink), Stream(self.0.stream))
+    }
+}
+
+#[async_trait]
+impl SignalSink for Sink {
+    async fn send(&mut self, signal: Signal) -> Result<(), SignalError> {
+        let message = match signal {
+            Signal::IceServers(_) => Message::Config,
+            Signal::Description(Description { sdp, .. }) => Message::Answer(sdp),
+            Signal::Candidate(candidate) => Message::Candidate(viewer::Candidate {
+                candidate: candidate.candidate,
+                sdp_mid: candidate.sdp_mid,
+                sdp_mline_index: candidate.sdp_mline_index,
+                username_fragment: candidate.username_fragment,
+            }),
+            _ => return Ok(()),
+        };
+        self.0.send(message).await.map_err(|_| SignalError::Closed)
+    }
+
+    async fn close(&mut self, reason: LeaveReason) {
+        self.0.close(Closed { code: None, reason: reason.to_string() }).await;
+    }
+}
+
+#[async_trait]
+impl SignalStream for Stream {
+    async fn recv(&mut self) -> Result<Signal, SignalError> {
+        match self.0.recv().await {
+            Some(Message::Offer(sdp)) => {
+                Ok(Signal::Description(Description { kind: DescriptionKind::Offer, sdp }))
+            }
+            Some(Message::Candidate(candidate)) => Ok(Signal::Candidate(Candidate {
+                candidate: candidate.candidate,
+                sdp_mid: candidate.sdp_mid,
+                sdp_mline_index: candidate.sdp_mline_index,
+                username_fragment: candidate.username_fragment,
+            })),
+            Some(_) => Err(SignalError::Malformed { reason: "no such message" }),
+            None => Err(SignalError::Closed),
+        }
+    }
+}
+
+/// WebRTC on loopback alone.
+pub(crate) fn loopback() -> WebRtc {
+    let mut config = WebRtcConfig::default();
+    config.bind = ([127, 0, 0, 1], 0).into();
+    WebRtc::bind(config).expect("a free port")
+}
+
+/// A viewer that joins within the process.
+pub(crate) async fn join(streamer: &Streamer, rtc: &WebRtc, config: ViewerConfig) -> (Viewer, PeerHandle) {
+    let (transport, server) = viewer::channel();
+    let handle =
+        streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()).expect("it takes viewers");
+    (Viewer::join(transport, config).await.expect("a viewer"), handle)
+}
