@@ -290,6 +290,8 @@ pub struct Stats {
     pub joined_after: Option<Duration>,
     /// From the join until the first keyframe had arrived whole.
     pub first_keyframe_after: Option<Duration>,
+    /// From the join until the server closed the peer connection (DTLS `close_notify`).
+    pub peer_closed_after: Option<Duration>,
     /// Keyframes asked for (PLI), by itself and by [`Viewer::request_keyframe`].
     pub plis: u64,
     /// RTP packets dropped because [`ViewerConfig::drop_every`] says so.

@@ -302,7 +302,11 @@ impl<T: Transport> Driver<T> {
                 self.ice_lost_at = (state == IceConnectionState::Disconnected).then(task::now);
             }
             RtcEvent::RtpPacket(packet) => self.handle_packet(packet),
-            RtcEvent::Closed => self.peer_closed_at = Some(task::now()),
+            RtcEvent::Closed => {
+                let now = task::now();
+                self.peer_closed_at = Some(now);
+                self.counts.peer_closed_after = Some(now - self.start);
+            }
             _ => {}
         }
     }

@@ -130,6 +130,10 @@ async fn a_paused_viewer_takes_nothing_and_catches_up_afterwards() {
     viewer.pause().await.unwrap();
     server.send_source(Codec::H264).await;
     server.sent().await;
+    // Room for a viewer that is not paused to do what it must not.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(viewer.stats().video.packets, 0);
     viewer.resume();
     viewer.wait_for(|stats| stats.video.frames == FRAMES).await.unwrap();
@@ -149,6 +153,7 @@ async fn the_end_of_the_signalling_is_noticed_with_its_code() {
     viewer.joined().await.unwrap();
     // The peer connection goes first: the code behind it is still heard.
     server.order(Order::ClosePeer).await;
+    viewer.wait_for(|stats| stats.peer_closed_after.is_some()).await.unwrap();
     let closed = Closed { code: Some(4001), reason: "deleted".into() };
     server.order(Order::CloseSignalling(closed.clone())).await;
     let expected = CloseReason::Signalling(closed);
