@@ -1,1 +1,30 @@
-//! The HTTP face of moonlight-mux.
+//! The HTTP face of moonlight-mux: the streamers, viewers' signalling over WebSocket, and the page that plays the
+//! picture.
+//!
+//! ```no_run
+//! # async fn serve(registry: moonlight_mux::Registry, rtc: moonlight_mux::WebRtc) -> Result<(), Box<dyn std::error::Error>> {
+//! use moonlight_mux_http::{ServerConfig, bind, router};
+//!
+//! let listener = bind("127.0.0.1:8080".parse()?).await?;
+//! axum::serve(listener, router(registry, rtc, ServerConfig::default())).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! [`router`] is an ordinary [`axum::Router`]: serve it alone, merge it into another one, or nest it below a path.
+//! Nobody is asked who they are yet, so listen on loopback only, or put a guard in front of it.
+
+pub mod close_code;
+pub mod dto;
+mod instances;
+mod keep_alive;
+mod listener;
+mod origin;
+mod page;
+pub mod peer_message;
+mod peer_socket;
+mod problem;
+mod router;
+
+pub use listener::{BindError, bind};
+pub use peer_socket::SUBPROTOCOL;
+pub use router::{ServerConfig, router};

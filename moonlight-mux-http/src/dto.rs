@@ -1,0 +1,268 @@
+//! What the HTTP API says, in its own words: field names and types that existing clients know.
+
+use std::time::{Duration, SystemTime};
+
+use moonlight_mux::{EndReason, PeerInfo, SourceError, State, Streamer};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// `GET /api/streamers`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StreamerList {
+    /// All of them, by id.
+    pub streamers: Vec<StreamerInfo>,
+}
+
+/// One streamer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StreamerInfo {
+    /// Its id.
+    pub streamer_id: String,
+    /// What it is doing.
+    pub status: Status,
+    /// Whether the connection to the host stands.
+    pub moonlight_connected: bool,
+    /// How many viewers it has.
+    pub connected_peers: usize,
+    /// Picture width in pixels; 0 until it is known.
+    pub width: u32,
+    /// Picture height in pixels; 0 until it is known.
+    pub height: u32,
+    /// Nominal frames per second; 0 until it is known.
+    pub fps: u32,
+    /// When it was created, RFC 3339 in UTC.
+    pub created_at: String,
+    /// Its viewers.
+    pub peers: Vec<Peer>,
+    /// The step of connecting that it is at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'static str>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<StreamerError>,
+    /// The picture's codec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<&'static str>,
+    /// Measured, of late.
+    pub bitrate_kbps: u64,
+    /// How long ago the last picture came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_frame_age_ms: Option<u64>,
+}
+
+/// What a streamer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It has no picture yet.
+    Starting,
+    /// Frames flow.
+    Active,
+    /// Frames have ceased.
+    Stalled,
+    /// It is over, against everybody's wish.
+    Failed,
+    /// It is over, because the host or somebody here ended it.
+    Stopped,
+}
+
+/// Why a streamer failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamerError {
+    /// The step of connecting in which it happened, if it happened there.
+    pub stage: Option<&'static str>,
+    /// For programs: `connection_failed` (while connecting), `stream_failed` (later) or `internal_error`.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// One viewer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Peer {
+    /// Its id, a UUID.
+    pub peer_id: String,
+    /// When it was added, RFC 3339 in UTC.
+    pub connected_at: String,
+}
+
+impl From<&Streamer> for StreamerInfo {
+    fn from(streamer: &Streamer) -> Self {
+        let state = streamer.state();
+        let info = streamer.info();
+        let video = info.as_ref().map(|info| &info.video);
+        let peers: Vec<Peer> = streamer.peers().iter().map(Peer::from).collect();
+        let stats = streamer.stats();
+        Self {
+            streamer_id: streamer.id().to_string(),
+            status: Status::from(&state),
+            moonlight_connected: is_connected(&state),
+            connected_peers: peers.len(),
+            width: video.map_or(0, |video| video.width),
+            height: video.map_or(0, |video| video.height),
+            fps: video.map_or(0, |video| video.fps),
+            created_at: rfc3339(streamer.created_at()),
+            peers,
+            stage: stage(&state),
+            error: error(&state),
+            codec: video.map(|video| video.codec.name()),
+            bitrate_kbps: stats.bitrate_kbps,
+            last_frame_age_ms: stats.last_frame_age.map(whole_milliseconds),
+        }
+    }
+}
+
+impl From<&State> for Status {
+    fn from(state: &State) -> Self {
+        match state {
+            State::Streaming => Self::Active,
+            State::Stalled => Self::Stalled,
+            State::Ended(EndReason::Stopped | EndReason::ByHost) => Self::Stopped,
+            State::Ended(_) => Self::Failed,
+            // `Starting`, `Connecting`, `Connected`, and states that the library learns before this table does: in
+            // none of them does a picture move.
+            _ => Self::Starting,
+        }
+    }
+}
+
+impl From<&PeerInfo> for Peer {
+    fn from(peer: &PeerInfo) -> Self {
+        Self { peer_id: peer.id.to_string(), connected_at: rfc3339(peer.connected_at) }
+    }
+}
+
+impl From<&SourceError> for StreamerError {
+    fn from(error: &SourceError) -> Self {
+        Self {
+            stage: error.stage().map(moonlight_mux::Stage::name),
+            code: if error.stage().is_some() { "connection_failed" } else { "stream_failed" },
+            message: error.cause().to_string(),
+        }
+    }
+}
+
+fn is_connected(state: &State) -> bool {
+    matches!(state, State::Connected | State::Streaming | State::Stalled)
+}
+
+fn stage(state: &State) -> Option<&'static str> {
+    match state {
+        State::Connecting(stage) => Some(stage.name()),
+        _ => None,
+    }
+}
+
+fn error(state: &State) -> Option<StreamerError> {
+    match state {
+        State::Ended(EndReason::Failed(error)) => Some(error.into()),
+        State::Ended(EndReason::Stopped | EndReason::ByHost) => None,
+        State::Ended(_) => Some(StreamerError {
+            stage: None,
+            code: "internal_error",
+            message: "an internal error ended the stream".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+/// Whole seconds, as in `2026-01-31T12:00:00Z`.
+fn rfc3339(time: SystemTime) -> String {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
+}
+
+fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use moonlight_mux::Stage;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the host does not answer")]
+    struct NoAnswer;
+
+    #[test]
+    fn each_state_has_its_status() {
+        let failed = SourceError::retryable(NoAnswer);
+        let table = [
+            (State::Starting, Status::Starting, false),
+            (State::Connecting(Stage::RtspHandshake), Status::Starting, false),
+            (State::Connected, Status::Starting, true),
+            (State::Streaming, Status::Active, true),
+            (State::Stalled, Status::Stalled, true),
+            (State::Ended(EndReason::Stopped), Status::Stopped, false),
+            (State::Ended(EndReason::ByHost), Status::Stopped, false),
+            (State::Ended(EndReason::Failed(failed)), Status::Failed, false),
+            (State::Ended(EndReason::SourcePanicked), Status::Failed, false),
+        ];
+        for (state, status, connected) in table {
+            assert_eq!(Status::from(&state), status, "{state:?}");
+            assert_eq!(is_connected(&state), connected, "{state:?}");
+            assert_eq!(
+                error(&state).is_some(),
+                status == Status::Failed,
+                "a failure has its reason: {state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_failure_names_its_stage_and_its_cause() {
+        let failed = SourceError::permanent(NoAnswer).in_stage(Stage::RtspHandshake);
+        assert_eq!(
+            error(&State::Ended(EndReason::Failed(failed))),
+            Some(StreamerError {
+                stage: Some("RTSP handshake"),
+                code: "connection_failed",
+                message: "the host does not answer".to_owned(),
+            })
+        );
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(rfc3339(at(1_769_860_800)), "2026-01-31T12:00:00Z");
+        assert_eq!(rfc3339(at(1_769_860_800) + Duration::from_millis(999)), "2026-01-31T12:00:00Z");
+        assert_eq!(rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(at(i64::MAX as u64)), "1970-01-01T00:00:00Z", "beyond the calendar");
+    }
+
+    #[test]
+    fn the_wire_has_the_names_that_clients_know() {
+        let info = StreamerInfo {
+            streamer_id: "desk".to_owned(),
+            status: Status::Active,
+            moonlight_connected: true,
+            connected_peers: 1,
+            width: 2560,
+            height: 1600,
+            fps: 60,
+            created_at: "2026-01-31T12:00:00Z".to_owned(),
+            peers: vec![Peer { peer_id: "p".to_owned(), connected_at: "2026-01-31T12:00:01Z".to_owned() }],
+            stage: None,
+            error: None,
+            codec: Some("H.264"),
+            bitrate_kbps: 8000,
+            last_frame_age_ms: Some(7),
+        };
+        let json = serde_json::to_value(StreamerList { streamers: vec![info] }).unwrap();
+        let expected = serde_json::json!({"streamers": [{
+            "streamer_id": "desk", "status": "active", "moonlight_connected": true, "connected_peers": 1,
+            "width": 2560, "height": 1600, "fps": 60, "created_at": "2026-01-31T12:00:00Z",
+            "peers": [{"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z"}],
+            "codec": "H.264", "bitrate_kbps": 8000, "last_frame_age_ms": 7,
+        }]});
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,277 @@
+//! A viewer's WebSocket: the transport of its signalling.
+//!
+//! One task, the one that axum makes for the upgraded connection, owns the socket, its keep-alive and the viewer's
+//! [`PeerHandle`]. The egress holds two ends of bounded queues to it. The task ends when the viewer is gone, and
+//! asks the viewer to leave when the socket is.
+
+use std::future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use moonlight_mux::{
+    LeaveReason, PeerConfig, PeerHandle, Signal, SignalError, SignalSink, SignalStream, Signalling, State,
+    Streamer, WebRtc,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{self, MissedTickBehavior};
+
+use crate::close_code;
+use crate::instances::Seat;
+use crate::keep_alive::{Action, KeepAlive};
+use crate::peer_message::{ClientMessage, MAX_MESSAGE, ServerMessage};
+
+/// The WebSocket subprotocol of [`peer_message`](crate::peer_message), in which the viewer makes the offer.
+pub const SUBPROTOCOL: &str = "moonlight-mux.v1";
+
+/// Lets a viewer join `streamer` over `socket`, and returns when it is gone.
+pub(crate) async fn serve(socket: WebSocket, streamer: Streamer, rtc: WebRtc, seat: Option<Seat>) {
+    let (signalling, queues) = queues();
+    let peer = match streamer.add_peer(rtc.peer(signalling), PeerConfig::default()) {
+        Ok(peer) => peer,
+        Err(error) => {
+            let (code, reason) = close_code::of_add_peer_error(&error);
+            return close(socket, code, reason).await;
+        }
+    };
+    let mut connection = Connection { socket, streamer, peer, seat, alive: KeepAlive::default(), told: None };
+    let end = connection.run(queues).await;
+    let Connection { socket, peer, .. } = connection;
+    peer.leave(end.leave_reason());
+    end.say(socket).await;
+    peer.closed().await;
+}
+
+/// Ends `socket` with a code and a sentence.
+pub(crate) async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
+    say_goodbye(&mut socket, code, reason).await;
+    await_goodbye(socket).await;
+}
+
+/// Whoever does not take it misses the code: the connection is cut either way.
+async fn say_goodbye(socket: &mut WebSocket, code: u16, reason: &'static str) {
+    let frame = CloseFrame { code, reason: reason.into() };
+    let _ = time::timeout(CLOSE_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
+}
+
+/// Reads to the end: closing a TCP connection with unread bytes in it throws away what was sent last.
+async fn await_goodbye(mut socket: WebSocket) {
+    let _ = time::timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+}
+
+struct Connection {
+    socket: WebSocket,
+    streamer: Streamer,
+    peer: PeerHandle,
+    seat: Option<Seat>,
+    alive: KeepAlive,
+    /// The state that the viewer was told of last.
+    told: Option<State>,
+}
+
+/// Why a [`Connection`] ended.
+enum End {
+    /// The viewer is gone or was asked to go: it is told why.
+    Peer { reason: LeaveReason, told: Option<oneshot::Sender<()>> },
+    /// A message was too large.
+    MessageTooBig,
+    /// The socket is gone.
+    Socket { reason: LeaveReason },
+}
+
+impl Connection {
+    async fn run(&mut self, mut queues: Queues) -> End {
+        let mut period = time::interval(KeepAlive::PERIOD);
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        period.tick().await;
+        loop {
+            // In this order, so that what the egress said before it ended is said.
+            let outcome = tokio::select! {
+                biased;
+                () = superseded(self.seat.as_ref()) => {
+                    self.peer.leave(LeaveReason::Superseded);
+                    Ok(())
+                }
+                Some(outgoing) = queues.outgoing.recv() => match outgoing {
+                    Outgoing::Signal(signal) => self.handle_signal(signal).await,
+                    Outgoing::Close { reason, told } => Err(End::Peer { reason, told: Some(told) }),
+                },
+                reason = self.peer.closed() => Err(End::Peer { reason, told: None }),
+                _ = period.tick() => match self.alive.handle_period() {
+                    Action::Ping => self.send(Message::Ping(Default::default())).await,
+                    Action::GiveUp => Err(End::Socket { reason: LeaveReason::Vanished }),
+                },
+                (message, room) = receive(&mut self.socket, &queues.incoming) => {
+                    self.alive.handle_message();
+                    match handle_message(message) {
+                        Ok(incoming) => {
+                            if let (Some(incoming), Some(room)) = (incoming, room) {
+                                room.send(incoming);
+                            }
+                            Ok(())
+                        }
+                        Err(end) => Err(end),
+                    }
+                }
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+
+    async fn handle_signal(&mut self, signal: Signal) -> Result<(), End> {
+        let messages = match signal {
+            Signal::State(now) => {
+                let info = self.streamer.info();
+                let messages = ServerMessage::of_state_change(self.told.as_ref(), &now, info.as_deref());
+                self.told = Some(now);
+                messages
+            }
+            signal => ServerMessage::of_signal(signal).into_iter().collect(),
+        };
+        for message in messages {
+            self.send(Message::text(message.to_json())).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        match time::timeout(SEND_TIMEOUT, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(End::Socket { reason: LeaveReason::Vanished }),
+        }
+    }
+}
+
+impl End {
+    fn leave_reason(&self) -> LeaveReason {
+        match self {
+            Self::Peer { reason, .. } | Self::Socket { reason } => *reason,
+            Self::MessageTooBig => LeaveReason::BadSignalling,
+        }
+    }
+
+    /// Tells the viewer, if it can still hear.
+    async fn say(self, mut socket: WebSocket) {
+        match self {
+            Self::Peer { reason, told } => {
+                say_goodbye(&mut socket, close_code::of_leave_reason(reason), reason.message()).await;
+                drop(told);
+                await_goodbye(socket).await;
+            }
+            Self::MessageTooBig => {
+                close(socket, close_code::MESSAGE_TOO_BIG, "messages may have 64 KiB at most").await;
+            }
+            Self::Socket { .. } => {}
+        }
+    }
+}
+
+/// The next message, once there is room to hand it on: a viewer that talks faster than its egress listens is not
+/// read from. No room is needed when the egress listens no more. Cancel safe.
+async fn receive<'q>(
+    socket: &mut WebSocket,
+    incoming: &'q mpsc::Sender<Incoming>,
+) -> (Option<Result<Message, axum::Error>>, Option<mpsc::Permit<'q, Incoming>>) {
+    let room = incoming.reserve().await.ok();
+    (socket.recv().await, room)
+}
+
+/// What a message from the viewer means for its egress, if anything.
+fn handle_message(message: Option<Result<Message, axum::Error>>) -> Result<Option<Incoming>, End> {
+    match message {
+        Some(Ok(Message::Text(text))) if text.len() > MAX_MESSAGE => Err(End::MessageTooBig),
+        Some(Ok(Message::Text(text))) => {
+            Ok(ClientMessage::parse(&text).map(ClientMessage::into_signal).transpose())
+        }
+        Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(End::Socket { reason: LeaveReason::Left }),
+        Some(Err(_)) => Err(End::Socket { reason: LeaveReason::Vanished }),
+    }
+}
+
+async fn superseded(seat: Option<&Seat>) {
+    match seat {
+        Some(seat) => seat.superseded().await,
+        None => future::pending().await,
+    }
+}
+
+type Incoming = Result<Signal, SignalError>;
+
+enum Outgoing {
+    Signal(Signal),
+    /// `told` is dropped when the viewer has been told.
+    Close {
+        reason: LeaveReason,
+        told: oneshot::Sender<()>,
+    },
+}
+
+/// The socket's ends of the queues between it and the egress.
+struct Queues {
+    incoming: mpsc::Sender<Incoming>,
+    outgoing: mpsc::Receiver<Outgoing>,
+}
+
+/// The egress's ends.
+struct QueuedSignalling {
+    sink: QueueSink,
+    stream: QueueStream,
+}
+
+struct QueueSink(mpsc::Sender<Outgoing>);
+
+struct QueueStream(mpsc::Receiver<Incoming>);
+
+fn queues() -> (QueuedSignalling, Queues) {
+    let (incoming, stream) = mpsc::channel(INCOMING);
+    let (sink, outgoing) = mpsc::channel(OUTGOING);
+    let signalling = QueuedSignalling { sink: QueueSink(sink), stream: QueueStream(stream) };
+    (signalling, Queues { incoming, outgoing })
+}
+
+impl Signalling for QueuedSignalling {
+    type Sink = QueueSink;
+    type Stream = QueueStream;
+
+    fn split(self) -> (QueueSink, QueueStream) {
+        (self.sink, self.stream)
+    }
+}
+
+#[async_trait]
+impl SignalSink for QueueSink {
+    async fn send(&mut self, signal: Signal) -> Result<(), SignalError> {
+        self.0.send(Outgoing::Signal(signal)).await.map_err(|_| SignalError::Closed)
+    }
+
+    /// Returns when the viewer has been told, so that a program that ends behind it does not cut the sentence off.
+    async fn close(&mut self, reason: LeaveReason) {
+        let (told, was_told) = oneshot::channel();
+        let close = async {
+            if self.0.send(Outgoing::Close { reason, told }).await.is_ok() {
+                let _ = was_told.await;
+            }
+        };
+        let _ = time::timeout(CLOSE_TIMEOUT, close).await;
+    }
+}
+
+#[async_trait]
+impl SignalStream for QueueStream {
+    async fn recv(&mut self) -> Result<Signal, SignalError> {
+        self.0.recv().await.unwrap_or(Err(SignalError::Closed))
+    }
+}
+
+/// From viewer to egress: an offer and the first burst of candidates. Full: the socket is not read, so that the
+/// viewer waits.
+const INCOMING: usize = 32;
+/// From egress to viewer: an answer, candidates, and the stages of a stream that comes up. Full: the egress waits.
+const OUTGOING: usize = 32;
+/// How long the network may refuse a message: as long as a lost connection takes to come back, if it does.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long each half of the goodbye may take. Egresses have 5 s to end in (`Egress::run`).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,0 +1,173 @@
+//! The routes.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{FromRequestParts, Path, Query, Request, State, WebSocketUpgrade};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use moonlight_mux::{ExitPolicy, Registry, Streamer, WebRtc};
+use serde::Deserialize;
+
+use crate::close_code::{self, SUBPROTOCOL_REQUIRED};
+use crate::dto::{StreamerInfo, StreamerList};
+use crate::instances::{Full, InstanceId, Instances};
+use crate::peer_message::MAX_MESSAGE;
+use crate::peer_socket::{self, SUBPROTOCOL};
+use crate::problem::Problem;
+use crate::{origin, page};
+
+/// How [`router`] behaves.
+#[derive(Clone, Debug, Default)]
+pub struct ServerConfig {
+    /// Web pages that may call the API besides this server's own, as browsers send it in `Origin`, such as
+    /// `https://mux.example.org`. Default: none. Each entry lets that page watch and end all streamers.
+    ///
+    /// This server's own pages need no entry when it is reached as `localhost` or by an IP address. When it is
+    /// reached by another name, through a proxy for example, that name's origin belongs here.
+    pub allowed_origins: Vec<String>,
+}
+
+/// The HTTP API, the peer WebSocket and the pages.
+///
+/// | call | answer |
+/// | --- | --- |
+/// | `GET /` | the page that lists the streamers |
+/// | `GET /s/{id}` | the page that plays one |
+/// | `GET /api/streamers` | 200 [`StreamerList`] |
+/// | `GET /api/streamers/{id}` | 200 [`StreamerInfo`], 404 |
+/// | `DELETE /api/streamers/{id}` | 204 when it has stopped, 404; `?quit=true` ends the app on the host too |
+/// | `POST /api/streamers/{id}/keyframe` | 202, 404 |
+/// | `GET /api/streamers/{id}/peer` | WebSocket: [`peer_message`](crate::peer_message), [`close_code`] |
+/// | `GET /healthz` | 200 `ok` |
+///
+/// Errors are `application/problem+json` (RFC 9457) with a stable `code`. The router has no fallback of its own, so
+/// that it merges with routers that have one.
+pub fn router(registry: Registry, rtc: WebRtc, config: ServerConfig) -> Router {
+    let server = Arc::new(Server {
+        registry,
+        rtc,
+        instances: Instances::default(),
+        allowed_origins: config.allowed_origins,
+    });
+    Router::new()
+        .route("/api/streamers", get(list))
+        .route("/api/streamers/{id}", get(show).delete(remove))
+        .route("/api/streamers/{id}/keyframe", post(keyframe))
+        .route("/api/streamers/{id}/peer", get(peer))
+        .route_layer(middleware::from_fn_with_state(server.clone(), require_allowed_origin))
+        .route("/healthz", get(async || "ok"))
+        .merge(page::routes())
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .layer(middleware::map_response(page::harden))
+        .with_state(server)
+}
+
+struct Server {
+    registry: Registry,
+    rtc: WebRtc,
+    instances: Instances,
+    allowed_origins: Vec<String>,
+}
+
+/// The streamer that the path names by `{id}`.
+struct Named(Streamer);
+
+impl FromRequestParts<Arc<Server>> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        let Path(id) =
+            Path::<String>::from_request_parts(parts, server).await.map_err(|_| Problem::StreamerNotFound)?;
+        let id = id.parse().map_err(|_| Problem::StreamerNotFound)?;
+        server.registry.get(&id).map(Self).ok_or(Problem::StreamerNotFound)
+    }
+}
+
+async fn require_allowed_origin(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let headers = request.headers();
+    // An origin that is no text cannot be allowed.
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if !origin::is_allowed(text(ORIGIN), text(HOST), &server.allowed_origins) {
+        return Err(Problem::OriginNotAllowed);
+    }
+    Ok(next.run(request).await)
+}
+
+async fn list(State(server): State<Arc<Server>>) -> Json<StreamerList> {
+    Json(StreamerList { streamers: server.registry.list().iter().map(StreamerInfo::from).collect() })
+}
+
+async fn show(Named(streamer): Named) -> Json<StreamerInfo> {
+    Json(StreamerInfo::from(&streamer))
+}
+
+#[derive(Deserialize)]
+struct RemoveQuery {
+    #[serde(default)]
+    quit: bool,
+}
+
+async fn remove(
+    State(server): State<Arc<Server>>,
+    Named(streamer): Named,
+    query: Result<Query<RemoveQuery>, QueryRejection>,
+) -> Result<StatusCode, Problem> {
+    let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
+    let policy = if query.quit { ExitPolicy::Quit } else { ExitPolicy::LeaveRunning };
+    server.registry.remove(streamer.id(), policy).await.ok_or(Problem::StreamerNotFound)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn keyframe(Named(streamer): Named) -> StatusCode {
+    streamer.request_keyframe();
+    StatusCode::ACCEPTED
+}
+
+#[derive(Deserialize)]
+struct PeerQuery {
+    instance: Option<String>,
+}
+
+async fn peer(
+    State(server): State<Arc<Server>>,
+    Named(streamer): Named,
+    query: Result<Query<PeerQuery>, QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
+    let instance = query.instance.map(|text| text.parse::<InstanceId>());
+    let instance = instance.transpose().map_err(|_| Problem::InvalidInstanceId)?;
+    let upgrade = upgrade.map_err(|_| Problem::UpgradeRequired)?;
+    let upgrade = upgrade
+        .protocols([SUBPROTOCOL])
+        // Larger ones up to here get a close frame that says so; beyond, the connection is cut.
+        .max_message_size(4 * MAX_MESSAGE)
+        .max_frame_size(4 * MAX_MESSAGE);
+    if upgrade.selected_protocol().is_none() {
+        return Ok(upgrade.on_upgrade(async |socket| {
+            let reason = "the WebSocket subprotocol moonlight-mux.v1 is required";
+            peer_socket::close(socket, SUBPROTOCOL_REQUIRED, reason).await;
+        }));
+    }
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let seat = instance.map(|instance| server.instances.take(streamer.id().clone(), instance));
+        match seat.transpose() {
+            Ok(seat) => peer_socket::serve(socket, streamer, server.rtc.clone(), seat).await,
+            Err(Full) => {
+                let reason = "there are too many viewers, try again later";
+                peer_socket::close(socket, close_code::TRY_AGAIN_LATER, reason).await;
+            }
+        }
+    }))
+}

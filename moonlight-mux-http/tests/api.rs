@@ -1,0 +1,239 @@
+//! The plain HTTP calls.
+
+mod support;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use moonlight_mux::{Ended, SourceError, Stage, State, StreamInfo, VideoCodec, VideoInfo};
+use serde_json::{Value, json};
+use support::Fixture;
+use tower::ServiceExt;
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a JSON body")
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+async fn call(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.expect("routers do not fail");
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, 1 << 20).await.expect("a body").to_vec();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+fn request(method: &str, path: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1:8080")
+        .body(Body::empty())
+        .expect("a valid request")
+}
+
+fn from_page(method: &str, path: &str, origin: &str) -> Request<Body> {
+    let mut request = request(method, path);
+    request.headers_mut().insert("origin", origin.parse().expect("a header value"));
+    request
+}
+
+fn connected(io: &mut moonlight_mux::SourceIo) {
+    io.stage_starting(Stage::Launch);
+    io.stage_complete(Stage::Launch);
+    io.connected();
+    let video = VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 };
+    io.info(StreamInfo { video, audio: None });
+}
+
+#[tokio::test]
+async fn streamers_are_listed_by_id_and_shown_one_by_one() {
+    let fixture = Fixture::new().await;
+    let router = fixture.router();
+    assert_eq!(call(&router, request("GET", "/api/streamers")).await.json(), json!({"streamers": []}));
+
+    let (streamer, _script) = fixture.streamer("b", connected);
+    let (other, _other_script) = fixture.streamer("a", |io| io.stage_starting(Stage::RtspHandshake));
+    streamer.watch_state().wait_for(|state| *state == State::Connected).await.unwrap();
+    other.watch_state().wait_for(|state| matches!(state, State::Connecting(_))).await.unwrap();
+
+    let list = call(&router, request("GET", "/api/streamers")).await;
+    assert_eq!(list.status, StatusCode::OK);
+    let list = list.json();
+    let ids: Vec<_> = list["streamers"].as_array().unwrap().iter().map(|info| &info["streamer_id"]).collect();
+    assert_eq!(ids, ["a", "b"]);
+    assert_eq!(list["streamers"][0]["stage"], "RTSP handshake");
+
+    let one = call(&router, request("GET", "/api/streamers/b")).await.json();
+    assert_eq!(one, list["streamers"][1]);
+    assert_eq!(one["status"], "starting");
+    assert_eq!(one["moonlight_connected"], true);
+    assert_eq!((&one["width"], &one["height"], &one["fps"]), (&json!(1280), &json!(720), &json!(60)));
+    assert_eq!(one["codec"], "H.264");
+    assert_eq!(one["peers"], json!([]));
+}
+
+#[tokio::test]
+async fn a_failed_streamer_says_why() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the host does not answer")]
+    struct NoAnswer;
+
+    let fixture = Fixture::new().await;
+    let (streamer, script) = fixture.streamer("desk", connected);
+    let failure = SourceError::permanent(NoAnswer).in_stage(Stage::RtspHandshake);
+    script.end.send(Err(failure)).await.unwrap();
+    streamer.watch_state().wait_for(|state| matches!(state, State::Ended(_))).await.unwrap();
+
+    let info = call(&fixture.router(), request("GET", "/api/streamers/desk")).await.json();
+    assert_eq!(info["status"], "failed");
+    let expected = json!({"stage": "RTSP handshake", "code": "connection_failed", "message": "the host does not answer"});
+    assert_eq!(info["error"], expected);
+}
+
+#[tokio::test]
+async fn an_unknown_streamer_is_a_problem_with_a_code() {
+    let router = Fixture::new().await.router();
+    for (method, path) in [
+        ("GET", "/api/streamers/none"),
+        ("GET", "/api/streamers/no%20id"),
+        ("GET", "/api/streamers/%FF"),
+        ("DELETE", "/api/streamers/none"),
+        ("POST", "/api/streamers/none/keyframe"),
+        ("GET", "/api/streamers/none/peer"),
+    ] {
+        let answer = call(&router, request(method, path)).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let expected = json!({
+            "type": "about:blank",
+            "title": "Not Found",
+            "status": 404,
+            "detail": "there is no streamer with this id",
+            "code": "streamer_not_found",
+            "error": "SessionNotFound: there is no streamer with this id",
+        });
+        assert_eq!(answer.json(), expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_keyframe_is_asked_for() {
+    let fixture = Fixture::new().await;
+    let (streamer, mut script) = fixture.streamer("desk", connected);
+    streamer.watch_state().wait_for(|state| *state == State::Connected).await.unwrap();
+    let answer = call(&fixture.router(), request("POST", "/api/streamers/desk/keyframe")).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    script.keyframes.recv().await.expect("the wish reaches the source");
+}
+
+#[tokio::test]
+async fn a_deleted_streamer_has_stopped_and_is_gone() {
+    let fixture = Fixture::new().await;
+    let router = fixture.router();
+    let (streamer, _script) = fixture.streamer("desk", connected);
+    let answer = call(&router, request("DELETE", "/api/streamers/desk")).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert!(matches!(streamer.state(), State::Ended(_)), "{:?}", streamer.state());
+    assert_eq!(call(&router, request("DELETE", "/api/streamers/desk")).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_streamer_that_the_host_ended_stays_listed_until_it_is_deleted() {
+    let fixture = Fixture::new().await;
+    let (streamer, script) = fixture.streamer("desk", connected);
+    script.end.send(Ok(Ended::ByHost)).await.unwrap();
+    streamer.watch_state().wait_for(|state| matches!(state, State::Ended(_))).await.unwrap();
+    let info = call(&fixture.router(), request("GET", "/api/streamers/desk")).await.json();
+    assert_eq!((&info["status"], &info["moonlight_connected"]), (&json!("stopped"), &json!(false)));
+}
+
+#[tokio::test]
+async fn foreign_pages_are_kept_out() {
+    let fixture = Fixture::new().await;
+    let router = fixture.router();
+    let (_streamer, _script) = fixture.streamer("desk", connected);
+    for (method, path) in [
+        ("POST", "/api/streamers/desk/keyframe"),
+        ("DELETE", "/api/streamers/desk"),
+        ("GET", "/api/streamers/desk/peer"),
+    ] {
+        let answer = call(&router, from_page(method, path, "https://evil.example")).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+        assert_eq!(answer.json()["code"], "origin_not_allowed");
+    }
+    for origin in ["http://127.0.0.1:8080", "https://listed.example"] {
+        let answer = call(&router, from_page("POST", "/api/streamers/desk/keyframe", origin)).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{origin}");
+    }
+    let mut odd = request("POST", "/api/streamers/desk/keyframe");
+    odd.headers_mut().insert("origin", axum::http::HeaderValue::from_bytes(b"http://\xff").unwrap());
+    assert_eq!(call(&router, odd).await.status, StatusCode::FORBIDDEN, "an origin that is no text");
+}
+
+#[tokio::test]
+async fn bad_requests_are_problems_too() {
+    let fixture = Fixture::new().await;
+    let router = fixture.router();
+    let (_streamer, _script) = fixture.streamer("desk", connected);
+    for (method, path, status, code) in [
+        ("GET", "/api/streamers/desk/peer", 426, "upgrade_required"),
+        ("GET", "/api/streamers/desk/peer?instance=a%20b", 422, "invalid_instance_id"),
+        ("GET", "/api/streamers/desk/peer?instance=a&instance=b", 400, "invalid_query"),
+        ("DELETE", "/api/streamers/desk?quit=perhaps", 400, "invalid_query"),
+        ("PUT", "/api/streamers/desk", 405, "method_not_allowed"),
+        ("POST", "/healthz", 405, "method_not_allowed"),
+    ] {
+        let answer = call(&router, request(method, path)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["code"].as_str().unwrap()),
+            (status, code),
+            "{path}"
+        );
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+}
+
+#[tokio::test]
+async fn pages_come_with_all_they_need_and_with_hardened_headers() {
+    let router = Fixture::new().await.router();
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/s/desk", "text/html; charset=utf-8"),
+        ("/assets/list.js", "text/javascript; charset=utf-8"),
+        ("/assets/viewer.js", "text/javascript; charset=utf-8"),
+        ("/assets/style.css", "text/css; charset=utf-8"),
+        ("/assets/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = call(&router, request("GET", path)).await;
+        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, content_type), "{path}");
+        assert!(answer.header("content-security-policy").starts_with("default-src 'self'"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+
+        let text = String::from_utf8(answer.body).unwrap();
+        for inline in ["<style", "style=\"", "onclick=\"", "<script>"] {
+            assert!(!text.contains(inline), "{path} has {inline}, which its security policy forbids");
+        }
+    }
+    assert_eq!(call(&router, request("GET", "/healthz")).await.body, b"ok");
+    assert_eq!(call(&router, request("GET", "/nothing")).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn it_fits_into_a_router_that_has_a_fallback() {
+    let own = Router::new().fallback(async || (StatusCode::IM_A_TEAPOT, "own"));
+    let router = own.merge(Fixture::new().await.router());
+    assert_eq!(call(&router, request("GET", "/nothing")).await.status, StatusCode::IM_A_TEAPOT);
+    assert_eq!(call(&router, request("GET", "/api/streamers")).await.status, StatusCode::OK);
+}

@@ -1,0 +1,247 @@
+//! The peer WebSocket, over real sockets.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use moonlight_mux::{Ended, ExitPolicy, SourceIo, Stage, State, Streamer};
+use moonlight_mux_http::SUBPROTOCOL;
+use moonlight_mux_http::peer_message::{MAX_MESSAGE, ServerMessage};
+use support::Fixture;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+struct Page(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Page {
+    async fn join(server: SocketAddr, query: &str) -> Self {
+        let url = format!("ws://{server}/api/streamers/desk/peer{query}");
+        Self::connect(url, &[("sec-websocket-protocol", SUBPROTOCOL)]).await.expect("an upgrade")
+    }
+
+    async fn connect(url: String, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
+        let mut request = url.into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_str(value)?);
+        }
+        Ok(Self(connect_async(request).await?.0))
+    }
+
+    async fn send(&mut self, message: impl Into<Message>) {
+        self.0.send(message.into()).await.expect("the server listens");
+    }
+
+    /// The next text.
+    async fn message(&mut self) -> ServerMessage {
+        loop {
+            match self.0.next().await.expect("a message").expect("a message") {
+                Message::Text(text) => return serde_json::from_str(&text).expect("a server message"),
+                Message::Close(frame) => panic!("closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The close frame, behind whatever comes before it. Says goodbye too.
+    async fn close_code(&mut self) -> (u16, String) {
+        let mut closed = None;
+        while let Some(Ok(message)) = self.0.next().await {
+            if let Message::Close(frame) = message {
+                let frame = frame.expect("a code");
+                closed = Some((frame.code.into(), frame.reason.to_string()));
+            }
+        }
+        closed.expect("a close frame")
+    }
+}
+
+fn connecting(io: &mut SourceIo) {
+    io.stage_starting(Stage::RtspHandshake);
+}
+
+/// Waits until the streamer has this many viewers.
+async fn until_viewers(streamer: &Streamer, count: usize) {
+    let wait = async {
+        while streamer.peers().len() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), wait).await.expect("viewers come and go at once");
+}
+
+#[tokio::test]
+async fn the_ice_servers_come_first_and_then_what_the_stream_does() {
+    let fixture = Fixture::new().await;
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    streamer.watch_state().wait_for(|state| matches!(state, State::Connecting(_))).await.unwrap();
+    fixture
+        .serve(async |server| {
+            let mut page = Page::join(server, "").await;
+            assert!(matches!(page.message().await, ServerMessage::WebRtcConfig { .. }));
+            let stage = "RTSP handshake".into();
+            assert_eq!(page.message().await, ServerMessage::StageStarting { stage });
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn pings_binaries_and_a_malformed_message_do_not_end_the_connection() {
+    let fixture = Fixture::new().await;
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut page = Page::join(server, "").await;
+            page.message().await;
+            page.send(Message::Binary(vec![0; 1000].into())).await;
+            page.send(Message::Pong(vec![1].into())).await;
+            page.send("no message at all").await;
+            page.send(r#"{"AuthenticateAndInit":{"credentials":"x"}}"#).await;
+            page.send(Message::Ping(vec![2].into())).await;
+            loop {
+                match page.0.next().await.unwrap().unwrap() {
+                    Message::Pong(data) => break assert_eq!(data.as_ref(), [2]),
+                    Message::Close(frame) => panic!("closed: {frame:?}"),
+                    _ => {}
+                }
+            }
+            assert_eq!(streamer.peers().len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_page_that_closes_its_socket_leaves() {
+    let fixture = Fixture::new().await;
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut polite = Page::join(server, "").await;
+            let rude = Page::join(server, "").await;
+            until_viewers(&streamer, 2).await;
+            polite.0.close(None).await.unwrap();
+            until_viewers(&streamer, 1).await;
+            drop(rude);
+            until_viewers(&streamer, 0).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn each_end_has_its_code_and_its_sentence() {
+    let fixture = Fixture::new().await;
+    let (_streamer, script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut page = Page::join(server, "").await;
+            page.message().await;
+            script.end.send(Ok(Ended::ByHost)).await.unwrap();
+            assert_eq!(page.close_code().await, (4002, "the stream ended".to_owned()));
+
+            let mut late = Page::join(server, "").await;
+            assert_eq!(late.close_code().await.0, 4002, "the stream is over already");
+
+            let id = "desk".parse().unwrap();
+            fixture.registry.remove(&id, ExitPolicy::LeaveRunning).await.unwrap();
+            let (_streamer, _script) = fixture.streamer("desk", connecting);
+            let mut page = Page::join(server, "").await;
+            page.message().await;
+            let (removed, closed) =
+                tokio::join!(fixture.registry.remove(&id, ExitPolicy::LeaveRunning), page.close_code());
+            removed.unwrap();
+            assert_eq!(closed, (4001, "the streamer was deleted".to_owned()));
+
+            let (_streamer, _script) = fixture.streamer("desk", connecting);
+            let mut page = Page::join(server, "").await;
+            page.message().await;
+            let ((), closed) = tokio::join!(fixture.registry.shutdown(), page.close_code());
+            assert_eq!(closed, (4006, "the server is shutting down".to_owned()));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_page_that_joins_again_takes_the_place_of_its_older_self() {
+    let fixture = Fixture::new().await;
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut other = Page::join(server, "?instance=other").await;
+            other.message().await;
+            let mut page = Page::join(server, "?instance=mine").await;
+            page.message().await;
+            for _ in 0..20 {
+                let mut newer = Page::join(server, "?instance=mine").await;
+                newer.message().await;
+                assert_eq!(page.close_code().await, (4000, "the same viewer joined again".to_owned()));
+                page = newer;
+            }
+            until_viewers(&streamer, 2).await;
+            for page in [&mut page, &mut other] {
+                page.send(Message::Ping(vec![].into())).await;
+                while !matches!(page.0.next().await.unwrap().unwrap(), Message::Pong(_)) {}
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_subprotocol_is_required() {
+    let fixture = Fixture::new().await;
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let url = format!("ws://{server}/api/streamers/desk/peer");
+            let mut page = Page::connect(url, &[]).await.unwrap();
+            let (code, reason) = page.close_code().await;
+            assert_eq!(code, 1002);
+            assert!(reason.contains(SUBPROTOCOL), "{reason}");
+            assert!(streamer.peers().is_empty());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_message_may_not_be_larger_than_64_kib() {
+    let fixture = Fixture::new().await;
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut page = Page::join(server, "").await;
+            page.send(" ".repeat(MAX_MESSAGE + 1)).await;
+            assert_eq!(page.close_code().await.0, 1009);
+            until_viewers(&streamer, 0).await;
+
+            let mut page = Page::join(server, "").await;
+            until_viewers(&streamer, 1).await;
+            let _ = page.0.send(Message::text(" ".repeat(64 * MAX_MESSAGE))).await;
+            until_viewers(&streamer, 0).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn pages_of_other_servers_get_no_socket() {
+    let fixture = Fixture::new().await;
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let url = format!("ws://{server}/api/streamers/desk/peer");
+            let foreign = [("sec-websocket-protocol", SUBPROTOCOL), ("origin", "https://evil.example")];
+            match Page::connect(url.clone(), &foreign).await {
+                Err(Error::Http(response)) => assert_eq!(response.status(), 403),
+                other => panic!("let in: {}", other.is_ok()),
+            }
+            assert!(streamer.peers().is_empty());
+
+            let own = format!("http://{server}");
+            let own = [("sec-websocket-protocol", SUBPROTOCOL), ("origin", own.as_str())];
+            Page::connect(url, &own).await.unwrap().message().await;
+        })
+        .await;
+}
