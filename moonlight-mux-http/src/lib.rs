@@ -24,7 +24,9 @@ pub mod peer_message;
 mod peer_socket;
 mod problem;
 mod router;
+mod serve;
 
 pub use listener::{BindError, bind};
 pub use peer_socket::SUBPROTOCOL;
 pub use router::{ServerConfig, router};
+pub use serve::serve;
