@@ -31,7 +31,7 @@ pub const SUBPROTOCOL_REQUIRED: u16 = 1002;
 pub const MESSAGE_TOO_BIG: u16 = 1009;
 /// The server has a bug.
 pub const INTERNAL_ERROR: u16 = 1011;
-/// The server has no room for another viewer now.
+/// There is no room for another viewer now.
 pub const TRY_AGAIN_LATER: u16 = 1013;
 
 /// The code for a viewer that is gone for this reason.
@@ -50,6 +50,7 @@ pub fn of_leave_reason(reason: LeaveReason) -> u16 {
         LeaveReason::UnsupportedCodec => 4009,
         LeaveReason::ConnectionFailed => 4010,
         LeaveReason::Vanished => 4011,
+        LeaveReason::StreamerFull => TRY_AGAIN_LATER,
         // `Internal`, and reasons that the library learns before this table does.
         _ => INTERNAL_ERROR,
     }
@@ -85,6 +86,7 @@ mod tests {
             (LeaveReason::UnsupportedCodec, 4009),
             (LeaveReason::ConnectionFailed, 4010),
             (LeaveReason::Vanished, 4011),
+            (LeaveReason::StreamerFull, 1013),
             (LeaveReason::Internal, 1011),
         ];
         for (reason, code) in table {
@@ -97,6 +99,6 @@ mod tests {
     #[test]
     fn whoever_is_not_let_in_is_told_whether_to_try_again() {
         assert_eq!(of_add_peer_error(&AddPeerError::Ended).0, 4002);
-        assert_eq!(of_add_peer_error(&AddPeerError::TooMany).0, 1013);
+        assert_eq!(of_add_peer_error(&AddPeerError::Busy).0, 1013);
     }
 }

@@ -44,7 +44,7 @@ pub struct StreamerInfo {
     /// The picture's codec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec: Option<&'static str>,
-    /// Measured, of late.
+    /// Video and sound, measured over the last whole second.
     pub bitrate_kbps: u64,
     /// How long ago the last picture came.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +107,7 @@ impl From<&Streamer> for StreamerInfo {
             stage: stage(&state),
             error: error(&state),
             codec: video.map(|video| video.codec.name()),
-            bitrate_kbps: stats.bitrate_kbps,
+            bitrate_kbps: stats.bits_per_second / 1000,
             last_frame_age_ms: stats.last_frame_age.map(whole_milliseconds),
         }
     }

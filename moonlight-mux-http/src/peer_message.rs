@@ -172,8 +172,8 @@ impl ClientMessage {
 }
 
 impl ServerMessage {
-    /// A signal as a message; `None` for those that a viewer has no word for. States have a history:
-    /// [`of_state_change`](Self::of_state_change) puts those into words.
+    /// A signal as a message. `None` for those that viewers send, and for states: they have a history, and
+    /// [`of_state_change`](Self::of_state_change) puts it into words.
     #[must_use]
     pub fn of_signal(signal: Signal) -> Option<Self> {
         match signal {

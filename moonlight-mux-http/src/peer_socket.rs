@@ -1,8 +1,8 @@
 //! A viewer's WebSocket: the transport of its signalling.
 //!
 //! One task, the one that axum makes for the upgraded connection, owns the socket, its keep-alive and the viewer's
-//! [`PeerHandle`]. The egress holds two ends of bounded queues to it. The task ends when the viewer is gone, and
-//! asks the viewer to leave when the socket is.
+//! [`PeerHandle`]. The egress holds two ends of bounded queues to it. The task ends when the viewer is gone. When the
+//! socket goes first, the egress sees its signalling closed, and ends unless its media connection still answers.
 
 use std::future;
 use std::time::Duration;
@@ -34,12 +34,36 @@ pub(crate) async fn serve(socket: WebSocket, streamer: Streamer, rtc: WebRtc, se
             return close(socket, code, reason).await;
         }
     };
-    let mut connection = Connection { socket, streamer, peer, seat, alive: KeepAlive::default(), told: None };
+    let mut connection =
+        Connection { socket, streamer: &streamer, peer: &peer, seat: seat.as_ref(), told: None };
     let end = connection.run(queues).await;
-    let Connection { socket, peer, .. } = connection;
-    peer.leave(end.leave_reason());
-    end.say(socket).await;
-    peer.closed().await;
+    let mut socket = connection.socket;
+    match end {
+        End::Peer { reason, told } => {
+            say_goodbye(&mut socket, close_code::of_leave_reason(reason), reason.message()).await;
+            drop(told);
+            await_goodbye(socket).await;
+        }
+        End::MessageTooBig => {
+            peer.leave(LeaveReason::BadSignalling);
+            close(socket, close_code::MESSAGE_TOO_BIG, "messages may have 64 KiB at most").await;
+        }
+        End::Socket => {
+            drop(socket);
+            // The egress sees its signalling closed and decides whether the media go on. Before the stream's format
+            // is known it does not look, and has no media.
+            if streamer.info().is_none() {
+                peer.leave(LeaveReason::Left);
+            }
+        }
+    }
+    tokio::select! {
+        _ = peer.closed() => {}
+        () = superseded(seat.as_ref()) => {
+            peer.leave(LeaveReason::Superseded);
+            peer.closed().await;
+        }
+    }
 }
 
 /// Ends `socket` with a code and a sentence.
@@ -59,59 +83,66 @@ async fn await_goodbye(mut socket: WebSocket) {
     let _ = time::timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
 }
 
-struct Connection {
+struct Connection<'p> {
     socket: WebSocket,
-    streamer: Streamer,
-    peer: PeerHandle,
-    seat: Option<Seat>,
-    alive: KeepAlive,
+    streamer: &'p Streamer,
+    peer: &'p PeerHandle,
+    seat: Option<&'p Seat>,
     /// The state that the viewer was told of last.
     told: Option<State>,
 }
 
 /// Why a [`Connection`] ended.
 enum End {
-    /// The viewer is gone or was asked to go: it is told why.
+    /// The viewer is gone, or its egress is about to let it go and waits until `told` is dropped.
     Peer { reason: LeaveReason, told: Option<oneshot::Sender<()>> },
     /// A message was too large.
     MessageTooBig,
     /// The socket is gone.
-    Socket { reason: LeaveReason },
+    Socket,
 }
 
-impl Connection {
+impl Connection<'_> {
     async fn run(&mut self, mut queues: Queues) -> End {
+        let mut alive = KeepAlive::default();
         let mut period = time::interval(KeepAlive::PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         period.tick().await;
+        let mut state = self.streamer.watch_state();
+        state.mark_changed();
+        // The first message is the ICE servers.
+        let mut greeted = false;
         loop {
-            // In this order, so that what the egress said before it ended is said.
+            // In this order, so that what comes before the end is said before it.
             let outcome = tokio::select! {
                 biased;
-                () = superseded(self.seat.as_ref()) => {
+                () = superseded(self.seat) => {
                     self.peer.leave(LeaveReason::Superseded);
                     Ok(())
                 }
+                Ok(()) = state.changed(), if greeted => {
+                    let now = state.borrow_and_update().clone();
+                    self.tell_state(now).await
+                }
                 Some(outgoing) = queues.outgoing.recv() => match outgoing {
-                    Outgoing::Signal(signal) => self.handle_signal(signal).await,
+                    Outgoing::Signal(signal) => {
+                        greeted |= matches!(signal, Signal::IceServers(_));
+                        self.tell(ServerMessage::of_signal(signal)).await
+                    }
                     Outgoing::Close { reason, told } => Err(End::Peer { reason, told: Some(told) }),
                 },
                 reason = self.peer.closed() => Err(End::Peer { reason, told: None }),
-                _ = period.tick() => match self.alive.handle_period() {
+                _ = period.tick() => match alive.handle_period() {
                     Action::Ping => self.send(Message::Ping(Default::default())).await,
-                    Action::GiveUp => Err(End::Socket { reason: LeaveReason::Vanished }),
+                    Action::GiveUp => Err(End::Socket),
                 },
                 (message, room) = receive(&mut self.socket, &queues.incoming) => {
-                    self.alive.handle_message();
-                    match handle_message(message) {
-                        Ok(incoming) => {
-                            if let (Some(incoming), Some(room)) = (incoming, room) {
-                                room.send(incoming);
-                            }
-                            Ok(())
+                    alive.handle_message();
+                    handle_message(message).map(|incoming| {
+                        if let (Some(incoming), Some(room)) = (incoming, room) {
+                            room.send(incoming);
                         }
-                        Err(end) => Err(end),
-                    }
+                    })
                 }
             };
             if let Err(end) = outcome {
@@ -120,16 +151,16 @@ impl Connection {
         }
     }
 
-    async fn handle_signal(&mut self, signal: Signal) -> Result<(), End> {
-        let messages = match signal {
-            Signal::State(now) => {
-                let info = self.streamer.info();
-                let messages = ServerMessage::of_state_change(self.told.as_ref(), &now, info.as_deref());
-                self.told = Some(now);
-                messages
-            }
-            signal => ServerMessage::of_signal(signal).into_iter().collect(),
-        };
+    /// Says what the stream's new state means for the viewer. [`Signal::State`] is not used for it: an egress sends
+    /// that only once media flow.
+    async fn tell_state(&mut self, now: State) -> Result<(), End> {
+        let info = self.streamer.info();
+        let messages = ServerMessage::of_state_change(self.told.as_ref(), &now, info.as_deref());
+        self.told = Some(now);
+        self.tell(messages).await
+    }
+
+    async fn tell(&mut self, messages: impl IntoIterator<Item = ServerMessage>) -> Result<(), End> {
         for message in messages {
             self.send(Message::text(message.to_json())).await?;
         }
@@ -139,31 +170,7 @@ impl Connection {
     async fn send(&mut self, message: Message) -> Result<(), End> {
         match time::timeout(SEND_TIMEOUT, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(End::Socket { reason: LeaveReason::Vanished }),
-        }
-    }
-}
-
-impl End {
-    fn leave_reason(&self) -> LeaveReason {
-        match self {
-            Self::Peer { reason, .. } | Self::Socket { reason } => *reason,
-            Self::MessageTooBig => LeaveReason::BadSignalling,
-        }
-    }
-
-    /// Tells the viewer, if it can still hear.
-    async fn say(self, mut socket: WebSocket) {
-        match self {
-            Self::Peer { reason, told } => {
-                say_goodbye(&mut socket, close_code::of_leave_reason(reason), reason.message()).await;
-                drop(told);
-                await_goodbye(socket).await;
-            }
-            Self::MessageTooBig => {
-                close(socket, close_code::MESSAGE_TOO_BIG, "messages may have 64 KiB at most").await;
-            }
-            Self::Socket { .. } => {}
+            _ => Err(End::Socket),
         }
     }
 }
@@ -186,8 +193,7 @@ fn handle_message(message: Option<Result<Message, axum::Error>>) -> Result<Optio
             Ok(ClientMessage::parse(&text).map(ClientMessage::into_signal).transpose())
         }
         Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | None => Err(End::Socket { reason: LeaveReason::Left }),
-        Some(Err(_)) => Err(End::Socket { reason: LeaveReason::Vanished }),
+        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Socket),
     }
 }
 
@@ -266,11 +272,11 @@ impl SignalStream for QueueStream {
     }
 }
 
-/// From viewer to egress: an offer and the first burst of candidates. Full: the socket is not read, so that the
-/// viewer waits.
-const INCOMING: usize = 32;
-/// From egress to viewer: an answer, candidates, and the stages of a stream that comes up. Full: the egress waits.
-const OUTGOING: usize = 32;
+/// From viewer to egress: an offer and its candidates, about ten per network interface, which wait here until the
+/// stream's format is known. Full: the socket is not read, so that the viewer waits.
+const INCOMING: usize = 128;
+/// From egress to viewer: ICE servers, an answer, a few candidates. Full: the egress waits.
+const OUTGOING: usize = 16;
 /// How long the network may refuse a message: as long as a lost connection takes to come back, if it does.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long each half of the goodbye may take. Egresses have 5 s to end in (`Egress::run`).

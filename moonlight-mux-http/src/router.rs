@@ -125,8 +125,11 @@ async fn remove(
 ) -> Result<StatusCode, Problem> {
     let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
     let policy = if query.quit { ExitPolicy::Quit } else { ExitPolicy::LeaveRunning };
-    server.registry.remove(streamer.id(), policy).await.ok_or(Problem::StreamerNotFound)?;
-    Ok(StatusCode::NO_CONTENT)
+    if server.registry.remove(streamer.id(), policy).await {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::StreamerNotFound)
+    }
 }
 
 async fn keyframe(Named(streamer): Named) -> StatusCode {

@@ -58,7 +58,7 @@ fn connected(io: &mut moonlight_mux::SourceIo) {
 
 #[tokio::test]
 async fn streamers_are_listed_by_id_and_shown_one_by_one() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let router = fixture.router();
     assert_eq!(call(&router, request("GET", "/api/streamers")).await.json(), json!({"streamers": []}));
 
@@ -89,7 +89,7 @@ async fn a_failed_streamer_says_why() {
     #[error("the host does not answer")]
     struct NoAnswer;
 
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let (streamer, script) = fixture.streamer("desk", connected);
     let failure = SourceError::permanent(NoAnswer).in_stage(Stage::RtspHandshake);
     script.end.send(Err(failure)).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_failed_streamer_says_why() {
 
 #[tokio::test]
 async fn an_unknown_streamer_is_a_problem_with_a_code() {
-    let router = Fixture::new().await.router();
+    let router = Fixture::new().router();
     for (method, path) in [
         ("GET", "/api/streamers/none"),
         ("GET", "/api/streamers/no%20id"),
@@ -129,7 +129,7 @@ async fn an_unknown_streamer_is_a_problem_with_a_code() {
 
 #[tokio::test]
 async fn a_keyframe_is_asked_for() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let (streamer, mut script) = fixture.streamer("desk", connected);
     streamer.watch_state().wait_for(|state| *state == State::Connected).await.unwrap();
     let answer = call(&fixture.router(), request("POST", "/api/streamers/desk/keyframe")).await;
@@ -139,7 +139,7 @@ async fn a_keyframe_is_asked_for() {
 
 #[tokio::test]
 async fn a_deleted_streamer_has_stopped_and_is_gone() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let router = fixture.router();
     let (streamer, _script) = fixture.streamer("desk", connected);
     let answer = call(&router, request("DELETE", "/api/streamers/desk")).await;
@@ -150,7 +150,7 @@ async fn a_deleted_streamer_has_stopped_and_is_gone() {
 
 #[tokio::test]
 async fn a_streamer_that_the_host_ended_stays_listed_until_it_is_deleted() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let (streamer, script) = fixture.streamer("desk", connected);
     script.end.send(Ok(Ended::ByHost)).await.unwrap();
     streamer.watch_state().wait_for(|state| matches!(state, State::Ended(_))).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_streamer_that_the_host_ended_stays_listed_until_it_is_deleted() {
 
 #[tokio::test]
 async fn foreign_pages_are_kept_out() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let router = fixture.router();
     let (_streamer, _script) = fixture.streamer("desk", connected);
     for (method, path) in [
@@ -183,7 +183,7 @@ async fn foreign_pages_are_kept_out() {
 
 #[tokio::test]
 async fn bad_requests_are_problems_too() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let router = fixture.router();
     let (_streamer, _script) = fixture.streamer("desk", connected);
     for (method, path, status, code) in [
@@ -206,7 +206,7 @@ async fn bad_requests_are_problems_too() {
 
 #[tokio::test]
 async fn pages_come_with_all_they_need_and_with_hardened_headers() {
-    let router = Fixture::new().await.router();
+    let router = Fixture::new().router();
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
         ("/s/desk", "text/html; charset=utf-8"),
@@ -233,7 +233,7 @@ async fn pages_come_with_all_they_need_and_with_hardened_headers() {
 #[tokio::test]
 async fn it_fits_into_a_router_that_has_a_fallback() {
     let own = Router::new().fallback(async || (StatusCode::IM_A_TEAPOT, "own"));
-    let router = own.merge(Fixture::new().await.router());
+    let router = own.merge(Fixture::new().router());
     assert_eq!(call(&router, request("GET", "/nothing")).await.status, StatusCode::IM_A_TEAPOT);
     assert_eq!(call(&router, request("GET", "/api/streamers")).await.status, StatusCode::OK);
 }

@@ -4,15 +4,20 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
 use moonlight_mux::{
-    Command, Ended, Registry, RegistryConfig, SourceError, SourceIo, Streamer, StreamerConfig, VideoSource,
-    WebRtc, WebRtcConfig,
+    Command, Ended, Registry, SourceError, SourceIo, Streamer, StreamerConfig, VideoSource, WebRtc,
+    WebRtcConfig,
 };
 use moonlight_mux_http::{ServerConfig, bind, router};
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::sleep;
+
+/// What never happens takes this long; nothing else does.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the script, then waits for the end; tells of each keyframe wish.
 pub(crate) struct Scripted {
@@ -51,9 +56,11 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) async fn new() -> Self {
-        let rtc = WebRtc::bind(WebRtcConfig::default()).await.expect("a free port");
-        Self { registry: Registry::new(RegistryConfig::default()), rtc }
+    pub(crate) fn new() -> Self {
+        let mut config = WebRtcConfig::default();
+        config.bind = "127.0.0.1:0".parse().expect("an address");
+        let rtc = WebRtc::bind(config).expect("a free port");
+        Self { registry: Registry::new(), rtc }
     }
 
     pub(crate) fn streamer(&self, id: &str, script: fn(&mut SourceIo)) -> (Streamer, Script) {
@@ -77,6 +84,7 @@ impl Fixture {
         tokio::select! {
             _ = axum::serve(listener, self.router()) => unreachable!("it serves for ever"),
             result = client(address) => result,
+            () = sleep(LIMIT) => panic!("the client still waits after {LIMIT:?}"),
         }
     }
 }
