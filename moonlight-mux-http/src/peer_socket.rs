@@ -151,8 +151,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Says what the stream's new state means for the viewer. [`Signal::State`] is not used for it: an egress sends
-    /// that only once media flow.
+    /// Says what the stream's new state means for the viewer.
     async fn tell_state(&mut self, now: State) -> Result<(), End> {
         let info = self.streamer.info();
         let messages = ServerMessage::of_state_change(self.told.as_ref(), &now, info.as_deref());

@@ -8,9 +8,9 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::peer::LeaveReason;
-use crate::streamer::State;
 
-/// A message between a viewer and its egress.
+/// A message between a viewer and its egress, about their connection. What the stream does, the transport's owner tells
+/// the viewer, from [`Streamer::watch_state`](crate::Streamer::watch_state).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Signal {
@@ -20,8 +20,6 @@ pub enum Signal {
     Description(Description),
     /// Either way: one ICE candidate.
     Candidate(Candidate),
-    /// To the viewer: the stream's state changed.
-    State(State),
     /// From the viewer: what it sees.
     Report(Report),
 }

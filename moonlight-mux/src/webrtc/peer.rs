@@ -153,7 +153,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             self.add_candidate(connection, candidate).await?;
         }
 
-        let mut stream_state = viewer.state();
         let media = tracks.serve(viewer);
         tokio::pin!(media);
         let (mut connected, mut signalling) = (false, true);
@@ -193,10 +192,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     }
                     // It still answers after the grace, so it is there: only its signalling is lost.
                     deadline = None;
-                }
-                Ok(()) = stream_state.changed(), if signalling => {
-                    let state = stream_state.borrow_and_update().clone();
-                    self.send(Signal::State(state)).await?;
                 }
                 reason = &mut media, if connected => return Ok(reason),
                 reason = viewer.leaving() => return Ok(reason),
