@@ -1,5 +1,6 @@
 //! One Moonlight session, any number of browsers, nobody needed.
 
+mod gamestream;
 mod media;
 mod source;
 mod task;
