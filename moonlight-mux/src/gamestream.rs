@@ -6,9 +6,11 @@
 pub(crate) mod audio;
 pub(crate) mod crypto;
 pub(crate) mod fec;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub(crate) mod session;
+#[cfg(test)]
+pub(crate) mod test_stream;
 pub(crate) mod video;
 pub(crate) mod wire;
 

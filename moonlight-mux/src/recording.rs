@@ -1,7 +1,7 @@
 //! A recorded GameStream session as a source.
 
 mod negotiated;
-mod pcap;
+pub(crate) mod pcap;
 mod playback;
 
 use std::io;
@@ -135,8 +135,7 @@ impl Recording {
             height: requested.height,
             fps: requested.fps,
         };
-        let audio =
-            AudioInfo { channels: requested.channels, packet_duration: negotiated.packet_duration };
+        let audio = AudioInfo { channels: requested.channels, packet_duration: negotiated.packet_duration };
         Ok(Self { info: StreamInfo { video, audio: Some(audio) }, items })
     }
 
@@ -185,7 +184,7 @@ impl VideoSource for Recording {
                     None => return Ok(Ended::Stopped),
                     Some(Command::Keyframe) => playback.back_to_keyframe(task::now().into_std()),
                 },
-                () = sleep_until(playback.due().into()) => match playback.next() {
+                () = sleep_until(playback.due().into()) => match playback.play() {
                     Media::Video(frame) => io.video(frame),
                     Media::Audio(frame) => io.audio(frame),
                 },
@@ -218,9 +217,10 @@ fn receive<'a>(
     // The session wants instants and compares them only with each other.
     let epoch = task::now().into_std();
     let mut began = None;
+    let mut now = epoch;
     let mut items = Vec::new();
     for datagram in datagrams {
-        let now = epoch + datagram.at.saturating_sub(*began.get_or_insert(datagram.at));
+        now = now.max(epoch + datagram.at.saturating_sub(*began.get_or_insert(datagram.at)));
         while let Some(due) = session.poll_timeout().filter(|&due| due <= now) {
             session.handle_timeout(due);
             drain(&mut session, due - epoch, &mut items);

@@ -172,7 +172,8 @@ impl Audio {
         let group = self.window[0].take();
         self.window.rotate_left(1);
         for place in next..end {
-            if let Some(payload) = group.as_ref().and_then(|g| g.payloads[(place % GROUP) as usize].as_ref()) {
+            if let Some(payload) = group.as_ref().and_then(|g| g.payloads[(place % GROUP) as usize].as_ref())
+            {
                 self.hand_on(place, payload);
             }
         }

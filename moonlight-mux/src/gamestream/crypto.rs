@@ -144,10 +144,26 @@ pub(crate) mod tests {
 
     /// Streams 10.7: shards 0, 1, 3 and 4 of the frame, encrypted with the counters 5, 6, 8 and 9.
     pub(crate) const SEALED: [(usize, u64, &str); 4] = [
-        (0, 5, "050000000000000000000056070000003349c7008c2446fe4e7b99b356859f24fa9712ccf1b34ae3bd0acd031f23aa957e9667279fd9a06a226cecf85f0cdb9b7d8b85c91ba63f960eb42b8d404edb01734e4e766a6ace6f8d2ebdad3b31e14d04c77ef690912148a601c5a31169aac3"),
-        (1, 6, "0600000000000000000000560700000042766d2a1d3f8f415d057877ee38e3b751dc9b623534dc58439ebed0fa29aae3316c7b0279ddd2883f9b241c2d51a0fceaca27d2b5f0c60a349b63b208d0722110b7fe0eab74e4a10ec71bdff5556b9fe46a56b2eaf01d733fe7d6fb83402a21"),
-        (3, 8, "0800000000000000000000560700000072fed073fd7a02269d4a45fa85da8fa8637e7707798252edd519601692e5af24cdc0d3bda176294263a7e055971fe259b677bbc07209deee0ca40942d2c1f5fd2b4c792ada1d8227faed2a5a2c27476c71842c6792be664740735b3bd6588a4c"),
-        (4, 9, "09000000000000000000005607000000d58bb41271d1c2aa0f4a1ff28dcc4c5eb99a14aad7d03cb85eac470c765d6891cacf67a73d0b0a70d21afa3787189405d5b79a713b5a2aadab6224180df874f666089dcecdca0d9a77628c81ac3476564532dfe67284ec7ed8ff06555f1bb3dc"),
+        (
+            0,
+            5,
+            "050000000000000000000056070000003349c7008c2446fe4e7b99b356859f24fa9712ccf1b34ae3bd0acd031f23aa957e9667279fd9a06a226cecf85f0cdb9b7d8b85c91ba63f960eb42b8d404edb01734e4e766a6ace6f8d2ebdad3b31e14d04c77ef690912148a601c5a31169aac3",
+        ),
+        (
+            1,
+            6,
+            "0600000000000000000000560700000042766d2a1d3f8f415d057877ee38e3b751dc9b623534dc58439ebed0fa29aae3316c7b0279ddd2883f9b241c2d51a0fceaca27d2b5f0c60a349b63b208d0722110b7fe0eab74e4a10ec71bdff5556b9fe46a56b2eaf01d733fe7d6fb83402a21",
+        ),
+        (
+            3,
+            8,
+            "0800000000000000000000560700000072fed073fd7a02269d4a45fa85da8fa8637e7707798252edd519601692e5af24cdc0d3bda176294263a7e055971fe259b677bbc07209deee0ca40942d2c1f5fd2b4c792ada1d8227faed2a5a2c27476c71842c6792be664740735b3bd6588a4c",
+        ),
+        (
+            4,
+            9,
+            "09000000000000000000005607000000d58bb41271d1c2aa0f4a1ff28dcc4c5eb99a14aad7d03cb85eac470c765d6891cacf67a73d0b0a70d21afa3787189405d5b79a713b5a2aadab6224180df874f666089dcecdca0d9a77628c81ac3476564532dfe67284ec7ed8ff06555f1bb3dc",
+        ),
     ];
 
     #[test]
@@ -201,7 +217,8 @@ pub(crate) mod tests {
     #[test]
     fn keys_are_not_printed() {
         let key = SessionKey::new([0xab; 16]);
-        let printed = format!("{key:?} {:?} {:?}", VideoCipher::new(&key), AudioCipher::new(&key, 0xabab_abab));
+        let printed =
+            format!("{key:?} {:?} {:?}", VideoCipher::new(&key), AudioCipher::new(&key, 0xabab_abab));
         assert_eq!(printed, "SessionKey(…) VideoCipher(…) AudioCipher(…)");
     }
 }

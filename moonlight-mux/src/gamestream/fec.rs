@@ -248,7 +248,11 @@ mod tests {
         check(4, &["8e f4 47 a7", "f4 8e a7 47"]);
         check(
             10,
-            &["f4 47 a7 7a ba ad 9d dd 98 3d", "8e a7 47 ba 7a 9d ad 98 dd aa", "01 7a ba 47 a7 dd 98 ad 9d 5d"],
+            &[
+                "f4 47 a7 7a ba ad 9d dd 98 3d",
+                "8e a7 47 ba 7a 9d ad 98 dd aa",
+                "01 7a ba 47 a7 dd 98 ad 9d 5d",
+            ],
         );
     }
 
@@ -315,7 +319,10 @@ mod tests {
     fn shards_of_different_lengths_are_refused() {
         let data = [&[1u8, 2][..], &[3]];
         assert_eq!(Code::video(2, 1).unwrap().encode(&data), Err(Error::Lengths));
-        assert_eq!(Code::video(2, 1).unwrap().restore(&[Some(data[0]), None, Some(data[1])]), Err(Error::Lengths));
+        assert_eq!(
+            Code::video(2, 1).unwrap().restore(&[Some(data[0]), None, Some(data[1])]),
+            Err(Error::Lengths)
+        );
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Session {
             None => Packet::parse(datagram).map(|packet| self.video.handle(now, &packet)),
             Some(cipher) => Sealed::parse(datagram).and_then(|sealed| {
                 let hint = sealed.frame_hint();
-                if (hint != 0 && self.video.is_past(hint)) || cipher.open(&sealed, &mut self.scratch).is_err() {
+                if (hint != 0 && self.video.is_past(hint)) || cipher.open(&sealed, &mut self.scratch).is_err()
+                {
                     return Ok(());
                 }
                 Packet::parse(&self.scratch).map(|packet| self.video.handle(now, &packet))

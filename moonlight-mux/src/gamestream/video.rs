@@ -46,9 +46,14 @@ enum Slot {
     /// Nothing of it has arrived.
     Empty,
     Open(Assembly),
-    Whole { keyframe: bool, body: Body },
+    Whole {
+        keyframe: bool,
+        body: Body,
+    },
     /// All of it arrived, and it is not a frame.
-    Broken { received: Instant },
+    Broken {
+        received: Instant,
+    },
 }
 
 /// Whether a key frame is needed before anything else may be handed on.
@@ -58,7 +63,9 @@ enum Refresh {
     /// Needed, and to be asked for when the next frame is whole.
     Needed,
     /// Asked for, and this many frames ago.
-    Asked { dropped: u32 },
+    Asked {
+        dropped: u32,
+    },
 }
 
 /// Frames that are open at the same time.

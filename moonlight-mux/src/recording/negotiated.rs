@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 
 use crate::gamestream::crypto::SessionKey;
 use crate::media::VideoCodec;
@@ -172,8 +172,10 @@ a=x-nv-aqos.packetDuration:5 \r
             packet_duration: Duration::from_millis(5),
         };
         assert_eq!(Negotiated::parse(DIALOGUE), Ok(expected));
-        let others = DIALOGUE.replace("Transport: server_port", "X").replace("bitStreamFormat:0", "bitStreamFormat:2");
-        let expected = Negotiated { codec: VideoCodec::Av1, video_port: 47998, audio_port: 48000, ..expected };
+        let others =
+            DIALOGUE.replace("Transport: server_port", "X").replace("bitStreamFormat:0", "bitStreamFormat:2");
+        let expected =
+            Negotiated { codec: VideoCodec::Av1, video_port: 47998, audio_port: 48000, ..expected };
         assert_eq!(Negotiated::parse(&others), Ok(expected));
     }
 

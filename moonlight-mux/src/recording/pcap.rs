@@ -135,7 +135,8 @@ pub(crate) mod tests {
 
     /// A little-endian capture of one-way datagrams between the loopback address's ports: time, ports, payload.
     pub(crate) fn capture(datagrams: &[(Duration, u16, u16, Vec<u8>)]) -> Vec<u8> {
-        let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+        let mut file =
+            vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
         for (at, from, to, payload) in datagrams {
             let len = (42 + payload.len()) as u32;
             for field in [at.as_secs() as u32, at.subsec_micros(), len, len] {

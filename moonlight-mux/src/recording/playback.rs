@@ -47,13 +47,13 @@ impl<'a> Playback<'a> {
         }
     }
 
-    /// When [`next`](Self::next) is due.
+    /// When [`play`](Self::play) is due.
     pub(super) fn due(&self) -> Instant {
         self.origin + self.items[self.position].at
     }
 
     /// Plays what is due.
-    pub(super) fn next(&mut self) -> Media {
+    pub(super) fn play(&mut self) -> Media {
         let media = match &self.items[self.position].media {
             Media::Video(frame) => {
                 let number = FrameNumber(frame.number.0.wrapping_add(self.number_shift));
@@ -117,3 +117,158 @@ fn time(ticks: u64, hz: u64) -> Duration {
 }
 
 const NANOS: u128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A recording of 60 frames a second and 10 ms packets of sound, received with a jitter of up to 4 ms. Frames from
+    /// `first` on; those of `keys` are keyframes.
+    fn items(first: u64, keys: &[usize], count: usize) -> Vec<Item> {
+        let jitter = |i: usize| Duration::from_millis((i as u64 * 7) % 5);
+        let mut items = Vec::new();
+        for i in 0..count {
+            let frame = VideoFrame {
+                number: FrameNumber(first + i as u64),
+                timestamp: VideoTimestamp(5000 + 1500 * i as u64),
+                keyframe: keys.contains(&i),
+                host_latency: None,
+                data: Bytes::from(vec![i as u8]),
+            };
+            let at = Duration::from_micros(16_667) * i as u32 + jitter(i);
+            items.push(Item { at, media: Media::Video(frame) });
+        }
+        for i in 0..count * 5 / 3 {
+            let frame =
+                AudioFrame { timestamp: AudioTimestamp(480 * i as u64), data: Bytes::from(vec![i as u8]) };
+            let at = Duration::from_millis(10) * i as u32 + jitter(i);
+            items.push(Item { at, media: Media::Audio(frame) });
+        }
+        items.sort_by_key(|item| item.at);
+        items
+    }
+
+    const SPACING: Duration = Duration::from_micros(16_667);
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do: the tests only add to it")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    /// The number, timestamp and content of each frame, and when it was due, over `count` items.
+    fn play(playback: &mut Playback<'_>, count: usize) -> Vec<(Instant, Media)> {
+        (0..count).map(|_| (playback.due(), playback.play())).collect()
+    }
+
+    fn pictures(played: &[(Instant, Media)]) -> Vec<(Instant, &VideoFrame)> {
+        let picture = |(due, media)| match media {
+            Media::Video(frame) => Some((due, frame)),
+            Media::Audio(_) => None,
+        };
+        played.iter().map(|(due, media)| (*due, media)).filter_map(picture).collect()
+    }
+
+    fn sounds(played: &[(Instant, Media)]) -> Vec<u64> {
+        let sound = |media: &Media| match media {
+            Media::Audio(frame) => Some(frame.timestamp.0),
+            Media::Video(_) => None,
+        };
+        played.iter().filter_map(|(_, media)| sound(media)).collect()
+    }
+
+    #[test]
+    fn the_first_round_is_as_recorded() {
+        let items = items(7, &[0], 30);
+        let mut playback = Playback::new(&items, SPACING, start());
+        let played = play(&mut playback, items.len());
+        let frames: Vec<_> = pictures(&played).iter().map(|(_, f)| (f.number.0, f.timestamp.0)).collect();
+        assert_eq!(frames, (0..30).map(|i| (7 + i, 5000 + 1500 * i)).collect::<Vec<_>>());
+        assert_eq!(sounds(&played), (0..50).map(|i| 480 * i).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn numbers_and_timestamps_rise_on_over_rounds_and_follow_the_clock() {
+        let items = items(0, &[0], 30);
+        let began = start();
+        let mut playback = Playback::new(&items, SPACING, began);
+        let played = play(&mut playback, items.len() * 1000);
+        let frames = pictures(&played);
+        for (i, (due, frame)) in frames.iter().enumerate() {
+            assert_eq!((frame.number.0, frame.data[0]), (i as u64, (i % 30) as u8));
+            assert_eq!(frame.keyframe, i % 30 == 0);
+            let clock = ticks(*due - began, VideoTimestamp::HZ) + 5000;
+            assert!(frame.timestamp.0.abs_diff(clock) < 90 * 10, "within jitter of the clock, frame {i}");
+        }
+        assert!(frames.windows(2).all(|pair| pair[0].1.timestamp < pair[1].1.timestamp));
+        assert!(sounds(&played).is_sorted_by(|a, b| a + 480 <= *b));
+    }
+
+    #[test]
+    fn a_keyframe_wish_goes_back_to_the_nearest_keyframe() {
+        let items = items(0, &[0, 10, 20], 30);
+        let began = start();
+        let mut playback = Playback::new(&items, SPACING, began);
+        // Up to and with frame 14.
+        let mut played = Vec::new();
+        while pictures(&played).len() < 15 {
+            played.extend(play(&mut playback, 1));
+        }
+        let now = played.last().unwrap().0 + Duration::from_millis(3);
+        playback.back_to_keyframe(now);
+        assert_eq!(playback.due(), now, "at once");
+        playback.back_to_keyframe(now);
+        assert_eq!(playback.due(), now, "several wishes are one");
+        let after = play(&mut playback, 20);
+        let (_, frame) = pictures(&after)[0];
+        assert_eq!((frame.keyframe, frame.data[0], frame.number.0), (true, 10, 15));
+        assert!(frame.timestamp.0 >= 5000 + 1500 * 14 + 1500);
+        let (_, frame) = pictures(&after)[1];
+        assert_eq!((frame.data[0], frame.number.0), (11, 16));
+        assert!(sounds(&played).last().unwrap() + 480 <= sounds(&after)[0]);
+    }
+
+    #[test]
+    fn a_keyframe_wish_changes_nothing_before_the_first_frame() {
+        let mut items = items(0, &[0], 30);
+        items.retain(|item| item.at > Duration::ZERO || matches!(item.media, Media::Audio(_)));
+        let mut playback = Playback::new(&items, SPACING, start());
+        let due = playback.due();
+        playback.back_to_keyframe(due);
+        assert_eq!(playback.due(), due);
+    }
+
+    proptest! {
+        #[test]
+        fn whenever_keyframes_are_wished_for_everything_rises(
+            wishes in prop::collection::vec((1usize..90, 0u64..30), 1..30),
+            first in prop_oneof![Just(0), Just(1), Just(1u64 << 40)],
+        ) {
+            let items = items(first, &[0, 10, 20], 30);
+            let began = start();
+            let mut playback = Playback::new(&items, SPACING, began);
+            let mut played = Vec::new();
+            for (count, wait_ms) in wishes {
+                played.extend(play(&mut playback, count));
+                let now = played.last().unwrap().0 + Duration::from_millis(wait_ms).min(SPACING);
+                playback.back_to_keyframe(now);
+                prop_assert!(playback.due() + Duration::from_millis(100) > now);
+            }
+            let frames = pictures(&played);
+            for pair in frames.windows(2) {
+                let ((before_due, before), (due, after)) = (pair[0], pair[1]);
+                prop_assert!(before_due <= due);
+                prop_assert_eq!(before.number.0 + 1, after.number.0);
+                prop_assert!(before.timestamp < after.timestamp);
+                prop_assert!(before.data[0] + 1 == after.data[0] || after.keyframe);
+            }
+            prop_assert!(sounds(&played).is_sorted_by(|a, b| a + 480 <= *b));
+            if let Some((due, last)) = frames.last() {
+                let clock = ticks(*due - began, VideoTimestamp::HZ) + 5000;
+                prop_assert!(last.timestamp.0.abs_diff(clock) < 90 * 60, "{} {}", last.timestamp.0, clock);
+            }
+        }
+    }
+}

@@ -94,7 +94,9 @@ impl Assembly {
 
     /// Whether every block has as many shards as it has data shards.
     pub(super) fn is_complete(&self) -> bool {
-        self.blocks[..=usize::from(self.last_block)].iter().all(|b| b.as_ref().is_some_and(Block::is_complete))
+        self.blocks[..=usize::from(self.last_block)]
+            .iter()
+            .all(|b| b.as_ref().is_some_and(Block::is_complete))
     }
 
     /// Restores what is missing and joins the shards: frame header, access unit, without the padding behind it.

@@ -56,7 +56,13 @@ mod tests {
     fn check(codec: VideoCodec, nal_types: &[u8], expected: bool) {
         let mut data = Vec::new();
         for nal_type in nal_types {
-            data.extend([0, 0, 1, if codec == VideoCodec::Hevc { nal_type << 1 } else { 0x60 | nal_type }, 0xff]);
+            data.extend([
+                0,
+                0,
+                1,
+                if codec == VideoCodec::Hevc { nal_type << 1 } else { 0x60 | nal_type },
+                0xff,
+            ]);
         }
         assert_eq!(is_keyframe(codec, FrameKind::P, &data), expected, "{codec:?} {nal_types:?}");
     }

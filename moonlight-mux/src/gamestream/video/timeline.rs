@@ -19,9 +19,15 @@ enum Host {
     #[default]
     Unknown,
     /// Has sent one frame, with timestamp 0.
-    Zero { first: Instant },
-    Stamps { unwrapped: u64 },
-    DoesNotStamp { first: Instant },
+    Zero {
+        first: Instant,
+    },
+    Stamps {
+        unwrapped: u64,
+    },
+    DoesNotStamp {
+        first: Instant,
+    },
 }
 
 impl Timeline {
@@ -87,6 +93,11 @@ mod tests {
     #[test]
     fn timestamps_go_on_past_the_wrap() {
         let top = 1 << 32;
-        check(&[(u32::MAX - 9, 0, top - 10), (20, 0, top + 20), (u32::MAX, 0, top + 21), (1000, 0, top + 1000)]);
+        check(&[
+            (u32::MAX - 9, 0, top - 10),
+            (20, 0, top + 20),
+            (u32::MAX, 0, top + 21),
+            (1000, 0, top + 1000),
+        ]);
     }
 }

@@ -152,7 +152,10 @@ pub(crate) mod tests {
                     data.emit(&mut built);
                 }
                 Packet::Parity(parity) => {
-                    assert_eq!((parity.index, parity.base_sequence, parity.base_timestamp), (i as u8 - 4, 8, 40));
+                    assert_eq!(
+                        (parity.index, parity.base_sequence, parity.base_timestamp),
+                        (i as u8 - 4, 8, 40)
+                    );
                     parity.emit(&mut built);
                 }
             }

@@ -297,10 +297,7 @@ pub(crate) enum Ping {
     /// For hosts that gave no payload: `PING`.
     Legacy,
     /// The 16 characters of `X-SS-Ping-Payload`, and a counter from 1.
-    Payload {
-        payload: [u8; 16],
-        counter: u32,
-    },
+    Payload { payload: [u8; 16], counter: u32 },
 }
 
 impl Ping {
