@@ -3,7 +3,7 @@
 //! The recording's picture has a frame counter in its top row: 32 cells, lowest bit first, white for 1. The pages' decoded
 //! pictures are compared with each other and with the recording, decoded here by another decoder.
 
-#[path = "../../moonlight-mux/tests/recordings/mod.rs"]
+#[path = "../../moonlight-mux/tests/recordings/folder.rs"]
 mod recordings;
 
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ const READ_COUNTERS: &str = r#"(async (ms) => {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_show_one_recording_and_neither_notices_the_other_leave() {
-    let Some(folder) = recordings::folder("v0.23-clear", "browser: two pages on one recording") else { return };
+    let Some(folder) = recordings::recording("v0.23-clear") else { return };
     let recording = Recording::open(&folder).expect("a whole recording");
     let source = source_counters(&recording);
     let fps = f64::from(recording.info().video.fps);
@@ -102,7 +102,8 @@ async fn two_pages_show_one_recording_and_neither_notices_the_other_leave() {
     gone.await.expect("within 10 s nothing of the closed page is left");
     eprintln!("the closed page was gone after {:?}", closed.elapsed());
     let result = chromium.evaluate(&first, &format!("{script}(3000)")).await.expect("counters");
-    let rate = result["decoded"].as_f64().expect("a count") / (result["ms"].as_f64().expect("a time") / 1000.0);
+    let rate =
+        result["decoded"].as_f64().expect("a count") / (result["ms"].as_f64().expect("a time") / 1000.0);
     assert!(rate >= 0.95 * fps, "the other page noticed: {rate} frames per second");
     assert_follows(&counters(&result), &source);
 
@@ -143,7 +144,8 @@ async fn open(chromium: &mut Chromium, url: &str) -> Page {
     let page = chromium.open(url).await.expect("the page opens");
     let playing = timeout(PATIENCE, async {
         loop {
-            let state = chromium.evaluate(&page, "window.moonlightMux?.state").await.expect("the page answers");
+            let state =
+                chromium.evaluate(&page, "window.moonlightMux?.state").await.expect("the page answers");
             if state == "playing" {
                 break;
             }
@@ -162,7 +164,7 @@ fn counters(result: &Value) -> Vec<u32> {
 /// The counter of each of the recording's pictures, in order.
 fn source_counters(recording: &Recording) -> Vec<u32> {
     let mut decoder = Decoder::new().expect("a decoder");
-    let frames = recording.frames();
+    let frames: Vec<_> = recording.frames().collect();
     let decoded = frames.iter().filter_map(|frame| {
         let picture = decoder.decode(&frame.data).expect("the recording decodes")?;
         let (width, stride) = (picture.dimensions().0, picture.strides().0);

@@ -99,7 +99,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             return Err(LeaveReason::UnsupportedCodec);
         }
         let with_audio = negotiate::offers_audio(&offer.sdp);
-        let (mut connection, tracks) = Connection::open(&self.shared, with_audio).await?;
+        let (mut connection, tracks) = Connection::open(&self.shared, &info, with_audio).await?;
         let reason = self.converse(viewer, &mut connection, tracks, offer).await;
         connection.close().await;
         reason
@@ -251,9 +251,13 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(shared: &Shared, with_audio: bool) -> Result<(Self, Tracks), LeaveReason> {
+    async fn open(
+        shared: &Shared,
+        info: &StreamInfo,
+        with_audio: bool,
+    ) -> Result<(Self, Tracks), LeaveReason> {
         let streams = NegotiatedStreams::default();
-        let tracks = Tracks::new(streams.clone(), with_audio);
+        let tracks = Tracks::new(streams.clone(), info, with_audio);
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
         let port = shared.endpoint.peer();

@@ -17,7 +17,7 @@ use super::negotiate;
 use super::packetiser::packetise_h264;
 use crate::broadcast::Media;
 use crate::egress::ViewerIo;
-use crate::media::{AudioFrame, VideoFrame};
+use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 use crate::peer::LeaveReason;
 
 /// The tracks of one viewer.
@@ -27,6 +27,8 @@ pub(super) struct Tracks {
     video_out: RtpOut,
     audio_out: RtpOut,
     streams: NegotiatedStreams,
+    /// More than two channels are a multistream, which is no `opus/48000/2`: such a stream is silent so far.
+    audible: bool,
 }
 
 /// Where one outgoing RTP stream stands.
@@ -38,14 +40,16 @@ struct RtpOut {
 }
 
 impl Tracks {
-    pub(super) fn new(streams: NegotiatedStreams, with_audio: bool) -> Self {
+    /// `with_audio`: whether the browser offers a section for it, which must then be taken.
+    pub(super) fn new(streams: NegotiatedStreams, info: &StreamInfo, with_audio: bool) -> Self {
         let (video_out, audio_out) = (RtpOut::random(), RtpOut::random());
         let rtx_ssrc = uuid::Uuid::new_v4().as_u128() as u32;
         let rtx = RTCRtpRtxParameters { ssrc: rtx_ssrc };
         let video = track("video", RtpCodecKind::Video, negotiate::h264(), video_out.ssrc, Some(rtx));
         let audio =
             with_audio.then(|| track("audio", RtpCodecKind::Audio, negotiate::opus(), audio_out.ssrc, None));
-        Self { video, audio, video_out, audio_out, streams }
+        let audible = info.audio.as_ref().is_some_and(|audio| audio.channels <= 2);
+        Self { video, audio, video_out, audio_out, streams, audible }
     }
 
     /// Sends what the viewer gets until the stream or the connection ends, and hands keyframe requests on.
@@ -99,7 +103,7 @@ impl Tracks {
     }
 
     async fn send_audio(&mut self, frame: &AudioFrame) -> Result<(), Error> {
-        let Some(track) = &self.audio else { return Ok(()) };
+        let Some(track) = self.audio.as_ref().filter(|_| self.audible) else { return Ok(()) };
         let Some(negotiated) = self.streams.by_ssrc(self.audio_out.ssrc) else { return Ok(()) };
         let header = self.audio_out.header(negotiated.payload_type, frame.timestamp.rtp(), false);
         track.write_rtp(Packet { header, payload: frame.data.clone() }).await

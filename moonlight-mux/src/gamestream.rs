@@ -1,0 +1,25 @@
+//! The Moonlight client: pure protocol code, and later a thin driver around it.
+//!
+//! `wire` knows byte layouts and nothing else; `fec` and `crypto` are the arithmetic; `video` and `audio` each turn
+//! datagrams into frames; `session` routes between them. Nothing here does I/O, reads a clock or is async.
+
+pub(crate) mod audio;
+pub(crate) mod crypto;
+pub(crate) mod fec;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+pub(crate) mod session;
+#[cfg(test)]
+pub(crate) mod test_stream;
+pub(crate) mod video;
+pub(crate) mod wire;
+
+use std::time::Duration;
+
+/// How long a missing datagram is waited for once a later frame, or a later group of audio packets, has begun.
+///
+/// Hosts send a frame's datagrams, and a group's, before those of the next, so a hole behind that point is a loss
+/// or a reordering in the network. Waiting costs little: without RFI, what arrives behind a hole is of no use until
+/// the hole is filled or an IDR frame comes; it delays only the request for that IDR. The recordings hold no gap
+/// of reordering longer than this; the protocol document leaves the choice open (streams 6.2 and 11, item 12).
+pub(crate) const REORDERING: Duration = Duration::from_millis(10);

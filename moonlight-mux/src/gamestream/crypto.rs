@@ -1,0 +1,224 @@
+//! The media streams' encryption: AES-128-GCM for video, AES-128-CBC for audio, both under the session's key.
+
+use std::fmt;
+use std::hint::black_box;
+
+use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::cipher::{
+    self, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
+    UnboundCipherKey,
+};
+use aws_lc_rs::iv::FixedLength;
+
+use super::wire::video::{Envelope, Sealed};
+
+/// The session's AES-128 key (`rikey`): control, video and audio alike. Never printed; wiped when dropped.
+#[derive(Clone)]
+pub(crate) struct SessionKey([u8; 16]);
+
+impl SessionKey {
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        Self(key)
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(…)")
+    }
+}
+
+impl Drop for SessionKey {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Nobody reads the key any more; this keeps the compiler from leaving the wipe out.
+        black_box(&mut self.0);
+    }
+}
+
+/// Bytes that the session's key does not open: damaged, forged, or another session's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session's key does not open it")]
+pub(crate) struct Forged;
+
+/// AES-128-GCM over whole video datagrams, with the nonce in front and no additional data (streams 4.3).
+pub(crate) struct VideoCipher(LessSafeKey);
+
+impl VideoCipher {
+    pub(crate) fn new(key: &SessionKey) -> Self {
+        let key = UnboundKey::new(&aead::AES_128_GCM, &key.0).expect("the key has the cipher's length");
+        Self(LessSafeKey::new(key))
+    }
+
+    /// Replaces `out` by the datagram inside. On failure `out` holds nothing.
+    pub(crate) fn open(&self, sealed: &Sealed<'_>, out: &mut Vec<u8>) -> Result<(), Forged> {
+        out.clear();
+        out.resize(sealed.ciphertext().len(), 0);
+        let nonce = Nonce::assume_unique_for_key(sealed.nonce());
+        let opened =
+            self.0.open_separate_gather(nonce, Aad::empty(), sealed.ciphertext(), &sealed.tag(), out);
+        opened.map_err(|_| {
+            out.clear();
+            Forged
+        })
+    }
+
+    /// Appends the encrypted form of `datagram`. Each `counter` may be used once per key.
+    pub(crate) fn seal(&self, counter: u64, frame: u32, mut datagram: Vec<u8>, out: &mut Vec<u8>) {
+        let nonce = Nonce::assume_unique_for_key(Envelope::nonce(counter));
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut datagram)
+            .expect("a datagram is shorter than GCM's limit");
+        let tag = tag.as_ref().try_into().expect("GCM's tag has 16 bytes");
+        Envelope { counter, frame, tag }.emit(&datagram, out);
+    }
+}
+
+impl fmt::Debug for VideoCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VideoCipher(…)")
+    }
+}
+
+/// AES-128-CBC with PKCS#7 padding over each Opus packet; the initialisation vector follows from the packet's
+/// sequence number (streams 7.3).
+pub(crate) struct AudioCipher {
+    opening: PaddedBlockDecryptingKey,
+    sealing: PaddedBlockEncryptingKey,
+    rikeyid: u32,
+}
+
+impl AudioCipher {
+    pub(crate) fn new(key: &SessionKey, rikeyid: u32) -> Self {
+        let unbound =
+            || UnboundCipherKey::new(&cipher::AES_128, &key.0).expect("the key has the cipher's length");
+        Self {
+            opening: PaddedBlockDecryptingKey::cbc_pkcs7(unbound()).expect("AES-128 has a CBC mode"),
+            sealing: PaddedBlockEncryptingKey::cbc_pkcs7(unbound()).expect("AES-128 has a CBC mode"),
+            rikeyid,
+        }
+    }
+
+    /// The Opus packet inside `payload`. CBC authenticates nothing: forged bytes may open to noise.
+    pub(crate) fn open(&self, sequence: u16, payload: &[u8]) -> Result<Vec<u8>, Forged> {
+        let mut opus = payload.to_vec();
+        let iv = DecryptionContext::Iv128(FixedLength::from(self.iv(sequence)));
+        let len = self.opening.decrypt(&mut opus, iv).map_err(|_| Forged)?.len();
+        opus.truncate(len);
+        Ok(opus)
+    }
+
+    /// The encrypted form of `opus`.
+    pub(crate) fn seal(&self, sequence: u16, opus: &[u8]) -> Vec<u8> {
+        let mut payload = opus.to_vec();
+        let iv = EncryptionContext::Iv128(FixedLength::from(self.iv(sequence)));
+        self.sealing.less_safe_encrypt(&mut payload, iv).expect("the vector has the cipher's length");
+        payload
+    }
+
+    fn iv(&self, sequence: u16) -> [u8; 16] {
+        let mut iv = [0; 16];
+        iv[..4].copy_from_slice(&self.rikeyid.wrapping_add(sequence.into()).to_be_bytes());
+        iv
+    }
+}
+
+impl fmt::Debug for AudioCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AudioCipher(…)")
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::gamestream::wire;
+    use crate::gamestream::wire::tests::hex;
+
+    /// Streams 10: the key and key id of all vectors.
+    pub(crate) fn key() -> SessionKey {
+        SessionKey::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
+    }
+    pub(crate) const RIKEYID: u32 = 0x0102_0304;
+
+    /// Streams 10.7: shards 0, 1, 3 and 4 of the frame, encrypted with the counters 5, 6, 8 and 9.
+    pub(crate) const SEALED: [(usize, u64, &str); 4] = [
+        (
+            0,
+            5,
+            "050000000000000000000056070000003349c7008c2446fe4e7b99b356859f24fa9712ccf1b34ae3bd0acd031f23aa957e9667279fd9a06a226cecf85f0cdb9b7d8b85c91ba63f960eb42b8d404edb01734e4e766a6ace6f8d2ebdad3b31e14d04c77ef690912148a601c5a31169aac3",
+        ),
+        (
+            1,
+            6,
+            "0600000000000000000000560700000042766d2a1d3f8f415d057877ee38e3b751dc9b623534dc58439ebed0fa29aae3316c7b0279ddd2883f9b241c2d51a0fceaca27d2b5f0c60a349b63b208d0722110b7fe0eab74e4a10ec71bdff5556b9fe46a56b2eaf01d733fe7d6fb83402a21",
+        ),
+        (
+            3,
+            8,
+            "0800000000000000000000560700000072fed073fd7a02269d4a45fa85da8fa8637e7707798252edd519601692e5af24cdc0d3bda176294263a7e055971fe259b677bbc07209deee0ca40942d2c1f5fd2b4c792ada1d8227faed2a5a2c27476c71842c6792be664740735b3bd6588a4c",
+        ),
+        (
+            4,
+            9,
+            "09000000000000000000005607000000d58bb41271d1c2aa0f4a1ff28dcc4c5eb99a14aad7d03cb85eac470c765d6891cacf67a73d0b0a70d21afa3787189405d5b79a713b5a2aadab6224180df874f666089dcecdca0d9a77628c81ac3476564532dfe67284ec7ed8ff06555f1bb3dc",
+        ),
+    ];
+
+    #[test]
+    fn the_documents_video_datagrams_open_and_seal_back() {
+        let cipher = VideoCipher::new(&key());
+        for (shard, counter, sealed) in SEALED {
+            let (sealed, clear) = (hex(sealed), hex(wire::video::tests::PACKETS[shard]));
+            let mut out = Vec::new();
+            cipher.open(&Sealed::parse(&sealed).unwrap(), &mut out).unwrap();
+            assert_eq!(out, clear);
+            let mut back = Vec::new();
+            cipher.seal(counter, 7, clear, &mut back);
+            assert_eq!(back, sealed);
+        }
+    }
+
+    #[test]
+    fn a_changed_video_datagram_does_not_open() {
+        let cipher = VideoCipher::new(&key());
+        let original = hex(SEALED[0].2);
+        // The frame number in clear, bytes 12 to 15, is not authenticated.
+        for at in (0..12).chain(16..original.len()) {
+            let mut changed = original.clone();
+            changed[at] ^= 1;
+            let mut out = vec![1, 2, 3];
+            assert_eq!(cipher.open(&Sealed::parse(&changed).unwrap(), &mut out), Err(Forged), "byte {at}");
+            assert!(out.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_documents_audio_packets_open_and_seal_back() {
+        let cipher = AudioCipher::new(&key(), RIKEYID);
+        for (i, opus) in wire::audio::tests::OPUS.into_iter().enumerate() {
+            let (sequence, opus) = (8 + i as u16, hex(opus));
+            let payload = hex(wire::audio::tests::GROUP[i]).split_off(12);
+            assert_eq!(cipher.open(sequence, &payload), Ok(opus.clone()));
+            assert_eq!(cipher.seal(sequence, &opus), payload);
+        }
+        assert_eq!(cipher.open(8, &[0; 15]), Err(Forged), "not whole blocks");
+        assert_eq!(cipher.open(8, &[]), Err(Forged));
+    }
+
+    #[test]
+    fn the_vector_wraps_with_the_key_id() {
+        let iv = |rikeyid: u32, sequence| AudioCipher::new(&key(), rikeyid).iv(sequence);
+        assert_eq!(iv(0xffff_ffff, 2).to_vec(), hex("00000001000000000000000000000000"));
+        assert_eq!(iv(-5i32 as u32, 10).to_vec(), hex("00000005000000000000000000000000"));
+    }
+
+    #[test]
+    fn keys_are_not_printed() {
+        let key = SessionKey::new([0xab; 16]);
+        let printed =
+            format!("{key:?} {:?} {:?}", VideoCipher::new(&key), AudioCipher::new(&key, 0xabab_abab));
+        assert_eq!(printed, "SessionKey(…) VideoCipher(…) AudioCipher(…)");
+    }
+}

@@ -1,0 +1,244 @@
+//! What the fuzz targets call: any bytes in, and a panic is a finding. No public interface.
+
+use std::time::{Duration, Instant};
+
+use super::crypto::{AudioCipher, SessionKey, VideoCipher};
+use super::session::{AudioConfig, Event, Session, SessionConfig, VideoConfig};
+use super::wire::{audio, video};
+use crate::media::VideoCodec;
+
+/// A datagram of the video socket, a frame header, or a ping: what parses builds back to something that means the same.
+pub fn video_datagram(bytes: &[u8]) {
+    let mut built = Vec::new();
+    if let Ok(packet) = video::Packet::parse(bytes) {
+        packet.header().emit(packet.shard().payload(), &mut built);
+        let again = video::Packet::parse(&built).expect("what was built parses");
+        assert_eq!(again.header(), packet.header());
+        assert_eq!(again.shard().payload(), packet.shard().payload());
+    }
+    if let Ok(sealed) = video::Sealed::parse(bytes) {
+        assert_eq!(sealed.ciphertext().len() + sealed.tag().len() + sealed.nonce().len() + 4, bytes.len());
+    }
+    if let Ok(header) = video::FrameHeader::parse(bytes) {
+        built.clear();
+        header.emit(&mut built);
+        assert_eq!(video::FrameHeader::parse(&built), Ok(header));
+    }
+    if let Ok(ping) = video::Ping::parse(bytes) {
+        built.clear();
+        ping.emit(&mut built);
+        assert_eq!(built, bytes);
+    }
+}
+
+/// A datagram of the audio socket: what parses builds back to something that means the same.
+pub fn audio_datagram(bytes: &[u8]) {
+    if let Ok(packet) = audio::Packet::parse(bytes) {
+        let mut built = Vec::new();
+        match packet {
+            audio::Packet::Data(data) => data.emit(&mut built),
+            audio::Packet::Parity(parity) => parity.emit(&mut built),
+        }
+        assert_eq!(audio::Packet::parse(&built), Ok(packet));
+    }
+}
+
+/// A capture file.
+pub fn pcap(bytes: &[u8]) {
+    if let Ok(datagrams) = crate::recording::pcap::datagrams(bytes) {
+        let payloads: usize = datagrams.iter().map(|datagram| datagram.payload.len() + 58).sum();
+        assert!(payloads <= bytes.len(), "each datagram stands in the file once");
+    }
+}
+
+/// A session's media: the bytes are a script of raw and of well-formed datagrams and of passing time. What comes out
+/// keeps the contract of a source: numbers and timestamps rise, and every gap ends with a keyframe.
+pub fn media_session(script: &[u8]) {
+    let mut script = Script(script);
+    let flags = script.byte().unwrap_or_default();
+    let key = SessionKey::new([flags; 16]);
+    let (video_encrypted, audio_encrypted) = (flags & 1 != 0, flags & 2 != 0);
+    let codec = match flags >> 2 & 3 {
+        0 => VideoCodec::Hevc,
+        1 => VideoCodec::Av1,
+        _ => VideoCodec::H264,
+    };
+    let packet_duration = Duration::from_millis(if flags & 16 != 0 { 5 } else { 10 });
+    let mut session = Session::new(&SessionConfig {
+        key: key.clone(),
+        rikeyid: 1,
+        video: VideoConfig { codec, encrypted: video_encrypted },
+        audio: AudioConfig { encrypted: audio_encrypted, packet_duration },
+    });
+    let video_cipher = video_encrypted.then(|| VideoCipher::new(&key));
+    let audio_cipher = audio_encrypted.then(|| AudioCipher::new(&key, 1));
+    let mut checker = Checker::default();
+    let mut counter = 0;
+    // The session only compares and adds to it.
+    let mut now: Instant = crate::task::now();
+
+    while let Some(step) = script.byte() {
+        match step % 8 {
+            0 => {
+                now += Duration::from_millis(script.byte().unwrap_or_default().into());
+                session.handle_timeout(now);
+                assert!(session.poll_timeout().is_none_or(|due| due > now), "what was due is done");
+            }
+            1 => session.handle_video(now, script.bytes()),
+            2 => session.handle_audio(now, script.bytes()),
+            3 => {
+                let Some((sequence, payload)) = script.audio() else { break };
+                let payload = match &audio_cipher {
+                    Some(cipher) => cipher.seal(sequence, payload),
+                    None => payload.to_vec(),
+                };
+                let mut datagram = Vec::new();
+                audio::Data { sequence, timestamp: 0, payload: &payload }.emit(&mut datagram);
+                session.handle_audio(now, &datagram);
+            }
+            4 => {
+                let Some((base_sequence, payload)) = script.audio() else { break };
+                let index = step >> 3 & 1;
+                let mut datagram = Vec::new();
+                audio::Parity { sequence: 0, index, base_sequence, base_timestamp: 0, payload }
+                    .emit(&mut datagram);
+                session.handle_audio(now, &datagram);
+            }
+            _ => {
+                let Some((header, payload)) = script.shard() else { break };
+                let mut datagram = Vec::new();
+                header.emit(&payload, &mut datagram);
+                match &video_cipher {
+                    Some(cipher) => {
+                        let mut sealed = Vec::new();
+                        cipher.seal(counter, header.frame, datagram, &mut sealed);
+                        counter += 1;
+                        session.handle_video(now, &sealed);
+                    }
+                    None => session.handle_video(now, &datagram),
+                }
+            }
+        }
+        while let Some(event) = session.poll_event() {
+            checker.check(&event);
+        }
+    }
+}
+
+/// Values read off the fuzzer's bytes, small ones more often than large ones, so that shards meet in frames.
+struct Script<'a>(&'a [u8]);
+
+impl<'a> Script<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    fn bytes(&mut self) -> &'a [u8] {
+        let len = usize::from(self.byte().unwrap_or_default()).min(self.0.len());
+        let (bytes, rest) = self.0.split_at(len);
+        self.0 = rest;
+        bytes
+    }
+
+    fn audio(&mut self) -> Option<(u16, &'a [u8])> {
+        let high = if self.byte()? & 0xf0 == 0xf0 { self.byte()? } else { 0 };
+        Some((u16::from_be_bytes([high, self.byte()?]), self.bytes()))
+    }
+
+    fn shard(&mut self) -> Option<(video::Header, Vec<u8>)> {
+        let frame = match self.byte()? {
+            255 => u32::from(self.byte()?) << 24,
+            near => u32::from(near / 4),
+        };
+        let place = self.byte()?;
+        let block = video::BlockIndex { index: place & 3, last: place >> 2 & 3 };
+        let percentage = [0, 20, 50, 100, 200, 255][usize::from(place >> 4) % 6];
+        let data_shards = 1 + u16::from(self.byte()? % 8);
+        let fec = video::FecInfo { percentage, shard: u16::from(self.byte()? % 8), data_shards };
+        let timestamp = u32::from(self.byte()?) << 20;
+        // A frame header, then a key frame or not.
+        let fill = self.byte()?;
+        let mut payload = vec![1, 0, 0, 1 + fill % 5, 16, 0, 0, 0, 0, 0, 1, 0x67, 0, 0, 1, 0x65];
+        payload.resize(16 + usize::from(fill >> 7), fill);
+        let header = video::Header {
+            sequence: 0,
+            timestamp,
+            packet_index: 0,
+            frame,
+            flags: video::flags::PICTURE,
+            extra_flags: 0,
+            multi_fec_flags: 0x10,
+            block,
+            fec,
+        };
+        Some((header, payload))
+    }
+}
+
+#[derive(Default)]
+struct Checker {
+    /// Number and timestamp.
+    video: Option<(u64, u64)>,
+    audio: Option<u64>,
+}
+
+impl Checker {
+    fn check(&mut self, event: &Event) {
+        match event {
+            Event::Video(frame) => {
+                let (number, timestamp) = (frame.number.0, frame.timestamp.0);
+                let continues = self.video.is_some_and(|(last, _)| number == last + 1);
+                assert!(continues || frame.keyframe, "a gap ends with a keyframe");
+                assert!(self.video.is_none_or(|last| last.0 < number && last.1 < timestamp));
+                self.video = Some((number, timestamp));
+            }
+            Event::Audio(frame) => {
+                assert!(self.audio.is_none_or(|last| last < frame.timestamp.0));
+                self.audio = Some(frame.timestamp.0);
+            }
+            Event::RequestIdr => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gamestream::wire::tests::hex;
+
+    /// One of the document's packets, changed in a few places and cut or lengthened.
+    fn changed(packets: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        let changes = prop::collection::vec((0usize..64, any::<u8>()), 0..6);
+        (0..packets.len(), changes, 0usize..120).prop_map(|(packet, changes, len)| {
+            let mut bytes = hex(packets[packet]);
+            bytes.resize(len, 0);
+            for (at, value) in changes {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_video_datagram_is_taken_or_refused(bytes in changed(&video::tests::PACKETS)) {
+            video_datagram(&bytes);
+        }
+
+        #[test]
+        fn any_audio_datagram_is_taken_or_refused(bytes in changed(&audio::tests::GROUP)) {
+            audio_datagram(&bytes);
+        }
+
+        #[test]
+        fn any_script_keeps_the_contract_of_a_source(script in prop::collection::vec(any::<u8>(), 0..2000)) {
+            media_session(&script);
+        }
+    }
+}

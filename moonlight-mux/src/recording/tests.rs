@@ -1,0 +1,253 @@
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::time::{Instant, advance};
+
+use super::negotiated::tests::{DIALOGUE, SESSION};
+use super::*;
+use crate::gamestream::test_stream::{audio, key_frame, opus, p_frame, video};
+use crate::source::{Event as SourceEvent, SourceEnd};
+
+/// A folder for one test, removed when it is done.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("moonlight-mux-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(&folder.0).unwrap();
+        folder
+    }
+
+    /// A recording with all its files.
+    fn recorded() -> Self {
+        let folder = Self::new();
+        folder.write("session.json", SESSION);
+        folder.write("rtsp.txt", DIALOGUE);
+        folder.write("wire.pcap", capture());
+        folder
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.0.join(name), content).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.0.join(name)).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that stays behind in the temporary directory does no harm.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Half a second of 20 frames a second, of which 0 and 5 are keyframes, and of sound in packets of 5 ms.
+fn capture() -> Vec<u8> {
+    let start = Duration::from_secs(1_000_000);
+    let mut datagrams = Vec::new();
+    for number in 0..10 {
+        let data = if number % 5 == 0 { key_frame(number) } else { p_frame(number) };
+        let at = start + Duration::from_millis(50) * number;
+        datagrams.extend(video(number, number * 4500, &data).into_iter().map(|d| (at, 48101, 5000, d)));
+    }
+    for base in (0..100).step_by(4) {
+        let at = start + Duration::from_millis(5) * base.into();
+        datagrams.extend(audio(base, &opus(base)).into_iter().map(|d| (at, 48201, 5001, d)));
+    }
+    datagrams.push((start, 47999, 5002, vec![1, 2, 3]));
+    datagrams.sort_by_key(|datagram| datagram.0);
+    pcap::tests::capture(&datagrams)
+}
+
+fn opened() -> Recording {
+    Recording::open(&Folder::recorded().0).unwrap()
+}
+
+#[test]
+fn a_recording_gives_all_its_frames_and_its_format() {
+    let recording = opened();
+    let info = StreamInfo {
+        video: VideoInfo { codec: crate::VideoCodec::H264, width: 1280, height: 720, fps: 60 },
+        audio: Some(AudioInfo { channels: 2, packet_duration: Duration::from_millis(5) }),
+    };
+    assert_eq!(*recording.info(), info);
+    let frames: Vec<_> = recording.frames().map(|f| (f.number.0, f.timestamp.0, f.keyframe)).collect();
+    assert_eq!(frames, (0..10).map(|n| (n, n * 4500, n % 5 == 0)).collect::<Vec<_>>());
+    let sound: Vec<_> = recording.audio().map(|frame| frame.timestamp.0).collect();
+    assert_eq!(sound, (0..100).map(|n| n * 240).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_capture_in_the_folder_above_is_shared_by_time_and_address() {
+    let folder = Folder::recorded();
+    let session = folder.0.join("s1");
+    fs::create_dir(&session).unwrap();
+    for name in ["session.json", "rtsp.txt"] {
+        fs::copy(folder.0.join(name), session.join(name)).unwrap();
+    }
+    let frames = |meta: &str| {
+        fs::write(session.join("meta.json"), meta).unwrap();
+        Recording::open(&session).map(|recording| recording.frames().map(|f| f.number.0).collect::<Vec<_>>())
+    };
+    let meta = r#"{"host":"127.0.0.1","client":"127.0.0.1","t0":1000000.2,"t1":1000000.4}"#;
+    assert_eq!(frames(meta).unwrap(), [5, 6, 7, 8]);
+    let others = meta.replace(r#""host":"127.0.0.1""#, r#""host":"127.0.0.2""#);
+    assert!(matches!(frames(&others), Err(RecordingError::NoVideo { .. })));
+    fs::remove_file(session.join("meta.json")).unwrap();
+    assert_eq!(Recording::open(&session).unwrap().frames().count(), 10);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    for name in ["session.json", "rtsp.txt", "wire.pcap"] {
+        let folder = Folder::recorded();
+        folder.remove(name);
+        let error = Recording::open(&folder.0).unwrap_err();
+        assert!(
+            matches!(&error, RecordingError::Read { file, .. } if *file == folder.0.join(name)),
+            "{error}"
+        );
+        assert!(error.to_string().contains(name));
+    }
+}
+
+#[test]
+fn a_malformed_file_is_named() {
+    let check = |name: &str, content: &[u8], is_expected: fn(&RecordingError) -> bool| {
+        let folder = Folder::recorded();
+        folder.write(name, content);
+        let error = Recording::open(&folder.0).unwrap_err();
+        assert!(is_expected(&error) && error.to_string().contains(name), "{error:?}");
+    };
+    check("session.json", b"{", |e| matches!(e, RecordingError::Json { .. }));
+    check("meta.json", b"{}", |e| matches!(e, RecordingError::Json { .. }));
+    check("rtsp.txt", b"\xff", |e| matches!(e, RecordingError::Negotiation { .. }));
+    check("wire.pcap", b"{}", |e| matches!(e, RecordingError::Capture { source: PcapError::NotPcap, .. }));
+    let whole = capture();
+    check("wire.pcap", &whole[..whole.len() - 1], |e| {
+        matches!(e, RecordingError::Capture { source: PcapError::CutOff { .. }, .. })
+    });
+    check("wire.pcap", &whole[..24], |e| matches!(e, RecordingError::NoVideo { .. }));
+}
+
+#[test]
+fn a_capture_without_this_sessions_video_is_refused() {
+    let folder = Folder::recorded();
+    folder.write("rtsp.txt", DIALOGUE.replace("48101", "48103"));
+    assert!(matches!(Recording::open(&folder.0), Err(RecordingError::NoVideo { .. })));
+}
+
+/// A recording being played by a paused clock.
+struct Player {
+    end: SourceEnd,
+    task: task::Task<Result<Ended, SourceError>>,
+    began: Instant,
+}
+
+impl Player {
+    fn start() -> Self {
+        let recording = Arc::new(opened());
+        let (io, end) = SourceIo::new();
+        let task = task::spawn(async move { recording.run(io).await });
+        Self { end, task, began: task::now() }
+    }
+
+    /// The next picture, and when it came.
+    async fn picture(&mut self) -> (Duration, VideoFrame) {
+        loop {
+            if let SourceEvent::Video(frame) = self.end.events.recv().await.unwrap() {
+                return (task::now() - self.began, frame);
+            }
+        }
+    }
+
+    async fn sound(&mut self) -> AudioFrame {
+        loop {
+            if let SourceEvent::Audio(frame) = self.end.events.recv().await.unwrap() {
+                return frame;
+            }
+        }
+    }
+}
+
+/// A tokio timer fires on its next whole millisecond.
+const TIMER: Duration = Duration::from_millis(1);
+
+#[tokio::test(start_paused = true)]
+async fn stages_and_format_come_before_the_first_frame() {
+    let mut player = Player::start();
+    let stage = Stage::VideoStreamEstablishment;
+    let mut next = async || player.end.events.recv().await.unwrap();
+    assert!(matches!(next().await, SourceEvent::StageStarting(s) if s == stage));
+    assert!(matches!(next().await, SourceEvent::StageComplete(s) if s == stage));
+    assert!(matches!(next().await, SourceEvent::Connected));
+    assert!(matches!(next().await, SourceEvent::Info(info) if info == *opened().info()));
+    assert!(matches!(next().await, SourceEvent::Video(frame) if frame.keyframe));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pictures_come_in_real_time_and_rise_on_from_round_to_round() {
+    let mut player = Player::start();
+    let mut before: Option<(Duration, VideoFrame)> = None;
+    for i in 0..100 {
+        let (at, frame) = player.picture().await;
+        assert_eq!((frame.number.0, frame.keyframe), (i, i % 5 == 0));
+        if let Some((before_at, before)) = before {
+            let round_ends = i % 10 == 0;
+            let least = if round_ends { SPACING } else { Duration::from_millis(50) };
+            assert!(
+                at - before_at + TIMER >= least && at - before_at <= Duration::from_millis(60),
+                "frame {i}"
+            );
+            let ticks = frame.timestamp.0 - before.timestamp.0;
+            assert!(round_ends || ticks == 4500, "frame {i} after {ticks}");
+        }
+        before = Some((at, frame));
+    }
+}
+
+/// A frame at the nominal 60 frames per second.
+const SPACING: Duration = Duration::from_nanos(16_666_666);
+
+#[tokio::test(start_paused = true)]
+async fn sound_rises_on_from_round_to_round() {
+    let mut player = Player::start();
+    let mut last = None;
+    for _ in 0..1000 {
+        let timestamp = player.sound().await.timestamp.0;
+        assert!(last.is_none_or(|last| last + 240 <= timestamp), "{last:?}, then {timestamp}");
+        last = Some(timestamp);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyframe_wish_brings_the_nearest_keyframe_at_once() {
+    let mut player = Player::start();
+    while player.picture().await.1.number.0 < 8 {}
+    advance(Duration::from_millis(20)).await;
+    let wished = task::now() - player.began;
+    for _ in 0..3 {
+        player.end.commands.try_send(Command::Keyframe).unwrap();
+    }
+    let (at, frame) = player.picture().await;
+    assert!(at <= wished + TIMER);
+    assert_eq!((frame.number.0, frame.keyframe), (9, true));
+    assert_eq!(frame.data, key_frame(5));
+    let (_, frame) = player.picture().await;
+    assert_eq!((frame.number.0, &frame.data[..]), (10, &p_frame(6)[..]), "three wishes went back once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_stops_when_told_to() {
+    let mut player = Player::start();
+    player.picture().await;
+    let told = task::now();
+    drop(player.end.commands);
+    assert_eq!(player.task.await.unwrap().unwrap(), Ended::Stopped);
+    assert_eq!(task::now(), told);
+}
