@@ -11,6 +11,9 @@ const STATUS = {
   stopped: "Ended",
 };
 
+/** Statuses in which nobody can watch. */
+const OVER = new Set(["failed", "stopped"]);
+
 const list = document.getElementById("streamers");
 const empty = document.getElementById("empty");
 const status = document.getElementById("status");
@@ -65,13 +68,16 @@ function describe(streamer) {
 }
 
 function facts(streamer) {
-  const viewers = streamer.connected_peers;
   return [
     streamer.width > 0 && `${streamer.width}×${streamer.height}`,
     streamer.codec,
     streamer.bitrate_kbps > 0 && `${(streamer.bitrate_kbps / 1000).toFixed(1)} Mbit/s`,
-    viewers === 0 ? "nobody watching" : viewers === 1 ? "1 viewer" : `${viewers} viewers`,
+    !OVER.has(streamer.status) && watching(streamer.connected_peers),
   ].filter(Boolean);
+}
+
+function watching(viewers) {
+  return viewers === 0 ? "nobody watching" : viewers === 1 ? "1 viewer" : `${viewers} viewers`;
 }
 
 /** Leaves the element alone when nothing changes: screen readers announce each change. */

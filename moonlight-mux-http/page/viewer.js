@@ -191,6 +191,7 @@ class Attempt {
     if (code === 4009 && !canPlay("video/H264")) {
       verdict.hint = "It does not know H.264. In Firefox, check that the OpenH264 plugin is on (about:addons, Plugins).";
     }
+    if (code === 4002) verdict.hint = (await streamer())?.error?.message;
     this.end(verdict);
   }
 
@@ -239,16 +240,21 @@ function backoff(failures) {
 
 /** A WebSocket that the server refused says nothing: the plain API does. */
 async function lookForReason() {
+  const info = await streamer();
+  if (info === undefined) return { message: "The server cannot be reached.", again: true };
+  if (info === null) return { message: "There is no stream of this name.", again: true };
+  return { message: "The connection was lost.", again: true };
+}
+
+/** What the API says of the stream: null when there is none, undefined when it does not answer. */
+async function streamer() {
   try {
-    const response = await fetch(`../api/streamers/${encodeURIComponent(streamerId)}`, {
-      cache: "no-store",
-      signal: AbortSignal.timeout(5_000),
-    });
-    if (response.status === 404) return { message: "There is no stream of this name.", again: true };
-    if (response.ok) return { message: "The connection was lost.", again: true };
-    return { message: "The server refused the connection.", again: true };
+    const options = { cache: "no-store", signal: AbortSignal.timeout(5_000) };
+    const response = await fetch(`../api/streamers/${encodeURIComponent(streamerId)}`, options);
+    if (response.status === 404) return null;
+    return response.ok ? await response.json() : undefined;
   } catch {
-    return { message: "The server cannot be reached.", again: true };
+    return undefined;
   }
 }
 
@@ -294,7 +300,7 @@ function show({ state, message = "", hint = "" }) {
 }
 
 function showSound() {
-  element("sound").textContent = video.muted ? "Sound on" : "Sound off";
+  element("sound").textContent = video.muted ? "Turn sound on" : "Turn sound off";
 }
 
 element("title").textContent = streamerId;

@@ -1,8 +1,9 @@
 //! A viewer's WebSocket: the transport of its signalling.
 //!
 //! One task, the one that axum makes for the upgraded connection, owns the socket, its keep-alive and the viewer's
-//! [`PeerHandle`]. The egress holds two ends of bounded queues to it. The task ends when the viewer is gone. When the
-//! socket goes first, the egress sees its signalling closed, and ends unless its media connection still answers.
+//! [`PeerHandle`]. The egress holds two ends of bounded queues to it. The task ends when the viewer is gone. A viewer
+//! that closes its socket is asked to leave at once. When the socket breaks, the egress sees its signalling closed,
+//! and ends unless its media connection still answers.
 
 use std::future;
 use std::time::Duration;
@@ -48,7 +49,11 @@ pub(crate) async fn serve(socket: WebSocket, streamer: Streamer, rtc: WebRtc, se
             peer.leave(LeaveReason::BadSignalling);
             close(socket, close_code::MESSAGE_TOO_BIG, "messages may have 64 KiB at most").await;
         }
-        End::Socket => {
+        End::Left => {
+            peer.leave(LeaveReason::Left);
+            await_goodbye(socket).await;
+        }
+        End::Lost => {
             drop(socket);
             // The egress sees its signalling closed and decides whether the media go on. Before the stream's format
             // is known it does not look, and has no media.
@@ -98,8 +103,10 @@ enum End {
     Peer { reason: LeaveReason, told: Option<oneshot::Sender<()>> },
     /// A message was too large.
     MessageTooBig,
-    /// The socket is gone.
-    Socket,
+    /// The viewer closed the socket: it wants to leave.
+    Left,
+    /// The socket broke.
+    Lost,
 }
 
 impl Connection<'_> {
@@ -134,7 +141,7 @@ impl Connection<'_> {
                 reason = self.peer.closed() => Err(End::Peer { reason, told: None }),
                 _ = period.tick() => match alive.handle_period() {
                     Action::Ping => self.send(Message::Ping(Default::default())).await,
-                    Action::GiveUp => Err(End::Socket),
+                    Action::GiveUp => Err(End::Lost),
                 },
                 (message, room) = receive(&mut self.socket, &queues.incoming) => {
                     alive.handle_message();
@@ -169,7 +176,7 @@ impl Connection<'_> {
     async fn send(&mut self, message: Message) -> Result<(), End> {
         match time::timeout(SEND_TIMEOUT, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(End::Socket),
+            _ => Err(End::Lost),
         }
     }
 }
@@ -192,7 +199,8 @@ fn handle_message(message: Option<Result<Message, axum::Error>>) -> Result<Optio
             Ok(ClientMessage::parse(&text).map(ClientMessage::into_signal).transpose())
         }
         Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Socket),
+        Some(Ok(Message::Close(_))) => Err(End::Left),
+        Some(Err(_)) | None => Err(End::Lost),
     }
 }
 
