@@ -5,17 +5,19 @@
 
 #[path = "../../moonlight-mux/tests/recordings/folder.rs"]
 mod recordings;
+mod support;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use moonlight_mux::{ExitPolicy, Recording, Registry, State, Streamer, StreamerConfig, WebRtc, WebRtcConfig};
+use moonlight_mux::{Recording, State};
 use moonlight_mux_benches::chromium::{Chromium, Page};
-use moonlight_mux_http::ServerConfig;
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
+
+use support::{Served, serve};
 
 /// How long the pages are watched.
 const WATCH: Duration = Duration::from_secs(10);
@@ -62,10 +64,11 @@ async fn two_pages_show_one_recording_and_neither_notices_the_other_leave() {
     let recording = Recording::open(&folder).expect("a whole recording");
     let source = source_counters(&recording);
     let fps = f64::from(recording.info().video.fps);
-    let (registry, streamer, url) = serve(recording).await;
+    let served = serve(recording).await;
+    let streamer = &served.streamer;
 
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let (first, second) = (open(&mut chromium, &url).await, open(&mut chromium, &url).await);
+    let (first, second) = (open(&mut chromium, &served).await, open(&mut chromium, &served).await);
     // Both at once: the script of the first runs on while that of the second is started.
     let script = READ_COUNTERS.replace("CELL_Y", &CELL_Y.to_string());
     let start = format!("window.counters = {script}({}); undefined", WATCH.as_millis());
@@ -122,26 +125,11 @@ async fn two_pages_show_one_recording_and_neither_notices_the_other_leave() {
     });
     goes_on.await.expect("the stream goes on with nobody watching");
     assert_eq!(streamer.state(), State::Streaming);
-    registry.remove(streamer.id(), ExitPolicy::LeaveRunning).await;
-}
-
-async fn serve(recording: Recording) -> (Registry, Streamer, String) {
-    let listener = moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let mut config = WebRtcConfig::default();
-    config.bind = ([127, 0, 0, 1], 0).into();
-    let rtc = WebRtc::bind(config).expect("a free port");
-    let registry = Registry::new();
-    let id = "recording".parse().expect("an id");
-    let streamer = registry.create(id, recording, StreamerConfig::default()).expect("the name is free");
-    let router = moonlight_mux_http::router(registry.clone(), rtc, ServerConfig::default());
-    tokio::spawn(moonlight_mux_http::serve(listener, router, registry.clone(), std::future::pending()));
-    (registry, streamer, format!("http://{address}/s/recording"))
 }
 
 /// Opens the page and waits until it shows a picture.
-async fn open(chromium: &mut Chromium, url: &str) -> Page {
-    let page = chromium.open(url).await.expect("the page opens");
+async fn open(chromium: &mut Chromium, served: &Served) -> Page {
+    let page = chromium.open(&served.page_url()).await.expect("the page opens");
     let playing = timeout(PATIENCE, async {
         loop {
             let state =

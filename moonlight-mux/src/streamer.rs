@@ -228,6 +228,12 @@ impl Streamer {
         self.inner.peers.borrow().clone()
     }
 
+    /// Its viewers, to watch.
+    #[must_use]
+    pub fn watch_peers(&self) -> watch::Receiver<Arc<[PeerInfo]>> {
+        self.inner.peers.clone()
+    }
+
     /// Adds a viewer. Returns at once: the viewer connects, watches and leaves by itself.
     ///
     /// # Errors

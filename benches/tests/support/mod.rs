@@ -1,5 +1,9 @@
-//! What the tests of this package share: a source of its own frames, and signalling within the process.
+//! What the tests of this package share: a source of its own frames, signalling within the process, a server.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +11,15 @@ use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use moonlight_mux::{
     AudioFrame, AudioInfo, AudioTimestamp, Candidate, Command, Description, DescriptionKind, Ended,
-    FrameNumber, LeaveReason, PeerConfig, PeerHandle, Signal, SignalError, SignalSink, SignalStream,
-    Signalling, SourceError, SourceIo, StreamInfo, Streamer, VideoCodec, VideoFrame, VideoInfo, VideoSource,
-    VideoTimestamp, WebRtc, WebRtcConfig,
+    FrameNumber, LeaveReason, PeerConfig, PeerHandle, Registry, Signal, SignalError, SignalSink,
+    SignalStream, Signalling, SourceError, SourceIo, StreamInfo, Streamer, StreamerConfig, VideoCodec,
+    VideoFrame, VideoInfo, VideoSource, VideoTimestamp, WebRtc, WebRtcConfig,
 };
 use moonlight_mux_benches::viewer::{
     self, AccessUnit, Closed, Codec, FrameCheck, Message, ServerEnd, ServerSink, ServerStream, Viewer,
     ViewerConfig,
 };
+use moonlight_mux_http::ServerConfig;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Plays access units at 60 frames per second, round and round, with a packet of sound each 5 ms. The first is the only
@@ -162,4 +167,50 @@ pub(crate) async fn join(streamer: &Streamer, rtc: &WebRtc, config: ViewerConfig
     let handle =
         streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()).expect("it takes viewers");
     (Viewer::join(transport, config).await.expect("a viewer"), handle)
+}
+
+/// A streamer behind a real server on loopback.
+pub(crate) struct Served {
+    pub(crate) streamer: Streamer,
+    pub(crate) rtc: WebRtc,
+    address: SocketAddr,
+    /// Stops the server when it is dropped.
+    _server: AbortOnDrop,
+}
+
+impl Served {
+    pub(crate) fn peer_url(&self) -> String {
+        format!("ws://{}/api/streamers/{}/peer", self.address, self.streamer.id())
+    }
+
+    pub(crate) fn page_url(&self) -> String {
+        format!("http://{}/s/{}", self.address, self.streamer.id())
+    }
+}
+
+pub(crate) async fn serve(source: impl VideoSource) -> Served {
+    let listener = moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let (registry, rtc) = (Registry::new(), loopback());
+    let streamer = registry
+        .create("test".parse().expect("an id"), source, StreamerConfig::default())
+        .expect("a free name");
+    let router = moonlight_mux_http::router(registry.clone(), rtc.clone(), ServerConfig::default());
+    let server = moonlight_mux_http::serve(listener, router, registry, std::future::pending());
+    Served { streamer, rtc, address, _server: AbortOnDrop::spawn(server) }
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl AbortOnDrop {
+    #[expect(clippy::disallowed_methods, reason = "owned by the guard")]
+    fn spawn(server: impl Future<Output = std::io::Result<()>> + Send + 'static) -> Self {
+        Self(tokio::spawn(server).abort_handle())
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
