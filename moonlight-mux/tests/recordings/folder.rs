@@ -6,7 +6,7 @@ use std::path::PathBuf;
 ///
 /// `None` where there are no recordings at all; then it has said on stderr that the calling test is left out. Where
 /// there are some, each test must find its own.
-pub fn recording(name: &str) -> Option<PathBuf> {
+pub(crate) fn recording(name: &str) -> Option<PathBuf> {
     let all = match std::env::var_os("MOONLIGHT_MUX_RECORDINGS") {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/captures"),
