@@ -1,5 +1,7 @@
 //! Recordings of real sessions come out as the host sent them and as the reference client got them.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
+
 #[path = "recordings/folder.rs"]
 mod folder;
 

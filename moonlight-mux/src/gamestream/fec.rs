@@ -311,7 +311,7 @@ mod tests {
         let mut received: Vec<Option<Vec<u8>>> = shards(6).into_iter().map(Some).collect();
         received[..3].fill(None);
         assert_eq!(code.restore(&received), Err(Error::TooFew));
-        assert_eq!(code.restore(&vec![None::<&[u8]>; 6]), Err(Error::TooFew));
+        assert_eq!(code.restore(&[None::<&[u8]>; 6]), Err(Error::TooFew));
         assert_eq!(code.restore(&received[..5]), Err(Error::ShardCount { need: 6, got: 5 }));
     }
 

@@ -52,7 +52,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 pub(crate) mod tests {
     /// The bytes of hexadecimal text.
     pub(crate) fn hex(text: &str) -> Vec<u8> {
-        assert!(text.len() % 2 == 0, "whole bytes");
+        assert!(text.len().is_multiple_of(2), "whole bytes");
         (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
     }
 }

@@ -89,7 +89,8 @@ fn udp(frame: &[u8]) -> Option<Datagram<'_>> {
         return None;
     }
     let address = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
-    let udp = packet.get(usize::from(packet[0] & 0x0f) * 4..)?;
+    let header_len = usize::from(packet[0] & 0x0f) * 4;
+    let udp = packet.get(header_len..).filter(|_| header_len >= 20)?;
     let header: &[u8; 8] = udp.first_chunk()?;
     let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     Some(Datagram {
@@ -223,6 +224,7 @@ pub(crate) mod tests {
         };
         check(13, 0x06); // ARP
         check(14, 0x65); // version 6
+        check(14, 0x44); // a header that is shorter than one
         check(14, 0x4f); // options up to the end
         check(20, 0x20); // more fragments follow
         check(21, 0x01); // a later fragment

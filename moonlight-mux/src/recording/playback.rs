@@ -164,11 +164,13 @@ mod tests {
     }
 
     fn pictures(played: &[(Instant, Media)]) -> Vec<(Instant, &VideoFrame)> {
-        let picture = |(due, media)| match media {
-            Media::Video(frame) => Some((due, frame)),
-            Media::Audio(_) => None,
-        };
-        played.iter().map(|(due, media)| (*due, media)).filter_map(picture).collect()
+        let mut pictures = Vec::new();
+        for (due, media) in played {
+            if let Media::Video(frame) = media {
+                pictures.push((*due, frame));
+            }
+        }
+        pictures
     }
 
     fn sounds(played: &[(Instant, Media)]) -> Vec<u64> {
@@ -247,8 +249,7 @@ mod tests {
             first in prop_oneof![Just(0), Just(1), Just(1u64 << 40)],
         ) {
             let items = items(first, &[0, 10, 20], 30);
-            let began = start();
-            let mut playback = Playback::new(&items, SPACING, began);
+            let mut playback = Playback::new(&items, SPACING, start());
             let mut played = Vec::new();
             for (count, wait_ms) in wishes {
                 played.extend(play(&mut playback, count));
@@ -265,10 +266,6 @@ mod tests {
                 prop_assert!(before.data[0] + 1 == after.data[0] || after.keyframe);
             }
             prop_assert!(sounds(&played).is_sorted_by(|a, b| a + 480 <= *b));
-            if let Some((due, last)) = frames.last() {
-                let clock = ticks(*due - began, VideoTimestamp::HZ) + 5000;
-                prop_assert!(last.timestamp.0.abs_diff(clock) < 90 * 60, "{} {}", last.timestamp.0, clock);
-            }
         }
     }
 }

@@ -128,7 +128,7 @@ fn parity_restores_what_came_before_the_first_packet() {
 fn a_group_of_parity_alone_gives_nothing() {
     let mut receiver = Receiver::new();
     receiver.take(&group(0)[4..]);
-    receiver.take(&group(4));
+    receiver.take(group(4));
     receiver.wait(REORDERING);
     assert_eq!(receiver.numbers(), [4, 5, 6, 7]);
 }
