@@ -1,4 +1,49 @@
 //! One Moonlight session, any number of browsers, nobody needed.
+//!
+//! ```text
+//! VideoSource ──▶ Streamer ──▶ Broadcaster ──▶ Egress, one per viewer ──▶ browser
+//!             ◀── keyframe, at most one per 500 ms ◀── wishes of all viewers
+//! ```
+//!
+//! - A [`VideoSource`] is where frames come from: a recording, later a Moonlight host, or anything of your own.
+//! - A [`Streamer`] keeps one source alive, with or without viewers. A [`Registry`] owns streamers by name.
+//! - A [`Broadcaster`] hands each frame to all viewers; whoever is behind skips to the next keyframe, alone.
+//! - An [`Egress`] is one viewer's way out. [`WebRtc`] makes them, from any [`Signalling`] transport.
+//! - A [`PeerHandle`] holds a viewer, tells when it is gone and why, and sends it away.
+//!
+//! ```
+//! use moonlight_mux::{ExitPolicy, Media, Registry, StreamerConfig};
+//! # use moonlight_mux::*;
+//! # struct MySource;
+//! # #[async_trait::async_trait]
+//! # impl VideoSource for MySource {
+//! #     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
+//! #         io.video(VideoFrame { number: FrameNumber(0), timestamp: VideoTimestamp(0), keyframe: true,
+//! #             host_latency: None, data: bytes::Bytes::from_static(&[0, 0, 1, 0x65]) });
+//! #         while io.command().await.is_some() {}
+//! #         Ok(Ended::Stopped)
+//! #     }
+//! # }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let registry = Registry::new();
+//! let streamer = registry.create("desktop".parse()?, MySource, StreamerConfig::default())?;
+//! streamer.wait_streaming().await?; // live from here on, with zero viewers
+//!
+//! let frames = streamer.subscribe(); // recording, analysis: no browser needed
+//! # streamer.shutdown(ExitPolicy::LeaveRunning).await;
+//! while let Some(media) = frames.recv().await {
+//!     match media {
+//!         Media::Video(frame) => println!("{} bytes", frame.data.len()),
+//!         Media::Audio(_) => {}
+//!         Media::Gap { lost } => println!("{lost} frames lost"),
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! All of it needs a tokio runtime. Nothing here opens a port but [`WebRtc::bind`].
 
 mod broadcast;
 mod egress;
@@ -34,3 +79,8 @@ pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 pub use streamer::*;
 pub use webrtc::{BindError, WebRtc, WebRtcConfig};
+
+/// The README's example, as a test.
+#[cfg(all(doctest, feature = "test-host"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

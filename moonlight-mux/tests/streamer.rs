@@ -1,5 +1,7 @@
 //! The Streamer's promises, with a scripted source and scripted viewers on a clock that the tests own.
 
+#![expect(clippy::disallowed_methods, reason = "the clock is paused: it is the test's own")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;

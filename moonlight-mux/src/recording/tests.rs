@@ -1,8 +1,9 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use tokio::time::{Instant, advance};
+use tokio::time::advance;
 
 use super::negotiated::tests::{DIALOGUE, SESSION};
 use super::*;
