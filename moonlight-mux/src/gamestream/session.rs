@@ -194,6 +194,24 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_number_in_clear_drops_what_is_past_and_zero_says_nothing() {
+        let mut streams = Streams::new(true);
+        let cipher = VideoCipher::new(&key());
+        let sealed = |number: u32, hint: u32| {
+            let datagrams = video(number, 0, &key_frame(number)).into_iter().enumerate();
+            let seal = |(i, datagram)| {
+                let mut sealed = Vec::new();
+                cipher.seal(u64::from(number * 100) + i as u64, hint, datagram, &mut sealed);
+                sealed
+            };
+            datagrams.map(seal).collect::<Vec<_>>()
+        };
+        assert_eq!(streams.video(sealed(7, 7)).video, [7]);
+        assert!(streams.video(sealed(8, 6)).video.is_empty());
+        assert_eq!(streams.video(sealed(8, 0)).video, [8]);
+    }
+
+    #[test]
     fn forged_clear_and_malformed_datagrams_change_nothing_in_an_encrypted_stream() {
         let mut streams = Streams::new(true);
         let sealed = SEALED.map(|(_, _, text)| hex(text));
