@@ -217,7 +217,10 @@ impl SourceIo {
     pub(crate) fn new() -> (Self, SourceEnd) {
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
-        (Self { events: events_tx, commands: commands_rx, dropping: false }, SourceEnd { events, commands })
+        (
+            Self { events: events_tx, commands: commands_rx, dropping: false },
+            SourceEnd { events, commands },
+        )
     }
 
     /// A step of connecting begins.
@@ -265,10 +268,7 @@ impl SourceIo {
 
     fn tell(&mut self, event: Event) {
         if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
-            tracing::warn!(
-                ?event,
-                "the source changes its stage or format faster than the streamer can follow"
-            );
+            tracing::warn!(?event, "the source changes its stage or format faster than the streamer can follow");
         }
     }
 }
