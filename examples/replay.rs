@@ -13,14 +13,15 @@ const USAGE: &str = "usage: replay FOLDER --serve ADDRESS:PORT";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("replay: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    // The WebRTC crate warns of each extension of a browser's that it does not know.
+    let filter = "info,rtc_dtls=error,rtc_ice=error";
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprint!("replay: {error}");
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.for_each(|cause| eprint!(": {cause}"));
+    eprintln!();
+    ExitCode::FAILURE
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {

@@ -66,7 +66,12 @@ static BROWSER: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_show_a_sunshine_session_and_neither_notices_the_other_leave() {
-    let Some(folder) = recordings::recording("v0.23-clear") else { return };
+    let Some(folder) = recordings::recording(
+        "two_pages_show_a_sunshine_session_and_neither_notices_the_other_leave",
+        "v0.23-clear",
+    ) else {
+        return;
+    };
     let _one_at_a_time = BROWSER.lock().await;
     let recording = Recording::open(&folder).expect("a whole recording");
     let source = source_counters(&recording);
@@ -104,7 +109,7 @@ async fn two_pages_show_a_sunshine_session_and_neither_notices_the_other_leave()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_show_a_wolf_session() {
-    let Some(folder) = recordings::recording("wolf-default") else { return };
+    let Some(folder) = recordings::recording("two_pages_show_a_wolf_session", "wolf-default") else { return };
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Recording::open(&folder).expect("a whole recording")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");

@@ -45,8 +45,8 @@ async fn leave_clean(viewer: Viewer) {
     );
 }
 
-async fn a_recording_arrives_byte_for_byte(name: &str) {
-    let Some(folder) = recordings::recording(name) else { return };
+async fn a_recording_arrives_byte_for_byte(test: &str, name: &str) {
+    let Some(folder) = recordings::recording(test, name) else { return };
     let recording = Recording::open(folder).expect("a whole recording");
     let units: Vec<_> = recording
         .frames()
@@ -69,12 +69,12 @@ async fn a_recording_arrives_byte_for_byte(name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sunshine_session_arrives_byte_for_byte() {
-    a_recording_arrives_byte_for_byte("v0.23-clear").await;
+    a_recording_arrives_byte_for_byte("a_sunshine_session_arrives_byte_for_byte", "v0.23-clear").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wolf_session_arrives_byte_for_byte() {
-    a_recording_arrives_byte_for_byte("wolf-default").await;
+    a_recording_arrives_byte_for_byte("a_wolf_session_arrives_byte_for_byte", "wolf-default").await;
 }
 
 /// A page that says what it wants.

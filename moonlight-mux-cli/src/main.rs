@@ -27,6 +27,9 @@ Examples:
 Exit codes: 0 stopped, 1 could not start, 2 wrong arguments.
 RUST_LOG sets what is logged to standard error, as in RUST_LOG=moonlight_mux=debug.";
 
+/// What is logged by default. The WebRTC crate warns of each extension of a browser's that it does not know.
+const LOG: &str = "warn,moonlight_mux=info,moonlight_mux_http=info,rtc_dtls=error,rtc_ice=error";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve streams to browsers until Ctrl-C.
@@ -86,8 +89,7 @@ impl fmt::Display for Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,moonlight_mux=info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Cli { command: Command::Serve(serve) } = Cli::parse();
     match run(serve).await {

@@ -20,6 +20,6 @@ use std::time::Duration;
 ///
 /// Hosts send a frame's datagrams, and a group's, before those of the next, so a hole behind that point is a loss
 /// or a reordering in the network. Waiting costs little: without RFI, what arrives behind a hole is of no use until
-/// the hole is filled or an IDR frame comes; it delays only the request for that IDR. The recordings hold no gap
-/// of reordering longer than this; the protocol document leaves the choice open (streams 6.2 and 11, item 12).
+/// the hole is filled or an IDR frame comes; it delays only the request for that IDR. With it, nothing is lost of the
+/// recordings that can be repaired; the protocol document leaves the choice open (streams 6.2 and 11, item 12).
 pub(crate) const REORDERING: Duration = Duration::from_millis(10);

@@ -56,8 +56,8 @@ enum Loss {
     Frames,
 }
 
-fn check(name: &str, codec: VideoCodec, loss: Loss) {
-    let Some(folder) = recording(name) else { return };
+fn check(test: &str, name: &str, codec: VideoCodec, loss: Loss) {
+    let Some(folder) = recording(test, name) else { return };
     let recording = Recording::open(&folder).unwrap();
     assert_eq!(recording.info().video.codec, codec);
     let frames: Vec<&VideoFrame> = recording.frames().collect();
@@ -184,7 +184,7 @@ macro_rules! recordings {
     ($($test:ident: $folder:literal, $codec:ident, $loss:ident;)*) => {
         $(#[test]
         fn $test() {
-            check($folder, VideoCodec::$codec, Loss::$loss);
+            check(stringify!($test), $folder, VideoCodec::$codec, Loss::$loss);
         })*
     };
 }

@@ -73,9 +73,7 @@ impl Audio {
         match *packet {
             Packet::Data(Data { sequence, payload, .. }) => {
                 let Some(place) = self.place(sequence) else { return };
-                if place >= self.next.unwrap_or_default() {
-                    self.insert(now, place, (place % GROUP) as usize, payload);
-                }
+                self.insert(now, place, (place % GROUP) as usize, payload);
             }
             Packet::Parity(Parity { base_sequence, index, payload, .. }) if self.fec => {
                 if !base_sequence.is_multiple_of(GROUP as u16) {

@@ -120,3 +120,128 @@ fn trace_malformed(handled: Result<(), Malformed>) {
         tracing::trace!(%error, "datagram dropped");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gamestream::crypto::tests::{RIKEYID, SEALED, key};
+    use crate::gamestream::test_stream::{audio, key_frame, opus, p_frame, video};
+    use crate::gamestream::wire;
+    use crate::gamestream::wire::tests::hex;
+
+    struct Streams {
+        session: Session,
+        now: Instant,
+    }
+
+    /// What came out: frame numbers, audio timestamps, requests for an IDR frame.
+    #[derive(Debug, Default, PartialEq)]
+    struct Out {
+        video: Vec<u64>,
+        audio: Vec<u64>,
+        requests: usize,
+    }
+
+    impl Streams {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do: the tests only add to it")]
+        fn new(encrypted: bool) -> Self {
+            let config = SessionConfig {
+                key: key(),
+                rikeyid: RIKEYID,
+                video: VideoConfig { codec: VideoCodec::H264, encrypted },
+                audio: AudioConfig { encrypted, packet_duration: Duration::from_millis(5) },
+            };
+            Self { session: Session::new(&config), now: Instant::now() }
+        }
+
+        fn out(&mut self) -> Out {
+            let mut out = Out::default();
+            while let Some(event) = self.session.poll_event() {
+                match event {
+                    Event::Video(frame) => out.video.push(frame.number.0),
+                    Event::Audio(frame) => out.audio.push(frame.timestamp.0),
+                    Event::RequestIdr => out.requests += 1,
+                }
+            }
+            out
+        }
+
+        fn video(&mut self, datagrams: impl IntoIterator<Item = Vec<u8>>) -> Out {
+            datagrams.into_iter().for_each(|datagram| self.session.handle_video(self.now, &datagram));
+            self.out()
+        }
+
+        fn audio(&mut self, datagrams: impl IntoIterator<Item = Vec<u8>>) -> Out {
+            datagrams.into_iter().for_each(|datagram| self.session.handle_audio(self.now, &datagram));
+            self.out()
+        }
+    }
+
+    #[test]
+    fn the_documents_encrypted_frame_comes_out_of_three_of_its_shards() {
+        let mut streams = Streams::new(true);
+        let sealed = SEALED.map(|(_, _, text)| hex(text));
+        assert_eq!(streams.video(sealed[1..3].to_vec()), Out::default());
+        assert_eq!(streams.video([sealed[3].clone()]), Out { video: vec![7], ..Out::default() });
+    }
+
+    #[test]
+    fn the_documents_encrypted_audio_comes_out_without_two_of_its_packets() {
+        let mut streams = Streams::new(true);
+        let packets = wire::audio::tests::GROUP.map(hex);
+        let out = streams.audio([0, 3, 4, 5].map(|i| packets[i].clone()));
+        assert_eq!(out, Out { audio: (8..12).map(|n| n * 240).collect(), ..Out::default() });
+    }
+
+    #[test]
+    fn a_frame_number_in_clear_drops_what_is_past_and_zero_says_nothing() {
+        let mut streams = Streams::new(true);
+        let cipher = VideoCipher::new(&key());
+        let sealed = |number: u32, hint: u32| {
+            let datagrams = video(number, 0, &key_frame(number)).into_iter().enumerate();
+            let seal = |(i, datagram)| {
+                let mut sealed = Vec::new();
+                cipher.seal(u64::from(number * 100) + i as u64, hint, datagram, &mut sealed);
+                sealed
+            };
+            datagrams.map(seal).collect::<Vec<_>>()
+        };
+        assert_eq!(streams.video(sealed(7, 7)).video, [7]);
+        assert!(streams.video(sealed(8, 6)).video.is_empty());
+        assert_eq!(streams.video(sealed(8, 0)).video, [8]);
+    }
+
+    #[test]
+    fn forged_clear_and_malformed_datagrams_change_nothing_in_an_encrypted_stream() {
+        let mut streams = Streams::new(true);
+        let sealed = SEALED.map(|(_, _, text)| hex(text));
+        let forged = sealed.clone().map(|mut datagram| {
+            datagram[50] ^= 1;
+            datagram
+        });
+        streams.video(forged);
+        streams.video(video(7, 0, &p_frame(7)));
+        streams.video([vec![], vec![0; 40], vec![0; 5000]]);
+        assert_eq!(streams.video(sealed[1..].to_vec()), Out { video: vec![7], ..Out::default() });
+    }
+
+    #[test]
+    fn events_and_time_outs_of_both_streams_come_out_of_one_session() {
+        let mut streams = Streams::new(false);
+        streams.session.handle_audio(streams.now, &audio(0, &opus(0))[0]);
+        let out = streams.video(video(1, 0, &key_frame(1)));
+        assert_eq!(out, Out { video: vec![1], audio: vec![0], requests: 0 });
+
+        let began = streams.now;
+        assert_eq!(streams.video(video(3, 0, &p_frame(3))), Out::default());
+        streams.now += Duration::from_millis(4);
+        assert_eq!(streams.audio([audio(4, &opus(4))[0].clone()]), Out::default());
+        assert_eq!(streams.session.poll_timeout(), Some(began + Duration::from_millis(10)));
+        streams.session.handle_timeout(began + Duration::from_millis(10));
+        assert_eq!(streams.out(), Out { requests: 1, ..Out::default() });
+        assert_eq!(streams.session.poll_timeout(), Some(began + Duration::from_millis(14)));
+        streams.session.handle_timeout(began + Duration::from_millis(14));
+        assert_eq!(streams.out(), Out { audio: vec![960], ..Out::default() });
+        assert_eq!(streams.session.poll_timeout(), None);
+    }
+}

@@ -221,7 +221,7 @@ mod tests {
         let now = played.last().unwrap().0 + Duration::from_millis(3);
         playback.back_to_keyframe(now);
         assert_eq!(playback.due(), now, "at once");
-        playback.back_to_keyframe(now);
+        playback.back_to_keyframe(now + Duration::from_millis(3));
         assert_eq!(playback.due(), now, "several wishes are one");
         let after = play(&mut playback, 20);
         let (_, frame) = pictures(&after)[0];

@@ -95,6 +95,15 @@ fn after_a_loss_nothing_is_handed_on_before_a_key_frame_that_is_asked_for_once()
 }
 
 #[test]
+fn a_whole_frame_behind_a_gap_counts_as_soon_as_the_gap_is_given_up() {
+    let mut receiver = Receiver::new();
+    receiver.key(1);
+    receiver.p(3);
+    receiver.take(&video(4, 0, &p_frame(4))[..1]);
+    receiver.check(&[1], 1);
+}
+
+#[test]
 fn a_frame_after_invalidation_does_not_end_the_wait_for_a_key_frame() {
     let mut receiver = Receiver::new();
     receiver.key(1);
@@ -231,6 +240,7 @@ fn a_shard_that_contradicts_its_frame_is_dropped() {
     let contradiction = |at: usize, xor: u8| {
         let mut shard = shards[1].clone();
         shard[at] ^= xor;
+        shard[50] ^= 1;
         shard
     };
     receiver.take([
