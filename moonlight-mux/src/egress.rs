@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::broadcast::{Media, Subscription};
+use crate::lifecycle::State;
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerId};
-use crate::streamer::State;
 
 /// One viewer's way out: WebRTC, or anything else that can carry frames to somebody.
 #[async_trait]

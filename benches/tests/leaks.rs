@@ -1,0 +1,81 @@
+//! Nothing is left of viewers that have gone. Alone in its process, since it counts what the whole process holds.
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use moonlight_mux::{LeaveReason, PeerConfig, Streamer, StreamerConfig, WebRtc};
+use moonlight_mux_benches::viewer::{self, Viewer, ViewerConfig};
+use tokio::time::timeout;
+
+use support::{InProcess, Pictures, join, loopback};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the system says that this process holds.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    descriptors: usize,
+    threads: usize,
+}
+
+fn held() -> Held {
+    let count = |folder| fs::read_dir(folder).expect("Linux").count();
+    Held { descriptors: count("/proc/self/fd"), threads: count("/proc/self/task") }
+}
+
+fn resident_kilobytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Viewers that come and go in every way: by leaving, by vanishing, sent away, and in the middle of signalling.
+async fn round(streamer: &Streamer, rtc: &WebRtc) {
+    let mut staying = Vec::new();
+    for _ in 0..5 {
+        staying.push(join(streamer, rtc, ViewerConfig::default()).await);
+    }
+    let leaving = staying.into_iter().enumerate().map(async |(i, (viewer, handle))| {
+        timeout(PATIENCE, viewer.joined()).await.expect("it joins").expect("it stays");
+        match i {
+            0 | 1 => _ = viewer.close().await,
+            2 => _ = viewer.vanish().await,
+            3 => handle.leave(LeaveReason::Kicked),
+            _ => drop(viewer),
+        }
+        timeout(PATIENCE, handle.closed()).await.expect("it is gone");
+    });
+    join_all(leaving).await;
+    // One that goes before it has made an offer, and one whose offer is no use.
+    let (transport, server) = viewer::channel();
+    let handle =
+        streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()).expect("it takes viewers");
+    drop(transport);
+    assert_eq!(timeout(PATIENCE, handle.closed()).await, Ok(LeaveReason::Left));
+    let (transport, server) = viewer::channel();
+    let handle =
+        streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()).expect("it takes viewers");
+    let config = ViewerConfig { codecs: vec![viewer::Codec::Av1], ..ViewerConfig::default() };
+    let viewer = Viewer::join(transport, config).await.expect("a viewer");
+    assert_eq!(timeout(PATIENCE, handle.closed()).await, Ok(LeaveReason::UnsupportedCodec));
+    viewer.close().await;
+}
+
+#[tokio::test]
+async fn viewers_that_are_gone_leave_no_descriptor_and_no_thread() {
+    let streamer =
+        Streamer::start("test".parse().expect("an id"), Pictures::synthetic(20), StreamerConfig::default());
+    let rtc = loopback();
+    // What is made once and kept.
+    round(&streamer, &rtc).await;
+    let (before, memory) = (held(), resident_kilobytes());
+    for _ in 0..2 {
+        join_all((0..5).map(|_| round(&streamer, &rtc))).await;
+    }
+    assert_eq!(held(), before);
+    eprintln!("{memory} kB before 70 joins, {} kB after", resident_kilobytes());
+    assert!(streamer.peers().is_empty());
+}
