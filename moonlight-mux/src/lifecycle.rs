@@ -22,17 +22,21 @@ pub enum State {
     Ended(EndReason),
 }
 
-/// Why a stream is over.
-#[derive(Clone, Debug, PartialEq)]
+/// Why a stream is over. An error to whoever waits for frames.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndReason {
     /// It was stopped here.
+    #[error("the stream was stopped")]
     Stopped,
     /// The host ended it.
+    #[error("the host ended the stream")]
     ByHost,
     /// It failed.
-    Failed(SourceError),
+    #[error("the stream failed")]
+    Failed(#[source] SourceError),
     /// The source panicked: a bug in it.
+    #[error("the stream's source panicked")]
     SourcePanicked,
 }
 
