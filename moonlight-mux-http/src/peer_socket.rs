@@ -53,14 +53,8 @@ pub(crate) async fn serve(socket: WebSocket, streamer: Streamer, rtc: WebRtc, se
             peer.leave(LeaveReason::Left);
             await_goodbye(socket).await;
         }
-        End::Lost => {
-            drop(socket);
-            // The egress sees its signalling closed and decides whether the media go on. Before the stream's format
-            // is known it does not look, and has no media.
-            if streamer.info().is_none() {
-                peer.leave(LeaveReason::Left);
-            }
-        }
+        // The egress sees its signalling closed and decides whether the media go on.
+        End::Lost => drop(socket),
     }
     tokio::select! {
         _ = peer.closed() => {}

@@ -7,7 +7,7 @@ pub(crate) mod audio;
 pub(crate) mod crypto;
 pub(crate) mod fec;
 #[cfg(feature = "fuzzing")]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 pub(crate) mod session;
 #[cfg(test)]
 pub(crate) mod test_stream;

@@ -67,9 +67,6 @@ mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
 pub use egress::{Egress, ViewerIo};
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub use gamestream::fuzzing;
 pub use media::*;
 pub use peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo};
 #[cfg(feature = "test-host")]
@@ -79,6 +76,14 @@ pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 pub use streamer::*;
 pub use webrtc::{BindError, WebRtc, WebRtcConfig};
+
+/// What the fuzz targets call. No public interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::gamestream::fuzzing::*;
+    pub use crate::webrtc::fuzzing::*;
+}
 
 /// The README's example, as a test.
 #[cfg(all(doctest, feature = "test-host"))]

@@ -2,6 +2,8 @@
 
 mod endpoint;
 mod feedback;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod negotiate;
 mod packetiser;
 mod peer;

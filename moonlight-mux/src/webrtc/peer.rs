@@ -39,7 +39,7 @@ const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Malformed signalling messages that a viewer may send before it has to go.
 const ERROR_BUDGET: usize = 20;
-/// Candidates that may come before the offer. A browser has about ten. More: an error each.
+/// Candidates that may come before the answer. A browser has about ten. More: an error each.
 const EARLY_CANDIDATES: usize = 64;
 /// State changes of a connection: it has six states. Full: the newest is dropped, its time-outs tell all the same.
 const STATES: usize = 32;
@@ -91,8 +91,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
 
     async fn serve(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
         self.send(Signal::IceServers(self.shared.ice_servers.clone())).await?;
-        let info = self.stream_info(viewer).await?;
-        let offer = self.offer(viewer).await?;
+        let mut offer = self.offer(viewer).await?;
+        let info = self.stream_info(viewer, &mut offer.candidates).await?;
         // The packetiser knows H.264 so far.
         if info.video.codec != VideoCodec::H264 || !negotiate::offers(&offer.sdp, info.video.codec) {
             tracing::info!(codec = info.video.codec.name(), "the viewer cannot play this codec");
@@ -103,18 +103,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let reason = self.converse(viewer, &mut connection, tracks, offer).await;
         connection.close().await;
         reason
-    }
-
-    /// Waits for the stream's format: a host may take a minute to give its first frame. What the viewer says meanwhile
-    /// waits in its transport.
-    async fn stream_info(&mut self, viewer: &ViewerIo) -> Result<Arc<StreamInfo>, LeaveReason> {
-        tokio::select! {
-            info = viewer.stream_info() => match info {
-                Some(info) => Ok(info),
-                None => Err(viewer.leaving().await),
-            },
-            reason = viewer.leaving() => Err(reason),
-        }
     }
 
     async fn offer(&mut self, viewer: &ViewerIo) -> Result<Offer, LeaveReason> {
@@ -130,12 +118,44 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 Some(Signal::Description(Description { kind: DescriptionKind::Offer, sdp })) => {
                     return Ok(Offer { sdp, candidates });
                 }
-                Some(Signal::Candidate(candidate)) if candidates.len() < EARLY_CANDIDATES => {
-                    candidates.push(candidate);
-                }
-                Some(_) => self.spend("it has no place before the offer")?,
-                None => {}
+                signal => self.keep_candidate(signal, &mut candidates)?,
             }
+        }
+    }
+
+    /// Waits for the stream's format: a host may take a minute to give its first frame.
+    async fn stream_info(
+        &mut self,
+        viewer: &ViewerIo,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<Arc<StreamInfo>, LeaveReason> {
+        loop {
+            let signal = tokio::select! {
+                info = viewer.stream_info() => return match info {
+                    Some(info) => Ok(info),
+                    None => Err(viewer.leaving().await),
+                },
+                reason = viewer.leaving() => return Err(reason),
+                signal = self.stream.recv() => signal,
+            };
+            let signal = self.accept(signal)?;
+            self.keep_candidate(signal, candidates)?;
+        }
+    }
+
+    /// A candidate that comes before there is a connection waits for it; anything else has no place there.
+    fn keep_candidate(
+        &mut self,
+        signal: Option<Signal>,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), LeaveReason> {
+        match signal {
+            Some(Signal::Candidate(candidate)) if candidates.len() < EARLY_CANDIDATES => {
+                candidates.push(candidate);
+                Ok(())
+            }
+            Some(_) => self.spend("it has no place before the answer"),
+            None => Ok(()),
         }
     }
 
