@@ -1,0 +1,3 @@
+//! stub
+#[cfg(all(test, feature = "test-host"))]
+mod recorded;
