@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use self::endpoint::{Endpoint, Event as EndpointEvent, InFlight, PATIENCE, TICK};
+use self::endpoint::{Endpoint, Event as EndpointEvent, InFlight, PATIENCE};
 use super::crypto::{ControlCipher, ControlNonce, SessionKey, Side};
 use super::wire::control::{
     ClientMessage, FecStatus, Frame, GENERIC_CHANNEL, HostMessage, Sealed, Termination,
@@ -100,7 +100,6 @@ pub(crate) struct Control {
     /// At most [`MAX_EVENTS`] messages; one that comes when it is full is dropped. Who empties it after each call never
     /// has it full.
     events: VecDeque<Event>,
-    next_service: Instant,
     last_heard: Instant,
     ignored: u64,
 }
@@ -126,7 +125,6 @@ impl Control {
             idr_wanted: false,
             fec_statuses: VecDeque::new(),
             events: VecDeque::new(),
-            next_service: now + TICK,
             last_heard: now,
             ignored: 0,
         }
@@ -159,7 +157,7 @@ impl Control {
             State::Connected { next_ping } => next_ping.min(self.last_heard + PATIENCE),
             State::Ended => return None,
         };
-        Some(due.min(self.next_service))
+        Some(self.endpoint.poll_timeout().map_or(due, |resend| resend.min(due)))
     }
 
     /// Does what is due; nothing when called early.
@@ -176,11 +174,8 @@ impl Control {
             State::Ended => return,
             _ => {}
         }
-        if self.next_service <= now {
-            self.next_service = now + TICK;
-            let events = self.endpoint.handle_timeout(now);
-            self.handle_events(now, events);
-        }
+        let events = self.endpoint.handle_timeout(now);
+        self.handle_events(now, events);
         self.send_wanted_idr(now);
     }
 
@@ -198,7 +193,7 @@ impl Control {
             return Err(SendError::Full);
         }
         let in_flight = self.in_flight.clone();
-        self.queue(message.channel(), message, &in_flight)?;
+        self.queue(now, message.channel(), message, &in_flight)?;
         self.endpoint.flush(now);
         Ok(())
     }
@@ -287,7 +282,7 @@ impl Control {
         self.events.push_back(Event::Connected);
         let in_flight = self.in_flight.clone();
         for message in [ClientMessage::RequestIdr, ClientMessage::StartB] {
-            self.queue_own(GENERIC_CHANNEL, &message, &in_flight);
+            self.queue_own(now, GENERIC_CHANNEL, &message, &in_flight);
             self.endpoint.flush(now);
         }
         self.ping(now, now);
@@ -297,9 +292,9 @@ impl Control {
         let in_flight = self.in_flight.clone();
         while let Some(status) = self.fec_statuses.pop_front() {
             let message = ClientMessage::FecStatus(status);
-            self.queue_own(message.channel(), &message, &in_flight);
+            self.queue_own(now, message.channel(), &message, &in_flight);
         }
-        self.queue_own(GENERIC_CHANNEL, &ClientMessage::Ping, &in_flight);
+        self.queue_own(now, GENERIC_CHANNEL, &ClientMessage::Ping, &in_flight);
         self.endpoint.flush(now);
         // In step, but not to make up for what was missed.
         let next_ping = if now < due + PING { due + PING } else { now + PING };
@@ -311,21 +306,27 @@ impl Control {
             self.idr_wanted = false;
             let message = ClientMessage::RequestIdr;
             let in_flight = self.idr_in_flight.clone();
-            self.queue_own(message.channel(), &message, &in_flight);
+            self.queue_own(now, message.channel(), &message, &in_flight);
             self.endpoint.flush(now);
         }
     }
 
     /// Queues a message of the stream itself: there are few of them, so they need no bound. When one is not taken the
     /// host hears nothing more, and its silence ends the stream.
-    fn queue_own(&mut self, channel: u8, message: &ClientMessage, in_flight: &InFlight) {
-        if let Err(error) = self.queue(channel, message, in_flight) {
+    fn queue_own(&mut self, now: Instant, channel: u8, message: &ClientMessage, in_flight: &InFlight) {
+        if let Err(error) = self.queue(now, channel, message, in_flight) {
             tracing::debug!(%error, "a control message was not sent");
         }
     }
 
     /// Seals a message and queues it. Only one that was queued takes a sequence number.
-    fn queue(&mut self, channel: u8, message: &ClientMessage, in_flight: &InFlight) -> Result<(), SendError> {
+    fn queue(
+        &mut self,
+        now: Instant,
+        channel: u8,
+        message: &ClientMessage,
+        in_flight: &InFlight,
+    ) -> Result<(), SendError> {
         if !matches!(self.state, State::Connected { .. }) {
             return Err(SendError::NotConnected);
         }
@@ -333,7 +334,7 @@ impl Control {
         let mut clear = Vec::new();
         message.emit(&mut clear);
         let sealed = self.cipher.seal(Side::Client, self.sequence, clear);
-        let sent = self.endpoint.send(channel, message.delivery(), sealed, in_flight);
+        let sent = self.endpoint.send(now, channel, message.delivery(), sealed, in_flight);
         sent.map_err(|_| SendError::NotConnected)?;
         self.sequence = next;
         Ok(())

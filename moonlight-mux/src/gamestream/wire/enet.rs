@@ -191,7 +191,8 @@ impl<'a> Command<'a> {
         Ok((command, fixed + body.data().len()))
     }
 
-    fn emit(&self, out: &mut Vec<u8>) {
+    /// Appends the command.
+    pub(crate) fn emit(&self, out: &mut Vec<u8>) {
         let flags =
             if self.wants_ack { WANTS_ACK } else { 0 } | if self.unsequenced { UNSEQUENCED } else { 0 };
         out.extend([self.body.id() | flags, self.channel]);
