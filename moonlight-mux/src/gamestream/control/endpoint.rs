@@ -498,7 +498,7 @@ impl RoundTrip {
     /// How long to wait for an acknowledgement, after so many attempts in vain: doubled each time, up to a bound.
     fn resend_after(&self, attempts: u32) -> Duration {
         let first = (self.mean + 4 * self.variance).clamp(LEAST_RESEND, MOST_RESEND);
-        first * 2u32.pow(attempts.min(5)).min((RESEND_BOUND.as_millis() / first.as_millis()).max(1) as u32)
+        (first * 2u32.pow(attempts.min(5))).min(RESEND_BOUND.max(first))
     }
 }
 

@@ -267,6 +267,7 @@ impl Net {
     /// Takes what both have to say.
     fn exchange(&mut self) {
         while let Some(datagram) = self.client.poll_datagram() {
+            assert!(datagram.len() <= 900 && Datagram::parse(&datagram).is_ok());
             self.sent.push(datagram.clone());
             self.travel(true, datagram);
         }
@@ -697,6 +698,69 @@ fn too_much_input_is_refused_and_takes_no_number() {
     net.client.send_input(net.now, key_press(1)).unwrap();
     net.run(ms(20));
     assert_eq!(net.host.inputs().len(), accepted + 1);
+}
+
+#[test]
+fn numbers_and_clocks_wrap() {
+    let mut net = Net::connected();
+    for n in 0..70_000u32 {
+        net.client.send_input(net.now, Input::Scroll(n as i16)).unwrap();
+        net.host.send(net.now, &rumble(n as u16));
+        net.run(ms(1));
+    }
+    net.run(ms(20));
+    assert!(net.host.inputs().into_iter().eq((0..70_000u32).map(|n| Input::Scroll(n as i16))));
+    assert!(net.events.into_iter().eq((0..70_000u32).map(|n| Event::Message(rumble(n as u16)))));
+}
+
+#[test]
+fn datagrams_of_another_session_or_peer_are_ignored() {
+    let mut net = Net::connected();
+    for header in [[0x90, 0], [0x80, 1]] {
+        net.client.handle_datagram(net.now, &[&header[..], &[0, 0, 0x84, 0xff, 0, 9, 0, 0, 0, 0]].concat());
+    }
+    assert_eq!(net.client.ignored(), 2);
+    assert_eq!(net.client.poll_event(), None);
+    assert_eq!(net.client.poll_datagram(), None);
+}
+
+#[test]
+fn what_no_host_sends_holds_nothing_up() {
+    let mut net = Net::connected();
+    let peer = net.host.peer;
+    for packet in [Packet::reliable(vec![1; 3000]), Packet::unreliable(vec![1; 30])] {
+        net.host.enet.peer_mut(peer).send(0, &packet).unwrap();
+    }
+    net.host.send(net.now, &rumble(1));
+    net.run(ms(6000));
+    assert_eq!(net.events, [Event::Message(rumble(1))]);
+    assert_eq!(net.host.disconnects, 0);
+}
+
+#[test]
+fn packets_far_ahead_of_a_missing_one_come_again() {
+    let mut net = Net::connected();
+    let reliable = |sequence: u16, data: Vec<u8>| {
+        let body = Body::Reliable(&data);
+        let command = Command { wants_ack: true, unsequenced: false, channel: 0, sequence, body };
+        let header = Header { peer: 0, session: 0, sent_time: Some(0) };
+        let mut bytes = Vec::new();
+        Datagram { header, commands: vec![command] }.emit(&mut bytes);
+        bytes
+    };
+    let mut acknowledged = 0;
+    for sequence in (2..400).chain([5000, 32_000]) {
+        let message = net.host.sealed(&rumble(sequence));
+        net.client.handle_datagram(net.now, &reliable(sequence, message));
+        acknowledged += usize::from(net.client.poll_datagram().is_some());
+    }
+    assert_eq!(acknowledged, 256);
+    assert_eq!(net.client.poll_event(), None);
+    let first = net.host.sealed(&rumble(1));
+    net.client.handle_datagram(net.now, &reliable(1, first));
+    for n in 1..=256 {
+        assert_eq!(net.client.poll_event(), Some(Event::Message(rumble(n))));
+    }
 }
 
 #[test]

@@ -161,6 +161,7 @@ impl Input {
             magic::SCROLL => {
                 need(6)?;
                 expect("second amount", amount(2) as u16, amount(0) as u16)?;
+                expect("third amount", amount(4) as u16, 0)?;
                 Self::Scroll(amount(0))
             }
             magic::SCROLL_HORIZONTAL => {

@@ -164,6 +164,7 @@ fn values_that_no_client_sends_are_refused() {
         (2, 14, 0x80, "plane"),
         (3, 8, 6, "mouse button"),
         (5, 10, 0, "second amount"),
+        (5, 13, 1, "third amount"),
         (7, 8, 2, "key flags"),
         (7, 10, 0, "high byte of the key code"),
         (7, 11, 0x10, "modifiers"),
