@@ -4,7 +4,8 @@
 //! Source: protocol document, streams 1.4, 2.7, 8.1 and 8.2.
 
 mod endpoint;
-#[cfg(all(test, feature = "test-host"))]
+#[cfg(test)]
+#[cfg(feature = "test-host")]
 mod recorded;
 #[cfg(test)]
 mod tests;

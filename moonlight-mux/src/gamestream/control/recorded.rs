@@ -1,11 +1,13 @@
 //! The control streams of the recorded sessions, compared with what they are known to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::{Control, ControlConfig, EndReason, Event};
 use crate::gamestream::crypto::{ControlCipher, ControlNonce, SessionKey, Side};
 use crate::gamestream::wire::control::{ClientMessage, Delivery, Frame, HostMessage, Sealed, kind};
 use crate::gamestream::wire::enet::{Body, Command, Datagram};
@@ -60,6 +62,7 @@ fn check(name: &str) -> Option<Seen> {
         .into_iter();
 
     let mut seen = Seen::new();
+    let mut replay = Replay::new(key, nonce(&text("rtsp.txt")));
     let (file, share) = capture(&folder);
     for datagram in pcap::datagrams(&file).unwrap() {
         let to_host = datagram.destination.port() == CONTROL_PORT;
@@ -74,6 +77,7 @@ fn check(name: &str) -> Option<Seen> {
         parsed.emit(&mut built);
         assert_eq!(built, datagram.payload);
         *seen.entry("datagram".into()).or_default() += 1;
+        replay.take(datagram.at, side, &parsed, datagram.payload);
         for command in parsed.commands {
             match command.body {
                 Body::Connect { .. } | Body::VerifyConnect(_) | Body::Disconnect { .. } => {
@@ -82,15 +86,28 @@ fn check(name: &str) -> Option<Seen> {
                     assert_eq!(hex(&line.hdr.unwrap()), command_bytes(command));
                 }
                 _ if command.body.data().is_empty() => {}
-                _ => check_message(&cipher, side, command, &lines.next().unwrap(), &mut seen),
+                _ => {
+                    let message = check_message(&cipher, side, command, &lines.next().unwrap(), &mut seen);
+                    if side == Side::Host && replay.host_sequences.insert(command.sequence) {
+                        replay.expected.extend(message);
+                    }
+                }
             }
         }
     }
     assert_eq!(lines.count(), 0, "lines that are not on the wire");
+    replay.check();
     Some(seen)
 }
 
-fn check_message(cipher: &ControlCipher, side: Side, command: Command<'_>, line: &Line, seen: &mut Seen) {
+/// What the host said, if it is the host's and can be read.
+fn check_message(
+    cipher: &ControlCipher,
+    side: Side,
+    command: Command<'_>,
+    line: &Line,
+    seen: &mut Seen,
+) -> Option<HostMessage> {
     let bytes = command.body.data();
     let mut count = |what: &str| *seen.entry(what.into()).or_default() += 1;
     assert_eq!(line.dir, letter(side));
@@ -100,7 +117,7 @@ fn check_message(cipher: &ControlCipher, side: Side, command: Command<'_>, line:
         assert_eq!(hex(undecryptable), bytes);
         opened.unwrap_err();
         count("undecryptable");
-        return;
+        return None;
     }
     let clear = opened.unwrap();
     assert_eq!(cipher.seal(side, sealed.sequence(), clear.clone()), bytes);
@@ -132,6 +149,7 @@ fn check_message(cipher: &ControlCipher, side: Side, command: Command<'_>, line:
             if frame.kind == kind::INPUT {
                 count("input");
             }
+            None
         }
         Side::Host => {
             let message = HostMessage::parse(&frame).unwrap();
@@ -147,7 +165,91 @@ fn check_message(cipher: &ControlCipher, side: Side, command: Command<'_>, line:
             assert_eq!((command.channel, command.wants_ack), (0, true));
             let name = format!("{message:?}");
             count(name.split([' ', '{', '(']).next().unwrap());
+            Some(message)
         }
+    }
+}
+
+/// A control stream that takes part in the recorded session: it gets what the host sent, when the host sent it.
+struct Replay {
+    config: ControlConfig,
+    stream: Option<Control>,
+    start: Instant,
+    began: Duration,
+    events: Vec<Event>,
+    /// Those of the host's packets, to know one that is sent again.
+    host_sequences: BTreeSet<u16>,
+    expected: Vec<HostMessage>,
+    client_left: bool,
+}
+
+impl Replay {
+    fn new(key: SessionKey, nonce: ControlNonce) -> Self {
+        Self {
+            config: ControlConfig { key, nonce, connect_data: 0, seed: 0 },
+            stream: None,
+            start: crate::task::now(),
+            began: Duration::ZERO,
+            events: Vec::new(),
+            host_sequences: BTreeSet::new(),
+            expected: Vec::new(),
+            client_left: false,
+        }
+    }
+
+    fn take(&mut self, at: Duration, side: Side, datagram: &Datagram<'_>, bytes: &[u8]) {
+        let Some(stream) = &mut self.stream else {
+            let Body::Connect { handshake, data } = datagram.commands[0].body else { panic!("{datagram:?}") };
+            let seed = u32::from_be_bytes(handshake.connect_id);
+            self.began = at;
+            let config = ControlConfig { connect_data: data, seed, ..self.config.clone() };
+            let mut stream = Control::new(self.start, &config);
+            let ours = stream.poll_datagram().unwrap();
+            // But for the sent time.
+            assert_eq!(
+                (ours.len(), &ours[4..]),
+                (bytes.len(), &bytes[4..]),
+                "it connects as the reference does"
+            );
+            self.stream = Some(stream);
+            return;
+        };
+        let now = self.start + (at - self.began);
+        while let Some(due) = stream.poll_timeout().filter(|&due| due <= now) {
+            stream.handle_timeout(due);
+        }
+        let leaving = |command: &Command<'_>| matches!(command.body, Body::Disconnect { .. });
+        self.client_left |= side == Side::Client && datagram.commands.iter().any(leaving);
+        if self.client_left {
+            stream.close(now);
+        }
+        if side == Side::Host {
+            stream.handle_datagram(now, bytes);
+        }
+        while let Some(datagram) = stream.poll_datagram() {
+            Datagram::parse(&datagram).unwrap();
+        }
+        self.events.extend(std::iter::from_fn(|| stream.poll_event()));
+    }
+
+    /// It heard all that the host said, once and in order, and knows how it ended.
+    fn check(mut self) {
+        let termination = match self.expected.last() {
+            Some(&HostMessage::Termination(code)) => Some(code),
+            _ => None,
+        };
+        let messages = self.expected.iter().filter(|m| !matches!(m, HostMessage::Termination(_)));
+        let mut expected = vec![Event::Connected];
+        expected.extend(messages.cloned().map(Event::Message));
+        let end = match self.events.last() {
+            Some(Event::Disconnected { .. }) => self.events.pop(),
+            _ => None,
+        };
+        assert_eq!(self.events, expected);
+        let reason = termination.map_or(EndReason::Closed, EndReason::Terminated);
+        // Some captures end before the host acknowledged the client's disconnect.
+        assert!(end.is_none() || end == Some(Event::Disconnected { reason }), "{end:?}");
+        assert!(end.is_some() || termination.is_none());
     }
 }
 

@@ -280,7 +280,7 @@ impl Net {
     }
 
     fn travel(&mut self, to_host: bool, datagram: Vec<u8>) {
-        let (lost, delay) = (self.next_random() % 10 == 0, ms(1 + self.next_random() % 30));
+        let (lost, delay) = (self.next_random().is_multiple_of(10), ms(1 + self.next_random() % 30));
         let delay = match self.path {
             Path::Perfect => Duration::ZERO,
             Path::Lossy if lost => return,
