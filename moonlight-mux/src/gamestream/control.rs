@@ -98,8 +98,8 @@ pub(crate) struct Control {
     idr_wanted: bool,
     /// At most [`MAX_FEC_STATUSES`]; a new one pushes the oldest out.
     fec_statuses: VecDeque<FecStatus>,
-    /// At most [`MAX_EVENTS`] messages; one that comes when it is full is dropped. Who empties it after each call never
-    /// has it full.
+    /// At most [`MAX_EVENTS`] messages; one that comes when it is full is dropped. Who empties it after each call has it
+    /// full with no real host: that sends on one channel, of which fewer wait for a missing one.
     events: VecDeque<Event>,
     last_heard: Instant,
     ignored: u64,
@@ -374,4 +374,4 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// millisecond; a host that acknowledges nothing for that long gets no more, and what is refused is the caller's.
 const MAX_IN_FLIGHT: usize = 512;
 const MAX_FEC_STATUSES: usize = 8;
-const MAX_EVENTS: usize = 256;
+const MAX_EVENTS: usize = 512;
