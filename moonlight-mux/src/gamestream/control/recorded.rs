@@ -49,8 +49,8 @@ struct Share {
 type Seen = BTreeMap<String, usize>;
 
 /// `None` where there are no recordings.
-fn check(name: &str) -> Option<Seen> {
-    let folder = folder::recording(name)?;
+fn check(test: &str, name: &str) -> Option<Seen> {
+    let folder = folder::recording(test, name)?;
     let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
     let secrets: Secrets = serde_json::from_str(&text("session.json")).unwrap();
     let key = SessionKey::new(hex(&secrets.rikey).try_into().unwrap());
@@ -292,7 +292,7 @@ macro_rules! recordings {
     ($($test:ident: $folder:literal, [$($message:literal),*];)*) => {
         $(#[test]
         fn $test() {
-            let Some(seen) = check($folder) else { return };
+            let Some(seen) = check(stringify!($test), $folder) else { return };
             for message in ["datagram", "Ping", $($message),*] {
                 assert!(seen.contains_key(message), "{message}: {seen:?}");
             }
