@@ -4,6 +4,7 @@
 //! datagrams into frames; `session` routes between them. Nothing here does I/O, reads a clock or is async.
 
 pub(crate) mod audio;
+pub(crate) mod control;
 pub(crate) mod crypto;
 pub(crate) mod fec;
 #[cfg(feature = "fuzzing")]

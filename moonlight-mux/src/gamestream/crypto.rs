@@ -1,8 +1,12 @@
-//! The media streams' encryption: AES-128-GCM for video, AES-128-CBC for audio, both under the session's key.
+//! The streams' encryption under the session's one key: AES-128-GCM for video and control, AES-128-CBC for audio.
 
 use std::fmt;
 use std::hint::black_box;
 
+use aes_gcm::aead::AeadInPlace as _;
+use aes_gcm::aead::consts::U16;
+use aes_gcm::aes::Aes128;
+use aes_gcm::{AesGcm, KeyInit as _};
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{
     self, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
@@ -10,6 +14,7 @@ use aws_lc_rs::cipher::{
 };
 use aws_lc_rs::iv::FixedLength;
 
+use super::wire::control;
 use super::wire::video::{Envelope, Sealed};
 
 /// The session's AES-128 key (`rikey`): control, video and audio alike. Never printed; wiped when dropped.
@@ -79,6 +84,111 @@ impl fmt::Debug for VideoCipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VideoCipher(…)")
     }
+}
+
+/// AES-128-GCM over control messages, with the tag in front and no additional data (streams 2.2).
+pub(crate) enum ControlCipher {
+    /// Nonces of 12 bytes: the sequence number, zeros, the sender, and a `C`.
+    V2(LessSafeKey),
+    /// Nonces of 16 bytes: the sequence number's low byte, and zeros. The same for both sides, and used over again
+    /// after 256 messages: the protocol's weakness.
+    Old(Box<AesGcm<Aes128, U16>>),
+}
+
+/// Which nonces the control stream's encryption takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ControlNonce {
+    /// With `encryptionEnabled & 0x01`.
+    V2,
+    /// Wolf, and old Sunshine.
+    Old,
+}
+
+/// Who sealed a control message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Host,
+}
+
+impl ControlCipher {
+    pub(crate) fn new(key: &SessionKey, nonce: ControlNonce) -> Self {
+        match nonce {
+            ControlNonce::V2 => {
+                let key =
+                    UnboundKey::new(&aead::AES_128_GCM, &key.0).expect("the key has the cipher's length");
+                Self::V2(LessSafeKey::new(key))
+            }
+            ControlNonce::Old => Self::Old(Box::new(AesGcm::new(&key.0.into()))),
+        }
+    }
+
+    /// The message inside.
+    pub(crate) fn open(&self, side: Side, sealed: &control::Sealed<'_>) -> Result<Vec<u8>, Forged> {
+        let mut message = sealed.ciphertext().to_vec();
+        match self {
+            Self::V2(key) => {
+                let nonce = Nonce::assume_unique_for_key(nonce_v2(side, sealed.sequence()));
+                key.open_separate_gather(
+                    nonce,
+                    Aad::empty(),
+                    sealed.ciphertext(),
+                    &sealed.tag(),
+                    &mut message,
+                )
+                .map_err(|_| Forged)?;
+            }
+            Self::Old(key) => {
+                let nonce = nonce_old(sealed.sequence());
+                key.decrypt_in_place_detached(&nonce.into(), &[], &mut message, &sealed.tag().into())
+                    .map_err(|_| Forged)?;
+            }
+        }
+        Ok(message)
+    }
+
+    /// The encrypted form of `message`. Each `sequence` may be used once per key and side.
+    pub(crate) fn seal(&self, side: Side, sequence: u32, mut message: Vec<u8>) -> Vec<u8> {
+        let tag = match self {
+            Self::V2(key) => {
+                let nonce = Nonce::assume_unique_for_key(nonce_v2(side, sequence));
+                let tag = key
+                    .seal_in_place_separate_tag(nonce, Aad::empty(), &mut message)
+                    .expect("a message is shorter than GCM's limit");
+                tag.as_ref().try_into().expect("GCM's tag has 16 bytes")
+            }
+            Self::Old(key) => key
+                .encrypt_in_place_detached(&nonce_old(sequence).into(), &[], &mut message)
+                .expect("a message is shorter than GCM's limit")
+                .into(),
+        };
+        let mut envelope = Vec::new();
+        control::Envelope { sequence, tag }.emit(&message, &mut envelope);
+        envelope
+    }
+}
+
+impl fmt::Debug for ControlCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ControlCipher(…)")
+    }
+}
+
+fn nonce_v2(side: Side, sequence: u32) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[..4].copy_from_slice(&sequence.to_le_bytes());
+    nonce[10] = match side {
+        Side::Client => b'C',
+        Side::Host => b'H',
+    };
+    nonce[11] = b'C';
+    nonce
+}
+
+fn nonce_old(sequence: u32) -> [u8; 16] {
+    let mut nonce = [0; 16];
+    nonce[0] = sequence as u8;
+    nonce
 }
 
 /// AES-128-CBC with PKCS#7 padding over each Opus packet; the initialisation vector follows from the packet's
@@ -208,6 +318,61 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_documents_control_messages_open_and_seal_back() {
+        let v2 = ControlCipher::new(&key(), ControlNonce::V2);
+        let old = ControlCipher::new(&key(), ControlNonce::Old);
+        for vector in &wire::control::tests::VECTORS {
+            let side = if vector.from_host { Side::Host } else { Side::Client };
+            for (cipher, sealed) in [(&v2, vector.sealed), (&old, vector.sealed_old)] {
+                let (sealed, clear) = (hex(sealed), hex(vector.clear));
+                assert_eq!(cipher.open(side, &control::Sealed::parse(&sealed).unwrap()), Ok(clear.clone()));
+                assert_eq!(cipher.seal(side, vector.sequence, clear), sealed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_captured_session_of_wolf_opens() {
+        let key = hex("EDF04A215C4FBEA20934120C8480D855").try_into().unwrap();
+        let cipher = ControlCipher::new(&SessionKey::new(key), ControlNonce::Old);
+        for (sealed, clear) in [
+            ("01001A0000000000BF0EB6DA10E47C702EC8644EB87D9CF7B6FAC9FF75CA", "020302000000"),
+            (
+                "01002A00060000005A4D999FB2542F85BDD39D99F77EB825254569D2C04E21241B5CEC01BD3F93129718ECC1F153",
+                "060212000000000E05000000033400C00000059F0329",
+            ),
+        ] {
+            let sealed = hex(sealed);
+            let opened = cipher.open(Side::Client, &control::Sealed::parse(&sealed).unwrap());
+            assert_eq!(opened, Ok(hex(clear)));
+        }
+    }
+
+    #[test]
+    fn a_changed_control_message_does_not_open() {
+        let vector = &wire::control::tests::VECTORS[0];
+        for (nonce, sealed) in [(ControlNonce::V2, vector.sealed), (ControlNonce::Old, vector.sealed_old)] {
+            let cipher = ControlCipher::new(&key(), nonce);
+            let original = hex(sealed);
+            // Only the low byte of the sequence number goes into the old nonce.
+            let sequence = if nonce == ControlNonce::V2 { 4..8 } else { 4..5 };
+            for at in sequence.chain(8..original.len()) {
+                let mut changed = original.clone();
+                changed[at] ^= 1;
+                let sealed = control::Sealed::parse(&changed).unwrap();
+                assert_eq!(cipher.open(Side::Client, &sealed), Err(Forged), "byte {at}, {nonce:?}");
+            }
+        }
+        let v2 = ControlCipher::new(&key(), ControlNonce::V2);
+        let original = hex(vector.sealed);
+        assert_eq!(
+            v2.open(Side::Host, &control::Sealed::parse(&original).unwrap()),
+            Err(Forged),
+            "the sender"
+        );
+    }
+
+    #[test]
     fn the_vector_wraps_with_the_key_id() {
         let iv = |rikeyid: u32, sequence| AudioCipher::new(&key(), rikeyid).iv(sequence);
         assert_eq!(iv(0xffff_ffff, 2).to_vec(), hex("00000001000000000000000000000000"));
@@ -220,5 +385,8 @@ pub(crate) mod tests {
         let printed =
             format!("{key:?} {:?} {:?}", VideoCipher::new(&key), AudioCipher::new(&key, 0xabab_abab));
         assert_eq!(printed, "SessionKey(…) VideoCipher(…) AudioCipher(…)");
+        for nonce in [ControlNonce::V2, ControlNonce::Old] {
+            assert_eq!(format!("{:?}", ControlCipher::new(&key, nonce)), "ControlCipher(…)");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! What the fuzz targets call: any bytes in, and a panic is a finding. No public interface.
 
+mod control;
+
 use std::time::{Duration, Instant};
 
+pub use self::control::{control_message, control_stream, enet_datagram, input_packet};
 use super::crypto::{AudioCipher, SessionKey, VideoCipher};
 use super::session::{AudioConfig, Event, Session, SessionConfig, VideoConfig};
 use super::wire::{audio, video};

@@ -2,6 +2,9 @@
 //! bytes, and a value to read or to build them from.
 
 pub(crate) mod audio;
+pub(crate) mod control;
+pub(crate) mod enet;
+pub(crate) mod input;
 pub(crate) mod video;
 
 /// Why bytes are not the message that they should be.
