@@ -2,7 +2,13 @@
 //! bytes, and a value to read or to build them from.
 
 pub(crate) mod audio;
+pub(crate) mod hex;
+pub(crate) mod http;
+pub(crate) mod query;
+pub(crate) mod rtsp;
+pub(crate) mod sdp;
 pub(crate) mod video;
+pub(crate) mod xml;
 
 /// Why bytes are not the message that they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
