@@ -81,6 +81,8 @@ pub(crate) fn dialogue(session: &Path) -> Vec<(Sender, Vec<u8>)> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Wishes {
+    /// 32 hexadecimal digits.
+    pub(crate) rikey: String,
     #[serde(rename = "sessionUrl0")]
     pub(crate) session_url: String,
     pub(crate) width: u32,

@@ -20,6 +20,8 @@ pub(crate) const MAX_LAYOUTS: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Malformed {
+    #[error("there is none")]
+    Empty,
     #[error("{got} bytes where no more than {limit} are expected")]
     Long { limit: usize, got: usize },
     #[error("{attribute} is missing")]
