@@ -8,8 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub(crate) use self::folder::recording;
 use super::wire::rtsp::Sender;
+
+/// The folder of one recording, for the test that runs on this thread.
+pub(crate) fn recording(name: &str) -> Option<PathBuf> {
+    let thread = std::thread::current();
+    folder::recording(thread.name().unwrap_or(name), name)
+}
 
 /// A request of the reference client, and the host's answer.
 #[derive(Debug)]
