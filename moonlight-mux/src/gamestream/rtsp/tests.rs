@@ -167,8 +167,7 @@ fn recorded_answers_of_the_http_api_parse_and_recorded_requests_are_understood()
     let pairings = pairings.iter().flat_map(|folder| {
         ["list.http.txt", "rightpin.http.txt", "wrongpin.http.txt"].map(|file| folder.join(file))
     });
-    let facts = recording("http-facts").unwrap().join("v0.23-resume.txt");
-    let files = sessions.iter().map(|session| session.join("http.txt")).chain(pairings).chain([facts]);
+    let files = sessions.iter().map(|session| session.join("http.txt")).chain(pairings);
     let (mut answers, mut rebuilt, mut starts) = (0, 0, 0);
     for file in files.filter(|file| file.exists()) {
         for exchange in exchanges(&file) {
@@ -222,7 +221,9 @@ fn recorded_facts_of_the_http_api_parse() {
     let (mut documents, mut refusals) = (0, 0);
     for file in files.chain([wolf]) {
         let text = fs::read_to_string(file).unwrap();
-        for line in text.lines().filter(|line| line.starts_with("<root ")) {
+        // Some were cut when they were written down.
+        let whole = |line: &&str| line.ends_with("</root>") || line.ends_with("/>");
+        for line in text.lines().filter(|line| line.starts_with("<root ")).filter(whole) {
             documents += 1;
             match ServerInfo::parse(line.as_bytes()) {
                 Ok(info) => assert!(info.version.is_supported()),
