@@ -122,6 +122,7 @@ impl Wishes {
             play_on_host: false,
             channels: self.channels,
             gamepads,
+            rtsp_encryption: true,
             // Viewers that join while the host is silent must not wait for sound.
             continuous_audio: true,
         }

@@ -41,7 +41,7 @@ pub(crate) struct Dialogue {
     offer: Offer,
     video_port: u16,
     agreement: Option<Agreement>,
-    /// At most two at a time: taken by the driver after each call.
+    /// One for each stage at most; the driver takes it after each call.
     events: VecDeque<Event>,
 }
 

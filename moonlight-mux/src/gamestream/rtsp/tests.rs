@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 use crate::gamestream::crypto::tests::key;
@@ -11,7 +12,7 @@ use crate::gamestream::negotiation::tests::wishes;
 use crate::gamestream::negotiation::{EncryptionWishes, Route};
 use crate::gamestream::recorded::{self, dialogue, exchanges, recording, sessions};
 use crate::gamestream::wire::hex;
-use crate::gamestream::wire::http::request::Call;
+use crate::gamestream::wire::http::request::{Call, UniqueId};
 use crate::gamestream::wire::http::{self, ServerInfo, Started};
 use crate::gamestream::wire::sdp::{Announcement, Channels};
 use crate::media::VideoCodec;
@@ -172,7 +173,9 @@ fn recorded_answers_of_the_http_api_parse_and_recorded_requests_are_understood()
     for file in files.filter(|file| file.exists()) {
         for exchange in exchanges(&file) {
             let (uniqueid, call) = Call::parse(&exchange.target).unwrap();
-            assert_eq!(uniqueid.unwrap().to_string(), "0123456789ABCDEF");
+            let uniqueid = uniqueid.unwrap();
+            assert_eq!(uniqueid.to_string(), "0123456789ABCDEF");
+            check_request(&exchange.target, &uniqueid, &call);
             assert!(exchange.https || !call.needs_https(), "{}", exchange.target);
             let Some(answer) = exchange.answer else { continue };
             answers += 1;
@@ -211,6 +214,16 @@ fn recorded_answers_of_the_http_api_parse_and_recorded_requests_are_understood()
         answers > 100 && rebuilt > 50 && starts >= 20,
         "{answers} answers, {rebuilt} rebuilt, {starts} starts"
     );
+}
+
+/// What a call is made of makes the same target, but for what our client says differently (docs/gamestream.md).
+fn check_request(target: &str, uniqueid: &UniqueId, call: &Call) {
+    let (before, after) = target.split_once("&uuid=").unwrap();
+    let (uuid, after) = after.split_at(after.find('&').unwrap_or(after.len()));
+    let uuid = Uuid::parse_str(uuid).unwrap();
+    let expected =
+        format!("{before}&uuid={}{}", uuid.simple(), after.replace("&gcmap=1", "&gcmap=1&gcpersist=0"));
+    assert_eq!(call.target(uniqueid, uuid), expected);
 }
 
 #[test]

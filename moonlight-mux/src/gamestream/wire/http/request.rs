@@ -139,6 +139,8 @@ pub(crate) struct Launch {
     pub(crate) channels: Channels,
     /// One bit for each pad.
     pub(crate) gamepads: u16,
+    /// The client can encrypt RTSP: Sunshine then does.
+    pub(crate) rtsp_encryption: bool,
     /// Audio packets come while the host is silent too. Sunshine knows it since v2026.516.
     pub(crate) continuous_audio: bool,
 }
@@ -157,9 +159,8 @@ impl Launch {
             .with("surroundAudioInfo", audio)
             .with("remoteControllersBitmap", self.gamepads)
             .with("gcmap", self.gamepads)
-            .with("gcpersist", 0)
-            // Without it Sunshine offers no encryption of RTSP.
-            .with("corever", 1);
+            .with("gcpersist", 0);
+        let target = if self.rtsp_encryption { target.with("corever", 1) } else { target };
         if self.continuous_audio { target.with("continuousAudio", 1) } else { target }
     }
 
@@ -190,6 +191,7 @@ impl Launch {
             play_on_host: flag("localAudioPlayMode"),
             channels: channels.ok_or(wrong("surroundAudioInfo"))?,
             gamepads: gamepads.map_err(|_| wrong("gcmap"))?,
+            rtsp_encryption: target.find("corever").is_some_and(|version| version != "0"),
             continuous_audio: flag("continuousAudio"),
         })
     }
@@ -219,6 +221,7 @@ pub(crate) mod tests {
             play_on_host: false,
             channels: Channels::Stereo,
             gamepads: 0,
+            rtsp_encryption: true,
             continuous_audio: false,
         }
     }
@@ -301,7 +304,7 @@ pub(crate) mod tests {
 
         #[test]
         fn any_launch_builds_and_parses_back(
-            mode: [u32; 3], key: [u8; 16], rikeyid: u32, flags: [bool; 3], gamepads: u16, channels in 0usize..3,
+            mode: [u32; 3], key: [u8; 16], rikeyid: u32, flags: [bool; 4], gamepads: u16, channels in 0usize..3,
         ) {
             let launch = Launch {
                 width: mode[0],
@@ -313,6 +316,7 @@ pub(crate) mod tests {
                 play_on_host: flags[1],
                 channels: [Channels::Stereo, Channels::Surround51, Channels::Surround71][channels],
                 gamepads,
+                rtsp_encryption: flags[3],
                 continuous_audio: flags[2],
                 ..launch()
             };
