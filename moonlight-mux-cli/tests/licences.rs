@@ -23,7 +23,7 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Crates that must not be built: one library, aws-lc-rs, does all cryptography.
+/// Crates that must not be built: aws-lc-rs does all cryptography but for one nonce size that it does not take.
 const BANNED: &[&str] = &["openssl-sys", "ring", "rsa"];
 
 /// Each crate as `name version` with its licence, as cargo builds it: the lock file also has what no feature turns on.

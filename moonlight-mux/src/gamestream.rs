@@ -9,6 +9,11 @@ pub(crate) mod crypto;
 pub(crate) mod fec;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+pub(crate) mod negotiation;
+pub(crate) mod pairing;
+#[cfg(test)]
+pub(crate) mod recorded;
+pub(crate) mod rtsp;
 pub(crate) mod session;
 #[cfg(test)]
 pub(crate) mod test_stream;

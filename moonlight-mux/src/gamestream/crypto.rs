@@ -15,6 +15,7 @@ use aws_lc_rs::cipher::{
 use aws_lc_rs::iv::FixedLength;
 
 use super::wire::control;
+use super::wire::rtsp;
 use super::wire::video::{Envelope, Sealed};
 
 /// The session's AES-128 key (`rikey`): control, video and audio alike. Never printed; wiped when dropped.
@@ -24,6 +25,11 @@ pub(crate) struct SessionKey([u8; 16]);
 impl SessionKey {
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Self(key)
+    }
+
+    /// The 32 hexadecimal digits that `/launch` and `/resume` carry, and nothing else may.
+    pub(crate) fn to_hex(&self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -240,6 +246,51 @@ impl fmt::Debug for AudioCipher {
     }
 }
 
+/// AES-128-GCM over whole RTSP messages, with no additional data (session 13).
+pub(crate) struct RtspCipher(LessSafeKey);
+
+impl RtspCipher {
+    pub(crate) fn new(key: &SessionKey) -> Self {
+        let key = UnboundKey::new(&aead::AES_128_GCM, &key.0).expect("the key has the cipher's length");
+        Self(LessSafeKey::new(key))
+    }
+
+    /// The message inside, which `sender` encrypted.
+    pub(crate) fn open(&self, sender: rtsp::Sender, sealed: &rtsp::Sealed<'_>) -> Result<Vec<u8>, Forged> {
+        let nonce = rtsp::Envelope::nonce(sealed.sequence(), sender);
+        let mut message = vec![0; sealed.ciphertext().len()];
+        self.0
+            .open_separate_gather(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::empty(),
+                sealed.ciphertext(),
+                &sealed.tag(),
+                &mut message,
+            )
+            .map_err(|_| Forged)?;
+        Ok(message)
+    }
+
+    /// The encrypted form of `message`. Each `sequence` may be used once per key and sender.
+    pub(crate) fn seal(&self, sender: rtsp::Sender, sequence: u32, mut message: Vec<u8>) -> Vec<u8> {
+        let nonce = rtsp::Envelope::nonce(sequence, sender);
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut message)
+            .expect("a message is shorter than GCM's limit");
+        let tag = tag.as_ref().try_into().expect("GCM's tag has 16 bytes");
+        let mut sealed = Vec::with_capacity(rtsp::Envelope::LEN + message.len());
+        rtsp::Envelope { sequence, tag }.emit(&message, &mut sealed);
+        sealed
+    }
+}
+
+impl fmt::Debug for RtspCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RtspCipher(…)")
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -379,12 +430,69 @@ pub(crate) mod tests {
         assert_eq!(iv(-5i32 as u32, 10).to_vec(), hex("00000005000000000000000000000000"));
     }
 
+    /// Session 24.4.
+    const RTSP: [(rtsp::Sender, u32, &str, &str); 4] = [
+        (
+            rtsp::Sender::Client,
+            1,
+            rtsp::tests::REQUESTS[0],
+            "8000006600000001494e13e1996f3d9da5915d1fec61e0ba9fe452003a42126629e9a38df3e5ba69a1abdae54db4096793128c2f948f8f9d3020facd1557180ae8b351849ce52c58abeb8e9b7c4f02f8d7f8a9ca29bf268920b175a9e60e05a0693312d74d2861c5e81816295c8c854c86548e87d9d68c57ba7198fabd0d",
+        ),
+        (
+            rtsp::Sender::Host,
+            1,
+            rtsp::tests::RESPONSES[0],
+            "8000001c00000001f1734c68fca6356daf5717bc54c6f6a2600872b43a271f6b4fc685cedf9a7cb84351077c0cc521456e1d06e9",
+        ),
+        (
+            rtsp::Sender::Client,
+            7,
+            rtsp::tests::REQUESTS[1],
+            "8000005f00000007c39140b6a80bbbbf214886a1bb745eeef782f33d14187db37b7ca754bfcd68a9efc0c864b51192099807daf121d69f72877bc25d408ee7b9c42263fcd5e6e2345bcaaa69371fd21f5b8fdd7c300d7a8f7cd56365644c06039cbe9ca876b0cdf7d4424b9aa0569ec3d1f4bcf954c57f",
+        ),
+        (
+            rtsp::Sender::Client,
+            0x0102_0304,
+            "hello",
+            "8000000501020304c354efc1f10cba5a7e5284c6782d5b52681957812e",
+        ),
+    ];
+
+    #[test]
+    fn the_documents_rtsp_messages_open_and_seal_back() {
+        let cipher = RtspCipher::new(&key());
+        for (sender, sequence, clear, sealed) in RTSP {
+            let sealed = hex(sealed);
+            let view = rtsp::Sealed::parse(&sealed).unwrap();
+            assert_eq!(view.sequence(), sequence);
+            assert_eq!(cipher.open(sender, &view).unwrap(), clear.as_bytes());
+            assert_eq!(cipher.seal(sender, sequence, clear.into()), sealed);
+        }
+    }
+
+    #[test]
+    fn an_rtsp_message_of_the_other_side_or_changed_does_not_open() {
+        let cipher = RtspCipher::new(&key());
+        let original = hex(RTSP[0].3);
+        let open = |sender, bytes: &[u8]| cipher.open(sender, &rtsp::Sealed::parse(bytes).unwrap());
+        assert_eq!(open(rtsp::Sender::Host, &original), Err(Forged));
+        for at in 4..original.len() {
+            let mut changed = original.clone();
+            changed[at] ^= 1;
+            assert_eq!(open(rtsp::Sender::Client, &changed), Err(Forged), "byte {at}");
+        }
+    }
+
     #[test]
     fn keys_are_not_printed() {
         let key = SessionKey::new([0xab; 16]);
-        let printed =
-            format!("{key:?} {:?} {:?}", VideoCipher::new(&key), AudioCipher::new(&key, 0xabab_abab));
-        assert_eq!(printed, "SessionKey(…) VideoCipher(…) AudioCipher(…)");
+        let printed = format!(
+            "{key:?} {:?} {:?} {:?}",
+            VideoCipher::new(&key),
+            AudioCipher::new(&key, 0xabab_abab),
+            RtspCipher::new(&key)
+        );
+        assert_eq!(printed, "SessionKey(…) VideoCipher(…) AudioCipher(…) RtspCipher(…)");
         for nonce in [ControlNonce::V2, ControlNonce::Old] {
             assert_eq!(format!("{:?}", ControlCipher::new(&key, nonce)), "ControlCipher(…)");
         }

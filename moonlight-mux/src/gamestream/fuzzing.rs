@@ -6,8 +6,14 @@ use std::time::{Duration, Instant};
 
 pub use self::control::{control_message, control_stream, enet_datagram, input_packet};
 use super::crypto::{AudioCipher, SessionKey, VideoCipher};
+use super::pairing::certificate::Certificate;
 use super::session::{AudioConfig, Event, Session, SessionConfig, VideoConfig};
-use super::wire::{audio, video};
+use super::wire::http::pairing::PairAnswer;
+use super::wire::http::request::{Call, UniqueId};
+use super::wire::http::{self, ServerInfo, Start, Started};
+use super::wire::sdp::{Announcement, Offer};
+use super::wire::xml::Document;
+use super::wire::{audio, rtsp, video};
 use crate::media::VideoCodec;
 
 /// A datagram of the video socket, a frame header, or a ping: what parses builds back to something that means the same.
@@ -51,6 +57,98 @@ pub fn pcap(bytes: &[u8]) {
     if let Ok(datagrams) = crate::recording::pcap::datagrams(bytes) {
         let payloads: usize = datagrams.iter().map(|datagram| datagram.payload.len() + 58).sum();
         assert!(payloads <= bytes.len(), "each datagram stands in the file once");
+    }
+}
+
+/// An RTSP message, in clear or encrypted, of either side: what parses builds back to something that means the same.
+pub fn rtsp(bytes: &[u8]) {
+    let mut built = Vec::new();
+    if let Ok(request) = rtsp::Request::parse(bytes) {
+        request.emit(&mut built);
+        // The empty line that a cut message lacks makes it longer.
+        if built.len() <= rtsp::MAX_REQUEST {
+            assert_eq!(rtsp::Request::parse(&built), Ok(request));
+        }
+    }
+    if let Ok(response) = rtsp::Response::parse(bytes) {
+        built.clear();
+        response.emit(&mut built);
+        if built.len() <= rtsp::MAX_RESPONSE {
+            assert_eq!(rtsp::Response::parse(&built), Ok(response));
+        }
+    }
+    if let Ok(sealed) = rtsp::Sealed::parse(bytes) {
+        built.clear();
+        let envelope = rtsp::Envelope { sequence: sealed.sequence(), tag: sealed.tag() };
+        envelope.emit(sealed.ciphertext(), &mut built);
+        assert_eq!(built, bytes);
+    }
+}
+
+/// The body of an answer to DESCRIBE, or of ANNOUNCE: what parses builds back to something that means the same.
+pub fn sdp(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let mut built = String::new();
+    if let Ok(offer) = Offer::parse(text) {
+        offer.emit(&mut built);
+        assert_eq!(Offer::parse(&built), Ok(offer));
+    }
+    if let Ok(announcement) = Announcement::parse(text) {
+        built.clear();
+        announcement.emit(&mut built);
+        assert_eq!(Announcement::parse(&built), Ok(announcement));
+    }
+}
+
+/// An answer of the HTTP API: what parses builds back to something that means the same.
+pub fn xml(bytes: &[u8]) {
+    let mut built = String::new();
+    if let Ok(document) = Document::parse(bytes) {
+        document.emit(&mut built);
+        // Escapes can make it longer.
+        if built.len() <= super::wire::xml::MAX_DOCUMENT {
+            let again = Document::parse(built.as_bytes()).expect("what was built parses");
+            assert_eq!(again.status, document.status);
+            assert_eq!(again.elements.len(), document.elements.len());
+        }
+    }
+    if let Ok(info) = ServerInfo::parse(bytes) {
+        built.clear();
+        info.emit(&mut built);
+        let again = ServerInfo::parse(built.as_bytes()).expect("what was built parses");
+        assert_eq!((again.version, again.running), (info.version, info.running));
+    }
+    if let Ok(apps) = http::parse_apps(bytes) {
+        built.clear();
+        http::emit_apps(&apps, &mut built);
+        if built.len() <= super::wire::xml::MAX_DOCUMENT {
+            let again = http::parse_apps(built.as_bytes()).expect("what was built parses");
+            assert!(again.iter().map(|app| app.id).eq(apps.iter().map(|app| app.id)));
+        }
+    }
+    if let Ok(started) = Started::parse(bytes) {
+        built.clear();
+        started.emit(Start::Launch, &mut built);
+        assert_eq!(Started::parse(built.as_bytes()), Ok(started));
+    }
+}
+
+/// An answer to `/pair`, a request's target, or a certificate.
+pub fn pairing(bytes: &[u8]) {
+    if let Ok(answer) = PairAnswer::parse(bytes) {
+        let mut built = String::new();
+        answer.emit(&mut built);
+        assert_eq!(PairAnswer::parse(built.as_bytes()), Ok(answer));
+    }
+    if let Some((uniqueid, call)) = str::from_utf8(bytes).ok().and_then(|text| Call::parse(text).ok()) {
+        let uniqueid = uniqueid.unwrap_or_else(|| "0".parse::<UniqueId>().expect("a digit is an id"));
+        let target = call.target(&uniqueid, uuid::Uuid::nil());
+        let (_, again) = Call::parse(&target).expect("what was built parses");
+        assert_eq!(again.target(&uniqueid, uuid::Uuid::nil()), target);
+    }
+    let pem = Certificate::from_pem(bytes);
+    if let Ok(certificate) = pem.or_else(|_| Certificate::from_der(bytes.to_vec())) {
+        assert_eq!(Certificate::from_der(certificate.der().to_vec()), Ok(certificate));
     }
 }
 
@@ -228,6 +326,40 @@ mod tests {
         })
     }
 
+    /// One of the document's messages and bodies, changed in a few places and cut.
+    fn changed_text() -> impl Strategy<Value = Vec<u8>> {
+        use crate::gamestream::{pairing, wire};
+        let mut announcement = String::new();
+        wire::sdp::tests::announcement().emit(&mut announcement);
+        let texts = [
+            wire::rtsp::tests::REQUESTS[2],
+            wire::rtsp::tests::REQUESTS[3],
+            wire::rtsp::tests::RESPONSES[2],
+            wire::sdp::tests::SUNSHINE,
+            wire::sdp::tests::WOLF,
+            wire::http::tests::SERVER_INFO,
+            wire::http::request::tests::LAUNCH,
+            pairing::tests::document::HOST_CERTIFICATE,
+            &announcement,
+        ]
+        .map(str::to_owned);
+        let byte = prop_oneof![any::<u8>(), prop::sample::select(b"<>/&;=:%\r\n 0a\"".to_vec())];
+        let changes = prop::collection::vec((any::<prop::sample::Index>(), byte), 0..6);
+        (prop::sample::select(texts.to_vec()), changes, any::<prop::sample::Index>(), any::<bool>()).prop_map(
+            |(text, changes, end, cut)| {
+                let mut bytes = text.into_bytes();
+                for (at, value) in changes {
+                    let at = at.index(bytes.len());
+                    bytes[at] = value;
+                }
+                if cut {
+                    bytes.truncate(end.index(bytes.len()));
+                }
+                bytes
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn any_video_datagram_is_taken_or_refused(bytes in changed(&video::tests::PACKETS)) {
@@ -237,6 +369,14 @@ mod tests {
         #[test]
         fn any_audio_datagram_is_taken_or_refused(bytes in changed(&audio::tests::GROUP)) {
             audio_datagram(&bytes);
+        }
+
+        #[test]
+        fn any_text_of_a_session_is_taken_or_refused(message in changed_text()) {
+            rtsp(&message);
+            sdp(&message);
+            xml(&message);
+            pairing(&message);
         }
 
         #[test]

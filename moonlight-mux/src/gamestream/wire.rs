@@ -4,8 +4,14 @@
 pub(crate) mod audio;
 pub(crate) mod control;
 pub(crate) mod enet;
+pub(crate) mod hex;
+pub(crate) mod http;
 pub(crate) mod input;
+pub(crate) mod query;
+pub(crate) mod rtsp;
+pub(crate) mod sdp;
 pub(crate) mod video;
+pub(crate) mod xml;
 
 /// Why bytes are not the message that they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,13 +9,11 @@ use serde::Deserialize;
 
 use super::{Control, ControlConfig, EndReason, Event};
 use crate::gamestream::crypto::{ControlCipher, ControlNonce, SessionKey, Side};
+use crate::gamestream::recorded::folder;
 use crate::gamestream::wire::control::{ClientMessage, Delivery, Frame, HostMessage, Sealed, kind};
 use crate::gamestream::wire::enet::{Body, Command, Datagram};
 use crate::gamestream::wire::tests::hex;
 use crate::recording::pcap;
-
-#[path = "../../../tests/recordings/folder.rs"]
-mod folder;
 
 /// A line of `control.jsonl`.
 #[derive(Debug, Deserialize)]
