@@ -12,12 +12,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
 use super::stun::{self, Kind};
@@ -269,12 +271,17 @@ async fn read(shared: Arc<Shared>) {
                     shared.dispatch(meta.addr, meta.dst_ip, datagram);
                 }
             }
-            // An ICMP error of some peer's address: it says nothing about the socket. Others keep it from ever working
-            // again, and the peers' time-outs tell.
-            Err(error) => tracing::debug!(%error, "the UDP port reports an error"),
+            // An ICMP error of some peer's address says nothing about the socket. An error that stays must not become a
+            // busy loop: the peers' time-outs tell.
+            Err(error) => {
+                tracing::debug!(%error, "the UDP port reports an error");
+                sleep(ERROR_PAUSE).await;
+            }
         }
     }
 }
+
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// No datagram of a browser is larger than an Ethernet frame.
 const MAX_DATAGRAM: usize = 2048;
