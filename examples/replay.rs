@@ -14,7 +14,7 @@ const USAGE: &str = "usage: replay FOLDER --serve ADDRESS:PORT";
 #[tokio::main]
 async fn main() -> ExitCode {
     // The WebRTC crate warns of each extension of a browser's that it does not know.
-    let filter = "info,rtc_dtls=error,rtc_ice=error";
+    let filter = "warn,moonlight_mux=info,moonlight_mux_http=info,rtc_dtls=error,rtc_ice=error";
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Err(error) = run().await else { return ExitCode::SUCCESS };
     eprint!("replay: {error}");
