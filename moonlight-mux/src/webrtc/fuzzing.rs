@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::packetiser::{MAX_PAYLOAD, nal_units, packetise_h264};
+use super::packetiser::{MAX_PAYLOAD, Payload, av1, h264};
 use super::{negotiate, stun};
 use crate::media::VideoCodec;
 
@@ -13,13 +13,19 @@ pub fn stun(datagram: &[u8]) {
     }
 }
 
-/// An access unit: payloads are bounded, and none is lost.
-pub fn packetiser(access_unit: &[u8]) {
-    let access_unit = Bytes::copy_from_slice(access_unit);
-    let payloads = packetise_h264(&access_unit);
+/// A frame of either codec: payloads are bounded, and the last one is marked.
+pub fn packetiser(frame: &[u8]) {
+    let frame = Bytes::copy_from_slice(frame);
+    let payloads = h264::packetise(&frame);
+    assert_payloads(&payloads);
+    assert!(payloads.is_empty() || h264::nal_units(&frame).next().is_some());
+    assert_payloads(&av1::packetise(&frame, true));
+}
+
+fn assert_payloads(payloads: &[Payload]) {
     assert!(payloads.iter().all(|payload| (1..=MAX_PAYLOAD).contains(&payload.bytes.len())));
     assert_eq!(payloads.iter().filter(|payload| payload.marker).count(), payloads.len().min(1));
-    assert!(payloads.is_empty() || nal_units(&access_unit).next().is_some());
+    assert!(payloads.last().is_none_or(|payload| payload.marker));
 }
 
 /// A session description from a browser, as far as we read it ourselves.

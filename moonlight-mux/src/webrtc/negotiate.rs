@@ -7,7 +7,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
+    MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
 };
 use rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
 use rtc::peer_connection::transport::RTCDtlsRole;
@@ -18,6 +18,7 @@ use rtc::shared::error::Error;
 
 use super::BindError;
 use super::feedback::{Feedback, NegotiatedStreams, PLAYOUT_DELAY};
+use super::packetiser::Packetiser;
 use crate::media::VideoCodec;
 
 /// Without an answer to a consent check for this long the connection counts as disconnected, which may pass.
@@ -88,15 +89,22 @@ pub(super) fn with_host_port(sdp: &str, port: u16) -> String {
     out
 }
 
-/// The codec as our tracks and our side of the negotiation have it.
+/// A codec as our track and our side of the negotiation have it.
 ///
-/// Browsers decode every H.264 profile under 42e01f, and offer none beyond 4d001f (docs/webrtc.md).
-pub(super) fn h264() -> RTCRtpCodec {
+/// Browsers decode every H.264 profile under 42e01f, and offer none beyond 4d001f (docs/webrtc.md). AV1 is profile 0, which
+/// an offer without format parameters means as well (RTP payload format for AV1, 7).
+pub(super) fn video(packetiser: Packetiser) -> RTCRtpCodec {
+    let (mime_type, parameters) = match packetiser {
+        Packetiser::H264 => {
+            (MIME_TYPE_H264, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
+        }
+        Packetiser::Av1 => (MIME_TYPE_AV1, "profile=0"),
+    };
     RTCRtpCodec {
-        mime_type: MIME_TYPE_H264.to_owned(),
+        mime_type: mime_type.to_owned(),
         clock_rate: 90_000,
         channels: 0,
-        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".to_owned(),
+        sdp_fmtp_line: parameters.to_owned(),
         rtcp_feedback: [("nack", ""), ("nack", "pli"), ("ccm", "fir")]
             .map(|(typ, parameter)| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() })
             .to_vec(),
@@ -114,11 +122,11 @@ pub(super) fn opus() -> RTCRtpCodec {
     }
 }
 
-/// What we can send. The payload types here count only in offers of our own: an answer takes the browser's.
-pub(super) fn media_engine() -> Result<MediaEngine, Error> {
+/// What we send: the stream's codec alone. The payload types here count only in offers of our own: an answer takes the
+/// browser's.
+pub(super) fn media_engine(packetiser: Packetiser) -> Result<MediaEngine, Error> {
     let mut engine = MediaEngine::default();
-    let video = [(h264(), 102), (rtx(102), 103)];
-    for (rtp_codec, payload_type) in video {
+    for (rtp_codec, payload_type) in [(video(packetiser), 102), (rtx(102), 103)] {
         engine.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, RtpCodecKind::Video)?;
     }
     let audio = RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 };

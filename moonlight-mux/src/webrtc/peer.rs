@@ -16,11 +16,12 @@ use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnect
 
 use super::endpoint::PeerPort;
 use super::feedback::NegotiatedStreams;
+use super::packetiser::Packetiser;
 use super::runtime::PeerRuntime;
 use super::standard::Tracks;
 use super::{Shared, negotiate};
 use crate::egress::{Egress, ViewerIo};
-use crate::media::{StreamInfo, VideoCodec};
+use crate::media::StreamInfo;
 use crate::peer::LeaveReason;
 use crate::signalling::{
     Candidate, Description, DescriptionKind, Signal, SignalError, SignalSink, SignalStream, Signalling,
@@ -93,13 +94,13 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         self.send(Signal::IceServers(self.shared.ice_servers.clone())).await?;
         let mut offer = self.offer(viewer).await?;
         let info = self.stream_info(viewer, &mut offer.candidates).await?;
-        // The packetiser knows H.264 so far.
-        if info.video.codec != VideoCodec::H264 || !negotiate::offers(&offer.sdp, info.video.codec) {
-            tracing::info!(codec = info.video.codec.name(), "the viewer cannot play this codec");
+        let codec = info.video.codec;
+        let Some(packetiser) = Packetiser::of(codec).filter(|_| negotiate::offers(&offer.sdp, codec)) else {
+            tracing::info!(codec = codec.name(), "the viewer cannot play this codec");
             return Err(LeaveReason::UnsupportedCodec);
-        }
+        };
         let with_audio = negotiate::offers_audio(&offer.sdp);
-        let (mut connection, tracks) = Connection::open(&self.shared, &info, with_audio).await?;
+        let (mut connection, tracks) = Connection::open(&self.shared, packetiser, &info, with_audio).await?;
         let reason = self.converse(viewer, &mut connection, tracks, offer).await;
         connection.close().await;
         reason
@@ -273,11 +274,12 @@ struct Connection {
 impl Connection {
     async fn open(
         shared: &Shared,
+        packetiser: Packetiser,
         info: &StreamInfo,
         with_audio: bool,
     ) -> Result<(Self, Tracks), LeaveReason> {
         let streams = NegotiatedStreams::default();
-        let tracks = Tracks::new(streams.clone(), info, with_audio);
+        let tracks = Tracks::new(streams.clone(), packetiser, info, with_audio);
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
         let port = shared.endpoint.peer();
@@ -285,7 +287,7 @@ impl Connection {
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
-            .with_media_engine(negotiate::media_engine().map_err(internal)?)
+            .with_media_engine(negotiate::media_engine(packetiser).map_err(internal)?)
             .with_setting_engine(negotiate::settings())
             .with_interceptor_registry(negotiate::interceptors(streams))
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))

@@ -14,7 +14,7 @@ use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 
 use super::feedback::NegotiatedStreams;
 use super::negotiate;
-use super::packetiser::packetise_h264;
+use super::packetiser::Packetiser;
 use crate::broadcast::Media;
 use crate::egress::ViewerIo;
 use crate::media::{AudioFrame, StreamInfo, VideoFrame};
@@ -24,6 +24,7 @@ use crate::peer::LeaveReason;
 pub(super) struct Tracks {
     pub(super) video: Arc<TrackLocalStaticRTP>,
     pub(super) audio: Option<Arc<TrackLocalStaticRTP>>,
+    packetiser: Packetiser,
     video_out: RtpOut,
     audio_out: RtpOut,
     streams: NegotiatedStreams,
@@ -41,15 +42,21 @@ struct RtpOut {
 
 impl Tracks {
     /// `with_audio`: whether the browser offers a section for it, which must then be taken.
-    pub(super) fn new(streams: NegotiatedStreams, info: &StreamInfo, with_audio: bool) -> Self {
+    pub(super) fn new(
+        streams: NegotiatedStreams,
+        packetiser: Packetiser,
+        info: &StreamInfo,
+        with_audio: bool,
+    ) -> Self {
         let (video_out, audio_out) = (RtpOut::random(), RtpOut::random());
         let rtx_ssrc = uuid::Uuid::new_v4().as_u128() as u32;
         let rtx = RTCRtpRtxParameters { ssrc: rtx_ssrc };
-        let video = track("video", RtpCodecKind::Video, negotiate::h264(), video_out.ssrc, Some(rtx));
+        let video =
+            track("video", RtpCodecKind::Video, negotiate::video(packetiser), video_out.ssrc, Some(rtx));
         let audio =
             with_audio.then(|| track("audio", RtpCodecKind::Audio, negotiate::opus(), audio_out.ssrc, None));
         let audible = info.audio.as_ref().is_some_and(|audio| audio.channels <= 2);
-        Self { video, audio, video_out, audio_out, streams, audible }
+        Self { video, audio, packetiser, video_out, audio_out, streams, audible }
     }
 
     /// Sends what the viewer gets until the stream or the connection ends, and hands keyframe requests on.
@@ -89,7 +96,7 @@ impl Tracks {
     async fn send_video(&mut self, frame: &VideoFrame) -> Result<(), Error> {
         let Some(negotiated) = self.streams.by_ssrc(self.video_out.ssrc) else { return Ok(()) };
         let timestamp = frame.timestamp.rtp();
-        for (i, payload) in packetise_h264(&frame.data).into_iter().enumerate() {
+        for (i, payload) in self.packetiser.packetise(frame).into_iter().enumerate() {
             let mut header = self.video_out.header(negotiated.payload_type, timestamp, payload.marker);
             if frame.keyframe
                 && i == 0
