@@ -27,8 +27,8 @@ const WATCH: Duration = Duration::from_secs(10);
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A row of pixels inside the counter's cells.
-const CELL_Y: usize = 8;
+/// The counter is read at this part of the picture's height, inside its cells: row 8 of 720.
+const COUNTER_Y: usize = 90;
 
 /// Counts decoded pictures for as long as asked, and gives their counters in order. A page's own video element shows the
 /// same track.
@@ -46,11 +46,11 @@ const READ_COUNTERS: &str = r#"(async (ms) => {
     if (done) break;
     const planes = new Uint8Array(frame.allocationSize());
     const [luma] = await frame.copyTo(planes);
-    const cell = frame.codedWidth / 32;
+    const [cell, y] = [frame.codedWidth / 32, Math.floor(frame.codedHeight / COUNTER_Y)];
     let counter = 0;
     for (let i = 0; i < 32; i++) {
       const x = Math.floor((i + 0.5) * cell);
-      if (planes[luma.offset + CELL_Y * luma.stride + x] > 127) counter += 2 ** i;
+      if (planes[luma.offset + y * luma.stride + x] > 127) counter += 2 ** i;
     }
     counters.push(counter);
     frame.close();
@@ -83,10 +83,7 @@ async fn two_pages_show_a_sunshine_session_and_neither_notices_the_other_leave()
     for counters in &seen {
         assert_follows(counters, &source);
     }
-    // The same pictures in the same order in both, but for those at either end.
-    let common = common_subsequence(&seen[0], &seen[1]);
-    let shorter = seen[0].len().min(seen[1].len());
-    assert!(common as f64 >= 0.95 * shorter as f64, "{common} of {shorter} pictures in both");
+    assert_same(&seen);
     keep("page.png", &chromium.screenshot(&pages[0]).await.expect("a picture of the page"));
 
     let [stays, closes] = pages;
@@ -120,6 +117,50 @@ async fn two_pages_show_a_wolf_session() {
     wait_for_peers(&served.streamer, 0).await;
 }
 
+/// There is no second AV1 decoder here: the pages' pictures are compared with each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pages_show_an_av1_session() {
+    let Some(folder) = recordings::recording("two_pages_show_an_av1_session", "v0.23-av1") else { return };
+    let _one_at_a_time = BROWSER.lock().await;
+    let recording = Recording::open(&folder).expect("a whole recording");
+    let round = recording.frames().count();
+    let served = serve(recording).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let seen = watch(&mut chromium, &served, &pages, WATCH).await.map(|watched| watched.counters);
+    for (i, counters) in seen.iter().enumerate() {
+        // It falls where the recording begins anew, and nowhere else.
+        let falls = counters.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert!(falls <= counters.len().div_ceil(round), "page {i}: {counters:?}");
+        let rises = counters.windows(2).filter(|pair| pair[1] > pair[0]).count();
+        assert!(rises as f64 >= 0.9 * counters.len() as f64, "page {i}: {counters:?}");
+    }
+    assert_same(&seen);
+    keep("page-av1.png", &chromium.screenshot(&pages[0]).await.expect("a picture of the page"));
+    keep("page-av1-second.png", &chromium.screenshot(&pages[1]).await.expect("a picture of the page"));
+    chromium.quit().await;
+    wait_for_peers(&served.streamer, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_says_that_it_cannot_play_hevc() {
+    let Some(folder) =
+        recordings::recording("a_page_says_that_it_cannot_play_hevc", "v0.23-hevc-all-encrypted")
+    else {
+        return;
+    };
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(Recording::open(&folder).expect("a whole recording")).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let page = chromium.open(&served.page_url()).await.expect("the page opens");
+    reach(&mut chromium, &page, "ended").await;
+    let message = chromium.evaluate(&page, r#"document.getElementById("message").textContent"#).await;
+    let message = message.expect("the page answers");
+    assert!(message.as_str().is_some_and(|message| message.contains("HEVC")), "{message}");
+    keep("page-hevc.png", &chromium.screenshot(&page).await.expect("a picture of the page"));
+    chromium.quit().await;
+}
+
 /// What one page showed.
 struct Watched {
     counters: Vec<u32>,
@@ -132,7 +173,7 @@ async fn watch<const N: usize>(
     pages: &[Page; N],
     time: Duration,
 ) -> [Watched; N] {
-    let script = READ_COUNTERS.replace("CELL_Y", &CELL_Y.to_string());
+    let script = READ_COUNTERS.replace("COUNTER_Y", &COUNTER_Y.to_string());
     let start = format!("window.watched = {script}({}); undefined", time.as_millis());
     let before = (Instant::now(), served.streamer.stats().video_frames);
     for page in pages {
@@ -171,18 +212,23 @@ async fn wait_for_peers(streamer: &Streamer, count: usize) {
 /// Opens the page and waits until it shows a picture.
 async fn open(chromium: &mut Chromium, served: &Served) -> Page {
     let page = chromium.open(&served.page_url()).await.expect("the page opens");
-    let playing = timeout(PATIENCE, async {
+    reach(chromium, &page, "playing").await;
+    page
+}
+
+/// Waits until the page is in a state.
+async fn reach(chromium: &mut Chromium, page: &Page, wanted: &str) {
+    let reached = timeout(PATIENCE, async {
         loop {
             let state =
-                chromium.evaluate(&page, "window.moonlightMux?.state").await.expect("the page answers");
-            if state == "playing" {
+                chromium.evaluate(page, "window.moonlightMux?.state").await.expect("the page answers");
+            if state == wanted {
                 break;
             }
             sleep(Duration::from_millis(50)).await;
         }
     });
-    playing.await.expect("the page plays");
-    page
+    reached.await.unwrap_or_else(|_| panic!("the page is not {wanted}"));
 }
 
 fn counters(result: &Value) -> Vec<u32> {
@@ -196,8 +242,8 @@ fn source_counters(recording: &Recording) -> Vec<u32> {
     let frames: Vec<_> = recording.frames().collect();
     let decoded = frames.iter().filter_map(|frame| {
         let picture = decoder.decode(&frame.data).expect("the recording decodes")?;
-        let (width, stride) = (picture.dimensions().0, picture.strides().0);
-        let white = |i: usize| picture.y()[CELL_Y * stride + (2 * i + 1) * width / 64] > 127;
+        let ((width, height), stride) = (picture.dimensions(), picture.strides().0);
+        let white = |i: usize| picture.y()[height / COUNTER_Y * stride + (2 * i + 1) * width / 64] > 127;
         Some((0..32).filter(|&i| white(i)).map(|i| 1 << i).sum())
     });
     let counters: Vec<u32> = decoded.collect();
@@ -220,6 +266,12 @@ fn assert_follows(counters: &[u32], source: &[u32]) {
         assert!(next.is_some(), "picture {i} has counter {counter} behind {at:?}: {:?}", &counters[..=i]);
         at = next;
     }
+}
+
+/// The same pictures in the same order in both, but for those at either end.
+fn assert_same([a, b]: &[Vec<u32>; 2]) {
+    let (common, shorter) = (common_subsequence(a, b), a.len().min(b.len()));
+    assert!(common as f64 >= 0.95 * shorter as f64, "{common} of {shorter} pictures in both");
 }
 
 /// The length of the longest common subsequence.

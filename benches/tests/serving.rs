@@ -24,9 +24,9 @@ use support::{InProcess, Pictures, Served, loopback, serve};
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn connect(served: &Served, check: Arc<FrameCheck>) -> Viewer {
+async fn connect(served: &Served, codec: Codec, check: Arc<FrameCheck>) -> Viewer {
     let url = served.peer_url().parse().expect("a URL");
-    let config = ViewerConfig { check: Some(check), ..ViewerConfig::default() };
+    let config = ViewerConfig { codecs: vec![codec], check: Some(check), ..ViewerConfig::default() };
     Viewer::connect(&url, None, config).await.expect("the server takes viewers")
 }
 
@@ -45,16 +45,16 @@ async fn leave_clean(viewer: Viewer) {
     );
 }
 
-async fn a_recording_arrives_byte_for_byte(test: &str, name: &str) {
+async fn a_recording_arrives_byte_for_byte(test: &str, name: &str, codec: Codec) {
     let Some(folder) = recordings::recording(test, name) else { return };
     let recording = Recording::open(folder).expect("a whole recording");
     let units: Vec<_> = recording
         .frames()
-        .map(|frame| AccessUnit::parse(Codec::H264, &frame.data).expect("an access unit"))
+        .map(|frame| AccessUnit::parse(codec, &frame.data).expect("an access unit"))
         .collect();
     let check = Arc::new(FrameCheck::new(&units));
     let served = serve(recording).await;
-    let (a, b) = (connect(&served, check.clone()).await, connect(&served, check).await);
+    let (a, b) = (connect(&served, codec, check.clone()).await, connect(&served, codec, check).await);
     // A whole round and more, over the seam.
     let round = units.len() as u64;
     for viewer in [&a, &b] {
@@ -69,12 +69,19 @@ async fn a_recording_arrives_byte_for_byte(test: &str, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sunshine_session_arrives_byte_for_byte() {
-    a_recording_arrives_byte_for_byte("a_sunshine_session_arrives_byte_for_byte", "v0.23-clear").await;
+    a_recording_arrives_byte_for_byte("a_sunshine_session_arrives_byte_for_byte", "v0.23-clear", Codec::H264)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wolf_session_arrives_byte_for_byte() {
-    a_recording_arrives_byte_for_byte("a_wolf_session_arrives_byte_for_byte", "wolf-default").await;
+    a_recording_arrives_byte_for_byte("a_wolf_session_arrives_byte_for_byte", "wolf-default", Codec::H264)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_av1_session_arrives_byte_for_byte() {
+    a_recording_arrives_byte_for_byte("an_av1_session_arrives_byte_for_byte", "v0.23-av1", Codec::Av1).await;
 }
 
 /// A page that says what it wants.
@@ -125,7 +132,7 @@ async fn bad_signalling_costs_its_sender_alone() {
     let pictures = Pictures::synthetic(100);
     let check = pictures.check();
     let served = serve(pictures).await;
-    let good = connect(&served, check).await;
+    let good = connect(&served, Codec::H264, check).await;
     frames(&good, 30).await;
 
     let mut babbler = RawPage::open(&served).await;
@@ -198,7 +205,7 @@ async fn tampered_offers_cost_their_sender_alone() {
     let pictures = Pictures::synthetic(100);
     let check = pictures.check();
     let served = serve(pictures).await;
-    let good = connect(&served, check).await;
+    let good = connect(&served, Codec::H264, check).await;
     frames(&good, 30).await;
 
     let rtc = loopback();
@@ -243,7 +250,7 @@ async fn forged_datagrams_change_nothing() {
     let pictures = Pictures::synthetic(100);
     let check = pictures.check();
     let served = serve(pictures).await;
-    let good = connect(&served, check).await;
+    let good = connect(&served, Codec::H264, check).await;
     frames(&good, 30).await;
     let forger = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let stun = b"\0\x01\0\x0c\x21\x12\xa4\x42123456789012\0\x06\0\x05abc:d\0\0\0";

@@ -188,8 +188,12 @@ class Attempt {
   async #closed(code) {
     if (this.#over) return;
     const verdict = { ...(CLOSE_CODES[code] ?? (await lookForReason())) };
-    if (code === 4009 && !canPlay("video/H264")) {
-      verdict.hint = "It does not know H.264. In Firefox, check that the OpenH264 plugin is on (about:addons, Plugins).";
+    if (code === 4009) {
+      const codec = (await streamer())?.codec;
+      if (codec) verdict.message = `This stream's codec, ${codec}, cannot be played here.`;
+      if (codec === "H.264" && !canPlay("video/H264")) {
+        verdict.hint = "This browser does not know H.264. In Firefox, check that the OpenH264 plugin is on (about:addons, Plugins).";
+      }
     }
     if (code === 4002) verdict.hint = (await streamer())?.error?.message;
     this.end(verdict);
