@@ -84,6 +84,28 @@ async fn an_av1_session_arrives_byte_for_byte() {
     a_recording_arrives_byte_for_byte("an_av1_session_arrives_byte_for_byte", "v0.23-av1", Codec::Av1).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_packets_of_an_av1_session_are_sent_again() {
+    let test = "lost_packets_of_an_av1_session_are_sent_again";
+    let Some(folder) = recordings::recording(test, "v0.23-av1") else { return };
+    let served = serve(Recording::open(folder).expect("a whole recording")).await;
+    let config = ViewerConfig {
+        codecs: vec![Codec::Av1],
+        drop_every: std::num::NonZeroU32::new(20),
+        // The point is that they come, not how soon.
+        patience: Duration::from_secs(5),
+        ..ViewerConfig::default()
+    };
+    let url = served.peer_url().parse().expect("a URL");
+    let viewer = Viewer::connect(&url, None, config).await.expect("the server takes viewers");
+    frames(&viewer, 120).await;
+    let stats = viewer.stats();
+    assert!(stats.dropped_on_purpose > 30, "{stats:?}");
+    assert!(stats.video.recovered > 20, "{stats:?}");
+    assert_eq!(stats.video.lost, 0, "{stats:?}");
+    leave_clean(viewer).await;
+}
+
 /// A page that says what it wants.
 struct RawPage(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
