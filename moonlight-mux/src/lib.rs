@@ -70,7 +70,9 @@ pub use egress::{Egress, ViewerIo};
 pub use media::*;
 pub use peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo};
 #[cfg(feature = "test-host")]
-pub use recording::{PcapError, Recording, RecordingError};
+pub use recording::{
+    Comparison, Difference, PcapError, Recording, RecordingError, Replay, Replayed, VideoProperty,
+};
 pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};

@@ -3,20 +3,21 @@
 mod negotiated;
 pub(crate) mod pcap;
 mod playback;
+mod reference;
+mod replay;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
 use tokio::time::sleep_until;
 
-use self::negotiated::{Missing, Negotiated, Requested, Window};
 pub use self::pcap::PcapError;
 use self::playback::Playback;
-use crate::gamestream::session::{AudioConfig, Event, Session, SessionConfig, VideoConfig};
-use crate::media::{AudioFrame, AudioInfo, StreamInfo, VideoFrame, VideoInfo};
+pub use self::reference::{Comparison, Difference, VideoProperty};
+pub use self::replay::{Replay, Replayed};
+use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 use crate::source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 use crate::task;
 
@@ -59,7 +60,7 @@ pub enum RecordingError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// `session.json` or `meta.json` is not what it should be.
+    /// `session.json`, `meta.json` or a reference file is not what it should be.
     #[error("{} is malformed", file.display())]
     Json {
         /// The file.
@@ -100,43 +101,31 @@ impl Recording {
     /// # Errors
     /// When a file is missing, malformed or cut off, or there is no picture in it.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, RecordingError> {
-        let folder = folder.as_ref();
-        let requested: Requested = read_json(folder.join("session.json"))?;
-        let window: Option<Window> = match read_json(folder.join("meta.json")) {
-            Ok(window) => Some(window),
-            Err(RecordingError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+        let replay = Self::replay(folder)?;
+        let media = |(at, replayed)| match replayed {
+            Replayed::Video { frame, delivered: true, .. } => Some(Item { at, media: Media::Video(frame) }),
+            Replayed::Video { .. } => None,
+            Replayed::Audio(frame) => Some(Item { at, media: Media::Audio(frame) }),
         };
-        let file = folder.join("rtsp.txt");
-        let dialogue = read(&file)?;
-        let negotiated = Negotiated::parse(&String::from_utf8_lossy(&dialogue))
-            .map_err(|Missing(what)| RecordingError::Negotiation { file, what })?;
-
-        let own = folder.join("wire.pcap");
-        let shared = folder.join("..").join("wire.pcap");
-        let file = if !own.exists() && shared.exists() { shared } else { own };
-        let capture = read(&file)?;
-        let datagrams = match pcap::datagrams(&capture) {
-            Ok(datagrams) => datagrams,
-            Err(source) => return Err(RecordingError::Capture { file, source }),
-        };
-        let datagrams = datagrams.into_iter().filter(|datagram| {
-            let (from, to) = (*datagram.source.ip(), *datagram.destination.ip());
-            window.as_ref().is_none_or(|window| window.contains(datagram.at, from, to))
-        });
-
-        let items = receive(&requested, &negotiated, datagrams);
+        let mut items: Vec<Item> = replay.run().filter_map(media).collect();
         if !items.iter().any(Item::is_keyframe) {
-            return Err(RecordingError::NoVideo { file });
+            return Err(RecordingError::NoVideo { file: replay.file });
         }
-        let video = VideoInfo {
-            codec: negotiated.codec,
-            width: requested.width,
-            height: requested.height,
-            fps: requested.fps,
-        };
-        let audio = AudioInfo { channels: requested.channels, packet_duration: negotiated.packet_duration };
-        Ok(Self { info: StreamInfo { video, audio: Some(audio) }, items })
+        if let Some(first) = items.first().map(|item| item.at) {
+            items.iter_mut().for_each(|item| item.at -= first);
+        }
+        Ok(Self { info: replay.info().clone(), items })
+    }
+
+    /// Reads a recording's folder, as [`open`](Self::open) does, and the reference files in it, if there are any:
+    /// `frames.jsonl`, `du.jsonl` and `audio.jsonl`. Nothing is decoded yet.
+    ///
+    /// Blocks while it reads.
+    ///
+    /// # Errors
+    /// When a file is missing, malformed or cut off.
+    pub fn replay(folder: impl AsRef<Path>) -> Result<Replay, RecordingError> {
+        Replay::open(folder.as_ref())
     }
 
     /// What the recording carries.
@@ -199,69 +188,6 @@ impl Item {
     fn is_keyframe(&self) -> bool {
         matches!(&self.media, Media::Video(frame) if frame.keyframe)
     }
-}
-
-/// What a session makes of the datagrams that its media ports sent.
-fn receive<'a>(
-    requested: &Requested,
-    negotiated: &Negotiated,
-    datagrams: impl Iterator<Item = pcap::Datagram<'a>>,
-) -> Vec<Item> {
-    let mut session = Session::new(&SessionConfig {
-        key: requested.rikey.clone(),
-        rikeyid: requested.rikeyid(),
-        video: VideoConfig { codec: negotiated.codec, encrypted: negotiated.video_encrypted },
-        audio: AudioConfig {
-            encrypted: negotiated.audio_encrypted,
-            packet_duration: negotiated.packet_duration,
-        },
-    });
-    // The session wants instants and compares them only with each other.
-    let epoch = task::now();
-    let mut began = None;
-    let mut now = epoch;
-    let mut items = Vec::new();
-    for datagram in datagrams {
-        now = now.max(epoch + datagram.at.saturating_sub(*began.get_or_insert(datagram.at)));
-        while let Some(due) = session.poll_timeout().filter(|&due| due <= now) {
-            session.handle_timeout(due);
-            drain(&mut session, due - epoch, &mut items);
-        }
-        match datagram.source.port() {
-            port if port == negotiated.video_port => session.handle_video(now, datagram.payload),
-            port if port == negotiated.audio_port => session.handle_audio(now, datagram.payload),
-            _ => {}
-        }
-        drain(&mut session, now - epoch, &mut items);
-    }
-    while let Some(due) = session.poll_timeout() {
-        session.handle_timeout(due);
-        drain(&mut session, due - epoch, &mut items);
-    }
-    if let Some(first) = items.first().map(|item| item.at) {
-        items.iter_mut().for_each(|item| item.at -= first);
-    }
-    items
-}
-
-fn drain(session: &mut Session, at: Duration, items: &mut Vec<Item>) {
-    while let Some(event) = session.poll_event() {
-        let media = match event {
-            Event::Video(frame) => Media::Video(frame),
-            Event::Audio(frame) => Media::Audio(frame),
-            Event::RequestIdr => continue,
-        };
-        items.push(Item { at, media });
-    }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, RecordingError> {
-    std::fs::read(file).map_err(|source| RecordingError::Read { file: file.into(), source })
-}
-
-fn read_json<T: DeserializeOwned>(file: PathBuf) -> Result<T, RecordingError> {
-    let text = read(&file)?;
-    serde_json::from_slice(&text).map_err(|source| RecordingError::Json { file, source })
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::audio::Audio;
 use super::crypto::{AudioCipher, SessionKey, VideoCipher};
-use super::video::Video;
+use super::video::{Output, Video};
 use super::wire::Malformed;
 use super::wire::audio;
 use super::wire::video::{Packet, Sealed};
-use crate::media::{AudioFrame, VideoCodec, VideoFrame};
+use crate::media::{AudioFrame, FrameNumber, VideoCodec, VideoFrame};
 
 /// What was negotiated before the streams begin.
 #[derive(Clone, Debug)]
@@ -58,6 +58,10 @@ pub(crate) enum Event {
     Audio(AudioFrame),
     /// The host shall be asked for an IDR frame.
     RequestIdr,
+    /// FEC repaired this frame; it comes next, as [`Video`](Self::Video) or [`HeldBack`](Self::HeldBack). To be counted.
+    Repaired(FrameNumber),
+    /// A whole frame that is of no use, since what it refers to was lost. To be counted.
+    HeldBack(VideoFrame),
 }
 
 impl Session {
@@ -110,7 +114,11 @@ impl Session {
         if self.video.poll_refresh() {
             return Some(Event::RequestIdr);
         }
-        let video = self.video.poll_frame().map(Event::Video);
+        let video = self.video.poll_output().map(|output| match output {
+            Output::Frame(frame) => Event::Video(frame),
+            Output::HeldBack(frame) => Event::HeldBack(frame),
+            Output::Repaired(number) => Event::Repaired(number),
+        });
         video.or_else(|| self.audio.poll_frame().map(Event::Audio))
     }
 }
@@ -134,12 +142,14 @@ mod tests {
         now: Instant,
     }
 
-    /// What came out: frame numbers, audio timestamps, requests for an IDR frame.
+    /// What came out: frame numbers, audio timestamps, requests for an IDR frame, numbers again.
     #[derive(Debug, Default, PartialEq)]
     struct Out {
         video: Vec<u64>,
         audio: Vec<u64>,
         requests: usize,
+        repaired: Vec<u64>,
+        held_back: Vec<u64>,
     }
 
     impl Streams {
@@ -161,6 +171,8 @@ mod tests {
                     Event::Video(frame) => out.video.push(frame.number.0),
                     Event::Audio(frame) => out.audio.push(frame.timestamp.0),
                     Event::RequestIdr => out.requests += 1,
+                    Event::Repaired(number) => out.repaired.push(number.0),
+                    Event::HeldBack(frame) => out.held_back.push(frame.number.0),
                 }
             }
             out
@@ -182,7 +194,8 @@ mod tests {
         let mut streams = Streams::new(true);
         let sealed = SEALED.map(|(_, _, text)| hex(text));
         assert_eq!(streams.video(sealed[1..3].to_vec()), Out::default());
-        assert_eq!(streams.video([sealed[3].clone()]), Out { video: vec![7], ..Out::default() });
+        let out = Out { video: vec![7], repaired: vec![7], ..Out::default() };
+        assert_eq!(streams.video([sealed[3].clone()]), out);
     }
 
     #[test]
@@ -222,7 +235,8 @@ mod tests {
         streams.video(forged);
         streams.video(video(7, 0, &p_frame(7)));
         streams.video([vec![], vec![0; 40], vec![0; 5000]]);
-        assert_eq!(streams.video(sealed[1..].to_vec()), Out { video: vec![7], ..Out::default() });
+        let out = Out { video: vec![7], repaired: vec![7], ..Out::default() };
+        assert_eq!(streams.video(sealed[1..].to_vec()), out);
     }
 
     #[test]
@@ -230,7 +244,7 @@ mod tests {
         let mut streams = Streams::new(false);
         streams.session.handle_audio(streams.now, &audio(0, &opus(0))[0]);
         let out = streams.video(video(1, 0, &key_frame(1)));
-        assert_eq!(out, Out { video: vec![1], audio: vec![0], requests: 0 });
+        assert_eq!(out, Out { video: vec![1], audio: vec![0], ..Out::default() });
 
         let began = streams.now;
         assert_eq!(streams.video(video(3, 0, &p_frame(3))), Out::default());
@@ -238,7 +252,7 @@ mod tests {
         assert_eq!(streams.audio([audio(4, &opus(4))[0].clone()]), Out::default());
         assert_eq!(streams.session.poll_timeout(), Some(began + Duration::from_millis(10)));
         streams.session.handle_timeout(began + Duration::from_millis(10));
-        assert_eq!(streams.out(), Out { requests: 1, ..Out::default() });
+        assert_eq!(streams.out(), Out { requests: 1, held_back: vec![3], ..Out::default() });
         assert_eq!(streams.session.poll_timeout(), Some(began + Duration::from_millis(14)));
         streams.session.handle_timeout(began + Duration::from_millis(14));
         assert_eq!(streams.out(), Out { audio: vec![960], ..Out::default() });

@@ -36,8 +36,19 @@ pub(crate) struct Video {
     refresh: Refresh,
     refresh_wanted: bool,
     timeline: Timeline,
-    /// At most [`READY`]. Full: it is emptied, and only a key frame goes on (streams 6.5).
-    ready: VecDeque<VideoFrame>,
+    /// At most [`READY`] and one. Full: it is emptied, and only a key frame goes on (streams 6.5).
+    ready: VecDeque<Output>,
+}
+
+/// What comes out, in the order of the frames.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// To hand on.
+    Frame(VideoFrame),
+    /// Whole, and not to be handed on: what it refers to was lost.
+    HeldBack(VideoFrame),
+    /// FEC repaired this frame, which comes out next.
+    Repaired(FrameNumber),
 }
 
 /// A frame's place in the window.
@@ -72,7 +83,7 @@ enum Refresh {
 const WINDOW: usize = 2;
 
 /// As many frames as the reference client's queue holds. The driver empties it after each datagram, and one
-/// datagram gives at most two frames.
+/// datagram gives at most two frames, each with a word on its repair.
 const READY: usize = 15;
 
 /// After so many frames without a key frame, it is asked for again (streams 6.5).
@@ -134,8 +145,8 @@ impl Video {
         }
     }
 
-    /// The next frame to hand on.
-    pub(crate) fn poll_frame(&mut self) -> Option<VideoFrame> {
+    /// The next thing that came out.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
         self.ready.pop_front()
     }
 
@@ -207,31 +218,33 @@ impl Video {
     }
 
     fn hand_on(&mut self, keyframe: bool, body: Body) {
-        let timestamp = self.timeline.stamp(body.rtp_timestamp, body.received);
-        if keyframe {
-            self.refresh = Refresh::NotNeeded;
-        }
-        match self.refresh {
-            Refresh::NotNeeded => {}
-            Refresh::Asked { dropped } if dropped < ASK_AGAIN => {
-                self.refresh = Refresh::Asked { dropped: dropped + 1 };
-                return;
-            }
-            Refresh::Needed | Refresh::Asked { .. } => return self.ask(),
-        }
-        if self.ready.len() == READY {
-            self.ready.clear();
-            if !keyframe {
-                return self.ask();
-            }
-        }
-        self.ready.push_back(VideoFrame {
+        let frame = VideoFrame {
             number: FrameNumber(self.next),
-            timestamp,
+            timestamp: self.timeline.stamp(body.rtp_timestamp, body.received),
             keyframe,
             host_latency: body.header.host_latency,
             data: body.data,
-        });
+        };
+        if keyframe {
+            self.refresh = Refresh::NotNeeded;
+        }
+        if self.ready.len() >= READY {
+            self.ready.clear();
+            if !keyframe {
+                self.refresh = Refresh::Needed;
+            }
+        }
+        if body.repaired {
+            self.ready.push_back(Output::Repaired(frame.number));
+        }
+        match self.refresh {
+            Refresh::NotNeeded => return self.ready.push_back(Output::Frame(frame)),
+            Refresh::Asked { dropped } if dropped < ASK_AGAIN => {
+                self.refresh = Refresh::Asked { dropped: dropped + 1 };
+            }
+            Refresh::Needed | Refresh::Asked { .. } => self.ask(),
+        }
+        self.ready.push_back(Output::HeldBack(frame));
     }
 
     fn ask(&mut self) {

@@ -3,12 +3,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use serde_json::json;
 use tokio::time::advance;
 
 use super::negotiated::tests::{DIALOGUE, SESSION};
 use super::*;
 use crate::gamestream::test_stream::{audio, key_frame, opus, p_frame, video};
 use crate::source::{Event as SourceEvent, SourceEnd};
+use crate::{AudioInfo, AudioTimestamp, FrameNumber, VideoInfo};
 
 /// A folder for one test, removed when it is done.
 struct Folder(PathBuf);
@@ -127,6 +129,7 @@ fn a_malformed_file_is_named() {
     };
     check("session.json", b"{", |e| matches!(e, RecordingError::Json { .. }));
     check("meta.json", b"{}", |e| matches!(e, RecordingError::Json { .. }));
+    check("frames.jsonl", b"{}", |e| matches!(e, RecordingError::Json { .. }));
     check("rtsp.txt", b"\xff", |e| matches!(e, RecordingError::Negotiation { .. }));
     check("wire.pcap", b"{}", |e| matches!(e, RecordingError::Capture { source: PcapError::NotPcap, .. }));
     let whole = capture();
@@ -141,6 +144,130 @@ fn a_capture_without_this_sessions_video_is_refused() {
     let folder = Folder::recorded();
     folder.write("rtsp.txt", DIALOGUE.replace("48101", "48103"));
     assert!(matches!(Recording::open(&folder.0), Err(RecordingError::NoVideo { .. })));
+}
+
+/// A recording with reference files that say what it says; the reference client got all but the first group of sound.
+fn referenced() -> Folder {
+    let folder = Folder::recorded();
+    let replay = Recording::replay(&folder.0).unwrap();
+    let (mut frames, mut units, mut packets) = (String::new(), String::new(), String::new());
+    for replayed in replay.events() {
+        let (len, sha256) = (replayed.data().len(), replayed.sha256());
+        match &replayed {
+            Replayed::Video { frame, .. } => {
+                let (n, rtp, key) = (frame.number.0, frame.timestamp.0, u8::from(frame.keyframe));
+                let sent = json!({"n": n, "frameType": key + 1, "host_lat": 0, "trimmed_len": len, "trimmed_sha256": sha256});
+                let unit = json!({"n": n, "type": key, "len": len, "sha256": sha256, "rtp": rtp});
+                frames += &format!("{sent}\n");
+                units += &format!("{unit}\n");
+            }
+            Replayed::Audio(frame) if frame.timestamp.0 < 4 * 240 => {}
+            Replayed::Audio(_) => packets += &format!("{}\n", json!({"len": len, "sha256": sha256})),
+        }
+    }
+    folder.write("frames.jsonl", frames);
+    folder.write("du.jsonl", units);
+    folder.write("audio.jsonl", packets);
+    folder
+}
+
+#[test]
+fn a_replay_differs_from_its_reference_files_where_it_is_less_or_other() {
+    let folder = referenced();
+    let check = |change: fn(&mut Vec<Replayed>), expected: &[Difference]| {
+        let replay = Recording::replay(&folder.0).unwrap();
+        let mut replayed: Vec<_> = replay.events().collect();
+        change(&mut replayed);
+        assert_eq!(replay.compare(&replayed).differences, expected);
+    };
+    check(|_| {}, &[]);
+    let missing = (0..10).map(|n| Difference::Missing(FrameNumber(n)));
+    let no_video: Vec<_> = [Difference::NoVideo].into_iter().chain(missing).collect();
+    check(|all| retain_frames(all, |_| false), &no_video);
+    check(
+        |all| retain_frames(all, |n| n != 2),
+        &[Difference::NoKeyframe(FrameNumber(3)), Difference::Missing(FrameNumber(2))],
+    );
+    check(|all| *delivered(all, 9) = false, &[Difference::HeldBack(FrameNumber(9))]);
+    check(
+        |all| frame(all, 3).timestamp.0 = 2 * 4500,
+        &[Difference::OutOfOrder(FrameNumber(3)), differs(3, VideoProperty::Timestamp)],
+    );
+    check(|all| frame(all, 5).keyframe = false, &[differs(5, VideoProperty::Keyframe)]);
+    check(
+        |all| frame(all, 6).data = vec![0, 0, 1, 0x61].into(),
+        &[differs(6, VideoProperty::Bytes), differs(6, VideoProperty::PaddedBytes)],
+    );
+    check(
+        |all| frame(all, 7).host_latency = Some(Duration::from_millis(1)),
+        &[differs(7, VideoProperty::HostLatency)],
+    );
+    check(|all| sound(all, 50).data = vec![1].into(), &[Difference::Audio { line: 46 }]);
+    check(|all| all.retain(|r| matches!(r, Replayed::Video { .. })), &[Difference::Audio { line: 0 }]);
+    check(|all| sound(all, 2).timestamp.0 = 0, &[Difference::AudioOutOfOrder(AudioTimestamp(0))]);
+}
+
+#[test]
+fn a_replay_without_reference_files_is_only_held_against_itself() {
+    let folder = Folder::recorded();
+    let replay = Recording::replay(&folder.0).unwrap();
+    let replayed: Vec<_> = replay.events().collect();
+    let comparison = replay.compare(&replayed);
+    assert_eq!(comparison.differences, []);
+    assert_eq!(comparison.unknown, (0..10).map(FrameNumber).collect::<Vec<_>>());
+    assert_eq!(replay.compare(&[]).differences, [Difference::NoVideo]);
+}
+
+#[test]
+fn a_frame_behind_a_loss_may_be_held_back_unless_the_reference_client_got_it() {
+    let folder = referenced();
+    let compare = || {
+        let replay = Recording::replay(&folder.0).unwrap();
+        let mut replayed: Vec<_> = replay.events().collect();
+        retain_frames(&mut replayed, |n| n != 2);
+        *delivered(&mut replayed, 3) = false;
+        *delivered(&mut replayed, 4) = false;
+        replay.compare(&replayed).differences
+    };
+    let held_back = [3, 4].map(|n| Difference::HeldBack(FrameNumber(n)));
+    assert_eq!(compare(), [&[Difference::Missing(FrameNumber(2))][..], &held_back].concat());
+    folder.remove("du.jsonl");
+    assert_eq!(compare(), [Difference::Missing(FrameNumber(2))]);
+}
+
+fn differs(n: u64, property: VideoProperty) -> Difference {
+    Difference::Video { frame: FrameNumber(n), property }
+}
+
+fn retain_frames(all: &mut Vec<Replayed>, keep: fn(u64) -> bool) {
+    all.retain(|replayed| match replayed {
+        Replayed::Video { frame, .. } => keep(frame.number.0),
+        Replayed::Audio(_) => true,
+    });
+}
+
+fn picture(all: &mut [Replayed], n: u64) -> (&mut VideoFrame, &mut bool) {
+    let found = all.iter_mut().find_map(|replayed| match replayed {
+        Replayed::Video { frame, delivered, .. } if frame.number.0 == n => Some((frame, delivered)),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+fn frame(all: &mut [Replayed], n: u64) -> &mut VideoFrame {
+    picture(all, n).0
+}
+
+fn delivered(all: &mut [Replayed], n: u64) -> &mut bool {
+    picture(all, n).1
+}
+
+fn sound(all: &mut [Replayed], n: u64) -> &mut AudioFrame {
+    let found = all.iter_mut().find_map(|replayed| match replayed {
+        Replayed::Audio(frame) if frame.timestamp.0 == n * 240 => Some(frame),
+        _ => None,
+    });
+    found.unwrap()
 }
 
 /// A recording being played by a paused clock.

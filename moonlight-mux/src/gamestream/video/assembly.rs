@@ -37,6 +37,8 @@ pub(super) struct Body {
     pub(super) received: Instant,
     pub(super) rtp_timestamp: u32,
     pub(super) header: FrameHeader,
+    /// Whether data shards were missing.
+    pub(super) repaired: bool,
     pub(super) data: Bytes,
 }
 
@@ -103,6 +105,7 @@ impl Assembly {
     pub(super) fn finish(self) -> Result<Body, Broken> {
         let payload_len = self.shard_len - (HEADER_LEN - RTP_LEN);
         let blocks = self.blocks.iter().flatten();
+        let repaired = blocks.clone().any(Block::lacks_data);
         let count: usize = blocks.clone().map(|block| usize::from(block.data_shards)).sum();
         let mut joined = Vec::with_capacity(count * payload_len);
         for block in blocks {
@@ -116,7 +119,7 @@ impl Assembly {
         }
         let data = Bytes::from(joined).slice(FrameHeader::LEN..len);
         let rtp_timestamp = self.stamp.map_or(0, |(_, timestamp)| timestamp);
-        Ok(Body { received: self.received, rtp_timestamp, header, data })
+        Ok(Body { received: self.received, rtp_timestamp, header, repaired, data })
     }
 }
 
@@ -142,10 +145,14 @@ impl Block {
         self.present >= self.data_shards
     }
 
+    fn lacks_data(&self) -> bool {
+        self.shards[..self.data_shards.into()].contains(&None)
+    }
+
     /// Appends the payloads of the data shards.
     fn join(&self, out: &mut Vec<u8>) -> Result<(), Broken> {
         let (data, parity) = self.shards.split_at(self.data_shards.into());
-        let restored = if data.contains(&None) {
+        let restored = if self.lacks_data() {
             let code = Code::video(data.len(), parity.len()).ok_or(fec::Error::TooFew)?;
             code.restore(&self.shards)?
         } else {

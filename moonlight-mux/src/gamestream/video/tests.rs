@@ -14,12 +14,21 @@ struct Receiver {
     now: Instant,
     /// Numbers of the frames handed on.
     frames: Vec<VideoFrame>,
+    held_back: Vec<u64>,
+    repaired: Vec<u64>,
     requests: usize,
 }
 
 impl Receiver {
     fn new() -> Self {
-        Self { video: Video::new(VideoCodec::H264), now: Instant::now(), frames: Vec::new(), requests: 0 }
+        Self {
+            video: Video::new(VideoCodec::H264),
+            now: Instant::now(),
+            frames: Vec::new(),
+            held_back: Vec::new(),
+            repaired: Vec::new(),
+            requests: 0,
+        }
     }
 
     fn take(&mut self, datagrams: impl IntoIterator<Item = impl AsRef<[u8]>>) {
@@ -36,8 +45,12 @@ impl Receiver {
     }
 
     fn drain(&mut self) {
-        while let Some(frame) = self.video.poll_frame() {
-            self.frames.push(frame);
+        while let Some(output) = self.video.poll_output() {
+            match output {
+                Output::Frame(frame) => self.frames.push(frame),
+                Output::HeldBack(frame) => self.held_back.push(frame.number.0),
+                Output::Repaired(number) => self.repaired.push(number.0),
+            }
         }
         self.requests += usize::from(self.video.poll_refresh());
     }
@@ -77,6 +90,8 @@ fn the_documents_frame_comes_out_of_any_three_of_its_shards() {
                 data: hex(DOCUMENTS_FRAME).into(),
             };
             assert_eq!(receiver.frames, [expected], "without {left_out} and {also_left_out}");
+            let repaired: &[u64] = if left_out < 3 { &[7] } else { &[] };
+            assert_eq!(receiver.repaired, repaired, "without {left_out} and {also_left_out}");
         }
     }
 }
@@ -92,6 +107,7 @@ fn after_a_loss_nothing_is_handed_on_before_a_key_frame_that_is_asked_for_once()
     receiver.key(5);
     receiver.p(6);
     receiver.check(&[1, 5, 6], 1);
+    assert_eq!(receiver.held_back, [3, 4], "whole, and of no use");
 }
 
 #[test]
