@@ -4,6 +4,8 @@
 //! datagrams into frames; `session` routes between them. Nothing here does I/O, reads a clock or is async.
 
 pub(crate) mod audio;
+#[cfg(feature = "bench-support")]
+pub(crate) mod bench_support;
 pub(crate) mod control;
 pub(crate) mod crypto;
 pub(crate) mod fec;
@@ -15,7 +17,7 @@ pub(crate) mod pairing;
 pub(crate) mod recorded;
 pub(crate) mod rtsp;
 pub(crate) mod session;
-#[cfg(test)]
+#[cfg(any(test, feature = "bench-support"))]
 pub(crate) mod test_stream;
 pub(crate) mod video;
 pub(crate) mod wire;

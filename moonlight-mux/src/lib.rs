@@ -79,6 +79,13 @@ pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 pub use streamer::*;
 pub use webrtc::{BindError, WebRtc, WebRtcConfig};
 
+/// What the benches call. No public interface.
+#[cfg(feature = "bench-support")]
+#[doc(hidden)]
+pub mod bench_support {
+    pub use crate::gamestream::bench_support::*;
+}
+
 /// What the fuzz targets call. No public interface.
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! What a host sends: datagrams for the tests of the receiving side (protocol document, streams 4.4 and 7.2).
+//! What a host sends: datagrams for tests and benches of the receiving side (protocol document, streams 4.4 and 7.2).
 
 use crate::gamestream::fec::Code;
 use crate::gamestream::wire::audio::{Data, Parity};
@@ -6,7 +6,17 @@ use crate::gamestream::wire::video::{
     BlockIndex, FecInfo, FrameHeader, FrameKind, HEADER_LEN, Header, RTP_LEN, flags,
 };
 
-/// Bitstream bytes per video datagram.
+/// How a frame is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Bitstream bytes per datagram.
+    pub(crate) payload_len: usize,
+    pub(crate) blocks: usize,
+    /// Parity shards for each hundred data shards; two at least.
+    pub(crate) percentage: usize,
+}
+
+/// Bitstream bytes per video datagram of the tests.
 pub(crate) const PAYLOAD_LEN: usize = 48;
 
 /// An H.264 key frame, with its number in it.
@@ -34,14 +44,20 @@ pub(crate) fn video(number: u32, timestamp: u32, data: &[u8]) -> Vec<Vec<u8>> {
 
 /// The datagrams of a frame, by FEC block.
 pub(crate) fn blocks(number: u32, timestamp: u32, data: &[u8], count: usize) -> Vec<Vec<Vec<u8>>> {
+    shaped(number, timestamp, data, Shape { payload_len: PAYLOAD_LEN, blocks: count, percentage: 50 })
+}
+
+/// The datagrams of a frame, by FEC block, cut to measure.
+pub(crate) fn shaped(number: u32, timestamp: u32, data: &[u8], shape: Shape) -> Vec<Vec<Vec<u8>>> {
+    let Shape { payload_len, blocks: count, percentage: least } = shape;
     let kind = if data.contains(&0x65) { FrameKind::Idr } else { FrameKind::P };
     let len = FrameHeader::LEN + data.len();
-    let last_payload_len = (len - 1) % PAYLOAD_LEN + 1;
+    let last_payload_len = (len - 1) % payload_len + 1;
     let mut body = Vec::new();
     FrameHeader { host_latency: None, kind, last_payload_len: last_payload_len as u16 }.emit(&mut body);
     body.extend(data);
-    body.resize(len.next_multiple_of(PAYLOAD_LEN), 0);
-    let payloads: Vec<&[u8]> = body.chunks(PAYLOAD_LEN).collect();
+    body.resize(len.next_multiple_of(payload_len), 0);
+    let payloads: Vec<&[u8]> = body.chunks(payload_len).collect();
     let blocks: Vec<_> = payloads.chunks(payloads.len().div_ceil(count)).collect();
     let last = (blocks.len() - 1) as u8;
 
@@ -49,10 +65,11 @@ pub(crate) fn blocks(number: u32, timestamp: u32, data: &[u8], count: usize) -> 
     let mut packets = Vec::new();
     for (index, payloads) in blocks.iter().enumerate() {
         let data_shards = payloads.len();
-        let percentage = (200 / data_shards).max(50) as u8;
+        let percentage = (200 / data_shards).max(least) as u8;
         // A shard's place is written behind its parity is computed, by a host and here alike.
         let finish = |shard: usize, bytes: &[u8]| {
-            let word = u32::from_le_bytes(bytes[..4].try_into().unwrap());
+            let word =
+                u32::from_le_bytes(bytes[..4].try_into().expect("a slice of 4 bytes is an array of 4"));
             let header = Header {
                 sequence: sequence.wrapping_add(shard as u16),
                 timestamp,
@@ -82,7 +99,9 @@ pub(crate) fn blocks(number: u32, timestamp: u32, data: &[u8], count: usize) -> 
             })
             .collect();
         let parity_shards = (data_shards * usize::from(percentage)).div_ceil(100);
-        let parity = Code::video(data_shards, parity_shards).unwrap().encode(&shards).unwrap();
+        let code = Code::video(data_shards, parity_shards).expect("a frame of more shards has more blocks");
+        let parity =
+            code.encode(&shards).expect("the shards are those of the code, and as long as each other");
         let all: Vec<Vec<u8>> =
             shards.iter().chain(&parity).enumerate().map(|(shard, bytes)| finish(shard, bytes)).collect();
         sequence = sequence.wrapping_add(all.len() as u16);
@@ -101,7 +120,8 @@ pub(crate) fn audio(base: u16, payloads: &[Vec<u8>; 4]) -> Vec<Vec<u8>> {
         Data { sequence, timestamp, payload }.emit(&mut datagram);
         datagrams.push(datagram);
     }
-    for (i, payload) in Code::AUDIO.encode(payloads).unwrap().iter().enumerate() {
+    let parity = Code::AUDIO.encode(payloads).expect("the packets of a group are as long as each other");
+    for (i, payload) in parity.iter().enumerate() {
         let mut datagram = Vec::new();
         let sequence = base.wrapping_add(4 + i as u16);
         Parity { sequence, index: i as u8, base_sequence: base, base_timestamp: timestamp, payload }
