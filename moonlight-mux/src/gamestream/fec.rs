@@ -152,9 +152,12 @@ fn add_product(sum: &mut [u8], factor: u8, bytes: &[u8]) {
     if factor == 0 {
         return;
     }
-    let products = &PRODUCTS[usize::from(factor)];
+    // A product is the sum of its bits' products. Without a look-up per byte, the compiler does many bytes at once.
+    let by_bit: [u8; 8] = std::array::from_fn(|bit| PRODUCTS[usize::from(factor)][1 << bit]);
     for (sum, byte) in sum.iter_mut().zip(bytes) {
-        *sum ^= products[usize::from(*byte)];
+        for (bit, product) in by_bit.iter().enumerate() {
+            *sum ^= if byte & (1 << bit) != 0 { *product } else { 0 };
+        }
     }
 }
 
