@@ -9,7 +9,7 @@ fn ingest(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ingest");
     let sealed = Stream::new(true, 0);
     assert_eq!(sealed.open(), sealed.datagrams());
-    group.throughput(Throughput::Bytes(sealed.len()));
+    group.throughput(Throughput::Bytes(sealed.bytes()));
     group.bench_function("aes-128-gcm alone", |bencher| bencher.iter(|| sealed.open()));
 
     for (name, encrypted) in [("clear", false), ("encrypted", true)] {
@@ -17,7 +17,7 @@ fn ingest(criterion: &mut Criterion) {
             let stream = Stream::new(encrypted, loss);
             let (frames, repaired) = stream.receive();
             assert_eq!((frames, repaired > 0), (Stream::FRAMES, loss > 0));
-            group.throughput(Throughput::Bytes(stream.len()));
+            group.throughput(Throughput::Bytes(stream.bytes()));
             let id = BenchmarkId::new(name, format!("{loss} % loss"));
             group.bench_with_input(id, &stream, |bencher, stream| bencher.iter(|| stream.receive()));
         }

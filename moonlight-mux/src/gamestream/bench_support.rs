@@ -54,7 +54,7 @@ impl Stream {
 
     /// Bytes of all datagrams that were received.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.datagrams.iter().map(|(_, datagram)| datagram.len() as u64).sum()
     }
 
