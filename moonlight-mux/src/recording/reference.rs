@@ -98,7 +98,7 @@ pub enum Difference {
     },
 }
 
-/// VideoProperty of a picture differs.
+/// What of a picture can differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum VideoProperty {
