@@ -1,11 +1,13 @@
 //! The Moonlight client: pure protocol code, and later a thin driver around it.
 //!
 //! `wire` knows byte layouts and nothing else; `fec` and `crypto` are the arithmetic; `video` and `audio` each turn
-//! datagrams into frames; `session` routes between them. Nothing here does I/O, reads a clock or is async.
+//! datagrams into frames; `session` routes between them; `connection` routes between that, the RTSP dialogue, the control
+//! stream and pings. Nothing here does I/O, reads a clock or is async.
 
 pub(crate) mod audio;
 #[cfg(feature = "bench-support")]
 pub(crate) mod bench_support;
+pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod crypto;
 pub(crate) mod fec;
@@ -13,6 +15,7 @@ pub(crate) mod fec;
 pub(crate) mod fuzzing;
 pub(crate) mod negotiation;
 pub(crate) mod pairing;
+pub(crate) mod ping;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub(crate) mod rtsp;

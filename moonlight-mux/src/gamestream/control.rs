@@ -6,7 +6,7 @@
 mod endpoint;
 #[cfg(test)]
 #[cfg(feature = "test-host")]
-mod recorded;
+pub(super) mod recorded;
 #[cfg(test)]
 mod tests;
 

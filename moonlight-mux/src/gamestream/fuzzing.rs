@@ -1,9 +1,11 @@
 //! What the fuzz targets call: any bytes in, and a panic is a finding. No public interface.
 
+mod connection;
 mod control;
 
 use std::time::{Duration, Instant};
 
+pub use self::connection::connection;
 pub use self::control::{control_message, control_stream, enet_datagram, input_packet};
 use super::crypto::{AudioCipher, SessionKey, VideoCipher};
 use super::pairing::certificate::Certificate;

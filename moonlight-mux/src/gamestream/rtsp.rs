@@ -450,4 +450,4 @@ const DEFAULT_CONTROL_PORT: u16 = 47999;
 const DEFAULT_AUDIO_PORT: u16 = 48000;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -38,9 +38,9 @@ struct Secrets {
 
 /// What `meta.json` says that matters here: a session's share of a capture, in seconds since 1970.
 #[derive(Deserialize)]
-struct Share {
-    t0: f64,
-    t1: f64,
+pub(crate) struct Share {
+    pub(crate) t0: f64,
+    pub(crate) t1: f64,
 }
 
 /// How often each message and input was seen.
@@ -252,7 +252,7 @@ impl Replay {
 }
 
 /// The capture, and which part of it belongs to the session.
-fn capture(folder: &Path) -> (Vec<u8>, Option<Share>) {
+pub(crate) fn capture(folder: &Path) -> (Vec<u8>, Option<Share>) {
     let own: PathBuf = folder.join("wire.pcap");
     if own.is_file() {
         return (fs::read(own).unwrap(), None);

@@ -63,7 +63,7 @@ fn recorded_bodies_parse_and_build_back() {
 
 /// What the reference client was asked for, as our wishes. `session.json` does not tell the packets' duration, which
 /// follows from the bitrate (session 17.6), nor that the reference client took the loopback interface for local.
-fn recorded_wishes(recorded: &recorded::Wishes) -> Wishes {
+pub(crate) fn recorded_wishes(recorded: &recorded::Wishes) -> Wishes {
     let wanted = |bit: u32| recorded.video_formats & bit != 0;
     let codecs = [(0x1000, VideoCodec::Av1), (0x100, VideoCodec::Hevc), (0x1, VideoCodec::H264)];
     Wishes {

@@ -1,0 +1,497 @@
+//! A connection to a host, from the first RTSP request to the end of the session.
+//!
+//! It owns dialogue, control stream, media session and pings, and routes between them; what is decided here is only
+//! what concerns several of them: the stages, the order of events, and why it ended.
+//! Source: protocol document, streams 1.4 and 8; session 18 to 21.
+
+#[cfg(test)]
+#[cfg(feature = "test-host")]
+mod recorded;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::control::{self, Control, ControlConfig, SendError};
+use super::crypto::{ControlNonce, SessionKey};
+use super::negotiation::{Agreement, Wishes};
+use super::ping::Pinger;
+use super::rtsp::{self, ControlPort, Dialogue, MediaPort};
+use super::session::{self, Session};
+use super::wire::control::{HostMessage, Termination};
+use super::wire::input::Input;
+use super::wire::rtsp::SessionUrl;
+use crate::media::{AudioFrame, AudioInfo, StreamInfo, VideoFrame, VideoInfo};
+use crate::source::Stage;
+
+/// What `/launch` or `/resume` was asked and answered.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionConfig {
+    /// `sessionUrl0`.
+    pub(crate) url: SessionUrl,
+    /// The address that answered, never the one in the URL.
+    pub(crate) host: IpAddr,
+    /// `rikey`.
+    pub(crate) key: SessionKey,
+    /// `rikeyid`, taken as unsigned.
+    pub(crate) rikeyid: u32,
+    pub(crate) wishes: Wishes,
+    /// Random, and new for each connection.
+    pub(crate) seed: u32,
+}
+
+/// Pure: bytes and time in, bytes and events out.
+///
+/// RTSP goes as [`Dialogue`] says. After each call of any other method empty [`poll_transmit`](Self::poll_transmit) and
+/// [`poll_event`](Self::poll_event), look for a request, and call [`handle_timeout`](Self::handle_timeout) when
+/// [`poll_timeout`](Self::poll_timeout) says. Each stream has a UDP socket of its own; errors of sending are to be
+/// ignored, and datagrams from any port of the host to be taken. `now` never goes back.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    key: SessionKey,
+    rikeyid: u32,
+    seed: u32,
+    began: Instant,
+    dialogue: Dialogue,
+    /// From SETUP to the end.
+    audio: Option<Target>,
+    video: Option<Target>,
+    control_port: Option<ControlPort>,
+    agreement: Option<Box<Agreement>>,
+    /// From ANNOUNCE to the end. Media that comes before the control stream stands waits in its queues.
+    session: Option<Session>,
+    /// From PLAY on.
+    control: Option<Control>,
+    state: State,
+    /// Full at [`MAX_EVENTS`], more than one call gives: what follows waits in the queues that it comes from.
+    events: VecDeque<Event>,
+}
+
+/// Where a media stream's pings go.
+#[derive(Debug)]
+struct Target {
+    port: u16,
+    pinger: Pinger,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// RTSP, then the control stream.
+    Connecting,
+    /// No video datagram has come.
+    AwaitingVideo {
+        deadline: Instant,
+    },
+    /// Video datagrams have come, but no key frame.
+    AwaitingPicture {
+        deadline: Instant,
+    },
+    Streaming,
+    /// The host is being told.
+    Ending {
+        reason: EndReason,
+    },
+    Ended,
+}
+
+/// A UDP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Control,
+    Video,
+    Audio,
+}
+
+/// A datagram for the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transmit {
+    pub(crate) stream: Stream,
+    /// The host's.
+    pub(crate) port: u16,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What a connection has for its driver, in this order: stages, [`Event::Connected`], [`Event::Info`], then what the
+/// session brings, and [`Event::Ended`] as the last, whenever it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// In the order of Moonlight's (session 19).
+    StageStarting(Stage),
+    StageComplete(Stage),
+    /// Media and host messages follow; input is taken.
+    Connected,
+    Info(StreamInfo),
+    /// The first is a key frame.
+    Video(VideoFrame),
+    Audio(AudioFrame),
+    Host(HostMessage),
+    Ended {
+        reason: EndReason,
+    },
+}
+
+/// Why a connection ended: the first reason that there was. The numbers are Moonlight's (session 19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum EndReason {
+    #[error("the RTSP handshake failed after {elapsed:?}")]
+    Rtsp {
+        /// Since the connection was begun.
+        elapsed: Duration,
+        #[source]
+        error: rtsp::Error,
+    },
+    /// The control stream could not be set up, or broke.
+    #[error(transparent)]
+    Control(control::EndReason),
+    /// The host ended a session that had shown a picture; 0 if it was [`Termination::INTENDED`].
+    #[error("the host ended the session with code {:#x}", .0.0)]
+    Terminated(Termination),
+    /// The host ended the session before there was any picture: it could not capture or encode; −102.
+    #[error("the host ended the session before the first picture, with code {:#x}", .0.0)]
+    TerminatedEarly(Termination),
+    /// −100: a firewall, most likely.
+    #[error("no video came within 10 s")]
+    NoVideo,
+    /// −101: too much is lost.
+    #[error("no whole key frame came within 10 s of the first video datagram")]
+    NoPicture,
+    /// By [`Connection::close`].
+    #[error("closed")]
+    Closed,
+}
+
+impl Connection {
+    /// Begins with RTSP.
+    pub(crate) fn new(now: Instant, config: ConnectionConfig) -> Self {
+        let ConnectionConfig { url, host, key, rikeyid, wishes, seed } = config;
+        let mut connection = Self {
+            dialogue: Dialogue::new(now, url, host, &key, wishes),
+            key,
+            rikeyid,
+            seed,
+            began: now,
+            audio: None,
+            video: None,
+            control_port: None,
+            agreement: None,
+            session: None,
+            control: None,
+            state: State::Connecting,
+            events: VecDeque::new(),
+        };
+        connection.pass(Stage::PlatformInitialization);
+        connection.pass(Stage::NameResolution);
+        connection.pass(Stage::AudioStreamInitialization);
+        connection.events.push_back(Event::StageStarting(Stage::RtspHandshake));
+        connection
+    }
+
+    /// The TCP port of every RTSP connection.
+    pub(crate) fn rtsp_port(&self) -> u16 {
+        self.dialogue.port()
+    }
+
+    /// As [`Dialogue::poll_request`].
+    pub(crate) fn poll_request(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.state == State::Ended {
+            return None;
+        }
+        let request = self.dialogue.poll_request(now);
+        self.settle(now, request).flatten()
+    }
+
+    /// As [`Dialogue::handle_connected`].
+    pub(crate) fn handle_connected(&mut self, now: Instant) {
+        self.dialogue.handle_connected(now);
+    }
+
+    /// As [`Dialogue::handle_refused`].
+    pub(crate) fn handle_refused(&mut self, now: Instant) {
+        let handled = self.dialogue.handle_refused(now);
+        self.settle(now, handled);
+    }
+
+    /// As [`Dialogue::handle_broken`].
+    pub(crate) fn handle_broken(&mut self, now: Instant) {
+        let handled = self.dialogue.handle_broken();
+        self.settle(now, handled);
+    }
+
+    /// As [`Dialogue::handle_bytes`].
+    pub(crate) fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        let handled = self.dialogue.handle_bytes(now, bytes);
+        self.settle(now, handled);
+    }
+
+    /// As [`Dialogue::handle_end`].
+    pub(crate) fn handle_end(&mut self, now: Instant) {
+        let handled = self.dialogue.handle_end(now);
+        self.settle(now, handled);
+    }
+
+    /// Takes what came to a stream's socket. What is malformed or forged, or comes when it is of no use, is dropped.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, stream: Stream, datagram: &[u8]) {
+        match (stream, &mut self.control, &mut self.session) {
+            (Stream::Control, Some(control), _) => control.handle_datagram(now, datagram),
+            (Stream::Video, _, Some(session)) => {
+                session.handle_video(now, datagram);
+                if let State::AwaitingVideo { .. } = self.state {
+                    self.state = State::AwaitingPicture { deadline: now + MEDIA_TIMEOUT };
+                }
+            }
+            (Stream::Audio, _, Some(session)) => session.handle_audio(now, datagram),
+            _ => {}
+        }
+        self.drain(now);
+    }
+
+    /// The next datagram for the host.
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let (Some(control), Some(ControlPort { port, .. })) = (&mut self.control, self.control_port)
+            && let Some(bytes) = control.poll_datagram()
+        {
+            return Some(Transmit { stream: Stream::Control, port, bytes });
+        }
+        let mut targets = [(Stream::Audio, &mut self.audio), (Stream::Video, &mut self.video)];
+        targets.iter_mut().find_map(|(stream, target)| {
+            let Target { port, pinger } = target.as_mut()?;
+            let bytes = pinger.poll_datagram()?;
+            Some(Transmit { stream: *stream, port: *port, bytes })
+        })
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due. `None` once all is over.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.state == State::Ended {
+            return None;
+        }
+        let ping = |target: &Option<Target>| target.as_ref().map(|target| target.pinger.poll_timeout());
+        let due = [
+            self.dialogue.poll_timeout(),
+            self.control.as_ref().and_then(Control::poll_timeout),
+            self.session.as_ref().and_then(Session::poll_timeout),
+            ping(&self.audio),
+            ping(&self.video),
+            self.deadline(),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    /// Time has passed. Call it when due; earlier does no harm.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for target in [&mut self.audio, &mut self.video].into_iter().flatten() {
+            target.pinger.handle_timeout(now);
+        }
+        if let Some(session) = &mut self.session {
+            session.handle_timeout(now);
+        }
+        if let Some(control) = &mut self.control {
+            control.handle_timeout(now);
+        }
+        let handled = self.dialogue.handle_timeout(now);
+        // A control stream that ended just now is a better reason than media that never came.
+        self.settle(now, handled);
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            let awaiting_video = matches!(self.state, State::AwaitingVideo { .. });
+            self.end(now, if awaiting_video { EndReason::NoVideo } else { EndReason::NoPicture });
+        }
+    }
+
+    /// Asks for a key frame, as [`Control::request_idr`].
+    pub(crate) fn request_idr(&mut self, now: Instant) {
+        if let Some(control) = &mut self.control {
+            control.request_idr(now);
+        }
+    }
+
+    /// Sends an input event.
+    ///
+    /// # Errors
+    /// As [`Control::send`].
+    pub(crate) fn send_input(&mut self, now: Instant, input: Input) -> Result<(), SendError> {
+        self.control.as_mut().ok_or(SendError::NotConnected)?.send_input(now, input)
+    }
+
+    /// Ends the session, as far as this client is concerned: the host keeps its app running. [`Event::Ended`] comes when
+    /// the host acknowledged it, after 2 s at the latest; before there is a control stream at once.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.end(now, EndReason::Closed);
+    }
+
+    /// What happened next.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What a step of the dialogue came to.
+    fn settle<T>(&mut self, now: Instant, result: Result<T, rtsp::Error>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.drain(now);
+                Some(value)
+            }
+            Err(error) => {
+                self.finish(EndReason::Rtsp { elapsed: now.saturating_duration_since(self.began), error });
+                None
+            }
+        }
+    }
+
+    /// Takes what the parts have to tell.
+    fn drain(&mut self, now: Instant) {
+        while self.state != State::Ended
+            && let Some(event) = self.dialogue.poll_event()
+        {
+            self.handle_dialogue(now, event);
+        }
+        while self.events.len() < MAX_EVENTS
+            && let Some(event) = self.control.as_mut().and_then(Control::poll_event)
+        {
+            self.handle_control(now, event);
+        }
+        while self.state != State::Connecting
+            && self.events.len() < MAX_EVENTS
+            && let Some(event) = self.session.as_mut().and_then(Session::poll_event)
+        {
+            self.handle_session(now, event);
+        }
+    }
+
+    fn handle_dialogue(&mut self, now: Instant, event: rtsp::Event) {
+        let target = |media: MediaPort| Target { port: media.port, pinger: Pinger::new(now, media.ping) };
+        match event {
+            rtsp::Event::Audio(media) => self.audio = Some(target(media)),
+            rtsp::Event::Video(media) => self.video = Some(target(media)),
+            rtsp::Event::Control(port) => self.control_port = Some(port),
+            rtsp::Event::Announced(agreement) => {
+                for target in [&mut self.audio, &mut self.video].into_iter().flatten() {
+                    target.pinger.ping_now();
+                }
+                self.session = Some(Session::new(&agreement.session(self.key.clone(), self.rikeyid)));
+                self.agreement = Some(agreement);
+            }
+            rtsp::Event::Playing => {
+                let port = self.control_port.expect("SETUP of control comes before PLAY");
+                let agreement = self.agreement.as_ref().expect("ANNOUNCE comes before PLAY");
+                let nonce = if agreement.control_v2() { ControlNonce::V2 } else { ControlNonce::Old };
+                let (key, connect_data, seed) = (self.key.clone(), port.connect_data, self.seed);
+                self.control = Some(Control::new(now, &ControlConfig { key, nonce, connect_data, seed }));
+                self.events.push_back(Event::StageComplete(Stage::RtspHandshake));
+                self.pass(Stage::ControlStreamInitialization);
+                self.pass(Stage::VideoStreamInitialization);
+                self.pass(Stage::InputStreamInitialization);
+                self.events.push_back(Event::StageStarting(Stage::ControlStreamEstablishment));
+            }
+        }
+    }
+
+    fn handle_control(&mut self, now: Instant, event: control::Event) {
+        match event {
+            control::Event::Connected => self.establish(now),
+            // What comes while the session is being left is of no use.
+            control::Event::Message(_) if matches!(self.state, State::Ending { .. }) => {}
+            control::Event::Message(message) => self.events.push_back(Event::Host(message)),
+            control::Event::Disconnected { reason } => {
+                self.finish(match (self.state, reason) {
+                    (State::Ending { reason }, _) => reason,
+                    (State::Streaming, control::EndReason::Terminated(code)) => EndReason::Terminated(code),
+                    (_, control::EndReason::Terminated(code)) => EndReason::TerminatedEarly(code),
+                    (_, control::EndReason::Closed) => EndReason::Closed,
+                    (_, reason) => EndReason::Control(reason),
+                });
+            }
+        }
+    }
+
+    /// The control stream stands, and with it all else.
+    fn establish(&mut self, now: Instant) {
+        self.events.push_back(Event::StageComplete(Stage::ControlStreamEstablishment));
+        self.pass(Stage::VideoStreamEstablishment);
+        self.pass(Stage::AudioStreamEstablishment);
+        self.pass(Stage::InputStreamEstablishment);
+        self.events.push_back(Event::Connected);
+        let agreement = self.agreement.as_ref().expect("ANNOUNCE comes before the control stream");
+        self.events.push_back(Event::Info(info(agreement)));
+        self.state = State::AwaitingVideo { deadline: now + MEDIA_TIMEOUT };
+        if let Err(error) = self.send_input(now, Input::EnableHaptics) {
+            tracing::debug!(%error, "haptics were not enabled");
+        }
+    }
+
+    fn handle_session(&mut self, now: Instant, event: session::Event) {
+        match event {
+            session::Event::Video(frame) => {
+                self.events.push_back(Event::Video(frame));
+                self.state = State::Streaming;
+            }
+            session::Event::Audio(frame) => self.events.push_back(Event::Audio(frame)),
+            session::Event::RequestIdr => self.request_idr(now),
+            // Nothing to hand on; so far nobody counts them here.
+            session::Event::Repaired(_) | session::Event::HeldBack(_) => {}
+        }
+    }
+
+    /// A stage with nothing to wait for.
+    fn pass(&mut self, stage: Stage) {
+        self.events.extend([Event::StageStarting(stage), Event::StageComplete(stage)]);
+    }
+
+    /// When media must have come.
+    fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::AwaitingVideo { deadline } | State::AwaitingPicture { deadline } => Some(deadline),
+            State::Connecting | State::Streaming | State::Ending { .. } | State::Ended => None,
+        }
+    }
+
+    /// Ends it from this side, for the first reason that there is.
+    fn end(&mut self, now: Instant, reason: EndReason) {
+        match (&mut self.control, self.state) {
+            (_, State::Ending { .. } | State::Ended) => {}
+            (None, _) => self.finish(reason),
+            (Some(control), _) => {
+                control.close(now);
+                self.state = State::Ending { reason };
+                self.stop_media();
+                self.drain(now);
+            }
+        }
+    }
+
+    fn finish(&mut self, reason: EndReason) {
+        if self.state != State::Ended {
+            self.state = State::Ended;
+            self.stop_media();
+            self.events.push_back(Event::Ended { reason });
+        }
+    }
+
+    fn stop_media(&mut self) {
+        (self.audio, self.video, self.session) = (None, None, None);
+    }
+}
+
+fn info(agreement: &Agreement) -> StreamInfo {
+    let announced = &agreement.announcement;
+    StreamInfo {
+        video: VideoInfo {
+            codec: announced.codec,
+            width: announced.width,
+            height: announced.height,
+            fps: announced.fps,
+        },
+        audio: Some(AudioInfo {
+            channels: announced.channels.count(),
+            packet_duration: announced.packet_duration,
+        }),
+    }
+}
+
+/// For the first video datagram, and from there for the first key frame (streams 8.1).
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The control stream's 512, the media session's 45, the stages, and some to spare.
+const MAX_EVENTS: usize = 1024;

@@ -1,0 +1,200 @@
+//! The recorded sessions, held again: what the hosts said, when they said it.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::gamestream::control::recorded::capture;
+use crate::gamestream::crypto::RtspCipher;
+use crate::gamestream::recorded::{dialogue, sessions, wishes};
+use crate::gamestream::rtsp::tests::recorded_wishes;
+use crate::gamestream::wire::control::HostMessage;
+use crate::gamestream::wire::enet::{Body, Datagram};
+use crate::gamestream::wire::hex;
+use crate::gamestream::wire::rtsp::{Request, Sender};
+use crate::gamestream::wire::sdp::Announcement;
+use crate::recording::{Recording, pcap};
+
+/// A line of `events.jsonl`.
+#[derive(Deserialize)]
+struct Line {
+    e: String,
+    stage: Option<String>,
+}
+
+/// What `session.json` says that [`wishes`] leaves out.
+#[derive(Deserialize)]
+struct Id {
+    #[serde(rename = "rikeyid_u32")]
+    rikeyid: u32,
+}
+
+/// A session that is held again.
+struct Replay {
+    connection: Connection,
+    now: Instant,
+    events: Vec<Event>,
+    /// All that went to the media ports.
+    pings: Vec<Transmit>,
+}
+
+impl Replay {
+    /// RTSP in no time, with the recorded answers.
+    fn new(session: &Path, seed: u32) -> Self {
+        let recorded = wishes(session);
+        let id: Id = serde_json::from_slice(&fs::read(session.join("session.json")).unwrap()).unwrap();
+        let key = SessionKey::new(hex::decode_array(&recorded.rikey).unwrap());
+        let cipher = RtspCipher::new(&key);
+        let messages = dialogue(session);
+        let host = Announcement::parse(&Request::parse(&messages[10].1).unwrap().body).unwrap().address;
+        let url: SessionUrl = recorded.session_url.parse().unwrap();
+        let encrypted = url.is_encrypted();
+        let wishes = recorded_wishes(&recorded);
+        let now = crate::task::now();
+        let config = ConnectionConfig { url, host, key, rikeyid: id.rikeyid, wishes, seed };
+        let mut replay =
+            Self { connection: Connection::new(now, config), now, events: Vec::new(), pings: Vec::new() };
+        let answers = messages.into_iter().filter(|(sender, _)| *sender == Sender::Host);
+        for (i, (_, answer)) in answers.enumerate() {
+            replay.connection.poll_request(now).unwrap();
+            replay.connection.handle_connected(now);
+            let sealed = encrypted.then(|| cipher.seal(Sender::Host, i as u32 + 1, answer.clone()));
+            replay.connection.handle_bytes(now, sealed.as_ref().unwrap_or(&answer));
+            replay.connection.handle_end(now);
+            replay.exchange();
+        }
+        replay
+    }
+
+    fn pass(&mut self, until: Instant) {
+        while let Some(due) = self.connection.poll_timeout().filter(|&due| due <= until) {
+            self.connection.handle_timeout(due);
+            self.exchange();
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn exchange(&mut self) {
+        let sent = std::iter::from_fn(|| self.connection.poll_transmit());
+        self.pings.extend(sent.filter(|transmit| transmit.stream != Stream::Control));
+        self.events.extend(std::iter::from_fn(|| self.connection.poll_event()));
+    }
+}
+
+/// How much of everything a session had.
+#[derive(Debug, Default)]
+struct Seen {
+    video: usize,
+    audio: usize,
+    messages: usize,
+    /// Pictures and sounds that came after the end.
+    late: usize,
+}
+
+fn check(session: &Path) -> Seen {
+    let (file, share) = capture(session);
+    let datagrams = pcap::datagrams(&file).unwrap();
+    let ours = datagrams.into_iter().filter(|datagram| {
+        let at = datagram.at.as_secs_f64();
+        share.as_ref().is_none_or(|share| (share.t0..=share.t1).contains(&at))
+    });
+    let datagrams: Vec<_> = ours.collect();
+    let to_control = datagrams.iter().find(|datagram| datagram.destination.port() == CONTROL_PORT).unwrap();
+    let Body::Connect { handshake, .. } = Datagram::parse(to_control.payload).unwrap().commands[0].body
+    else {
+        panic!("the client connects first")
+    };
+
+    let mut replay = Replay::new(session, u32::from_be_bytes(handshake.connect_id));
+    let start = replay.now;
+    let began = datagrams[0].at;
+    let audio_port = replay.connection.audio.as_ref().unwrap().port;
+    let video_port = replay.connection.video.as_ref().unwrap().port;
+    for (stream, port) in [(Stream::Audio, audio_port), (Stream::Video, video_port)] {
+        let theirs = datagrams.iter().find(|datagram| datagram.destination.port() == port).unwrap();
+        let ours = replay.pings.iter().find(|ping| ping.stream == stream).unwrap();
+        assert_eq!((ours.port, &ours.bytes[..]), (port, theirs.payload), "{session:?}: the first ping");
+    }
+    for datagram in &datagrams {
+        let now = replay.now.max(start + datagram.at.saturating_sub(began));
+        replay.pass(now);
+        let stream = match datagram.source.port() {
+            CONTROL_PORT => Stream::Control,
+            port if port == video_port => Stream::Video,
+            port if port == audio_port => Stream::Audio,
+            _ => continue,
+        };
+        replay.connection.handle_datagram(now, stream, datagram.payload);
+        replay.exchange();
+    }
+    replay.pass(replay.now + Duration::from_millis(30));
+    replay.connection.close(replay.now);
+    replay.pass(replay.now + Duration::from_secs(2));
+    compare(session, replay)
+}
+
+/// With what the reference client reported, and with what a [`Recording`] gives.
+fn compare(session: &Path, replay: Replay) -> Seen {
+    let text = fs::read_to_string(session.join("events.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Line>(line).unwrap());
+    let reported: Vec<String> = lines
+        .filter_map(|Line { e, stage }| match (&e[..], stage) {
+            ("stage_starting" | "stage_complete", Some(stage)) => Some(format!("{e} {stage}")),
+            ("connection_started", _) => Some(e),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reported.len(), 23, "{session:?}");
+
+    let recording = Recording::open(session).unwrap();
+    let (mut video, mut audio) = (recording.frames(), recording.audio());
+    let mut events = replay.events.into_iter();
+    let ours = events.by_ref().take(reported.len()).map(|event| match event {
+        Event::StageStarting(stage) => format!("stage_starting {stage}"),
+        Event::StageComplete(stage) => format!("stage_complete {stage}"),
+        Event::Connected => "connection_started".to_owned(),
+        other => panic!("{session:?}: {other:?} while connecting"),
+    });
+    assert_eq!(ours.collect::<Vec<_>>(), reported, "{session:?}");
+    assert_eq!(events.next(), Some(Event::Info(recording.info().clone())), "{session:?}");
+
+    let mut seen = Seen::default();
+    let mut end = None;
+    for event in events {
+        assert_eq!(end, None, "{session:?}: {event:?} after the end");
+        match event {
+            Event::Video(frame) => {
+                assert_eq!(Some(&frame), video.next(), "{session:?}");
+                seen.video += 1;
+            }
+            Event::Audio(frame) => {
+                assert_eq!(Some(&frame), audio.next(), "{session:?}");
+                seen.audio += 1;
+            }
+            Event::Host(HostMessage::Unknown { .. }) => panic!("{session:?}: {event:?}"),
+            Event::Host(_) => seen.messages += 1,
+            Event::Ended { reason } => end = Some(reason),
+            other => panic!("{session:?}: {other:?} once connected"),
+        }
+    }
+    seen.late = video.count() + audio.count();
+    let name = session.to_string_lossy();
+    let by_host = name.ends_with("v0.23-host-closes-app") || name.ends_with("wolf-cancelled");
+    let reason = if by_host { EndReason::Terminated(Termination::INTENDED) } else { EndReason::Closed };
+    assert_eq!(end, Some(reason), "{session:?}");
+    assert!(by_host || seen.late == 0, "{session:?}: {seen:?}");
+    seen
+}
+
+const CONTROL_PORT: u16 = 47999;
+
+#[test]
+fn recorded_sessions_connect_stream_and_end_as_they_did() {
+    let Some(sessions) = sessions() else { return };
+    for session in sessions {
+        let seen = check(&session);
+        assert!(seen.video > 20 && seen.audio > 200 && seen.late < 20, "{session:?}: {seen:?}");
+    }
+}

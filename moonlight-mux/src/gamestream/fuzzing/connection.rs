@@ -1,0 +1,183 @@
+//! A whole connection's share.
+
+use std::time::{Duration, Instant};
+
+use super::Script;
+use crate::gamestream::connection::{Connection, ConnectionConfig, Event, Stream};
+use crate::gamestream::crypto::SessionKey;
+use crate::gamestream::negotiation::{EncryptionWishes, Route, Wishes};
+use crate::gamestream::wire::enet::{Body, CONNECTION, Command, Datagram, Handshake, Header};
+use crate::gamestream::wire::input::Input;
+use crate::gamestream::wire::rtsp::SessionUrl;
+use crate::gamestream::wire::sdp::Channels;
+use crate::media::VideoCodec;
+
+/// A connection: the bytes are a script of a host's answers and datagrams, of what is asked of the connection, and of
+/// passing time. Whatever the host says: events come in order, the end is the last, and time never stands still.
+pub fn connection(script: &[u8]) {
+    let mut script = Script(script);
+    // The connection only compares and adds to it.
+    let mut now: Instant = crate::task::now();
+    let mut connection = Connection::new(now, config());
+    let mut checker = Checker::default();
+    let answered = script.byte().unwrap_or_default() % 8;
+    for answer in &ANSWERS[..answered.into()] {
+        handle_answer(&mut connection, now, answer.as_bytes());
+        checker.check(&mut connection);
+    }
+    while let Some(step) = script.byte() {
+        match step % 8 {
+            0 => {
+                now += Duration::from_millis(u64::from(script.byte().unwrap_or_default()) * 16);
+                connection.handle_timeout(now);
+                assert!(connection.poll_timeout().is_none_or(|due| due > now), "what was due is done");
+            }
+            1 => connection.handle_datagram(now, Stream::Control, script.bytes()),
+            2 => connection.handle_datagram(now, Stream::Video, script.bytes()),
+            3 => connection.handle_datagram(now, Stream::Audio, script.bytes()),
+            4 => {
+                if let Some(handshake) = checker.handshake {
+                    let answer = datagram(1, Body::VerifyConnect(handshake));
+                    connection.handle_datagram(now, Stream::Control, &answer);
+                }
+            }
+            5 => handle_answer(&mut connection, now, script.bytes()),
+            6 => {
+                let Some(frame) = script.shard() else { break };
+                let (header, payload) = frame;
+                let mut datagram = Vec::new();
+                header.emit(&payload, &mut datagram);
+                connection.handle_datagram(now, Stream::Video, &datagram);
+            }
+            _ => match step >> 3 {
+                0 => connection.close(now),
+                1 => connection.handle_refused(now),
+                2 => connection.handle_broken(now),
+                3 => connection.request_idr(now),
+                4 => {
+                    let body = Body::Disconnect { data: 0 };
+                    connection.handle_datagram(now, Stream::Control, &datagram(step.into(), body));
+                }
+                // Refused when there is no connection or no room, which is as good here.
+                _ => drop(connection.send_input(now, Input::Scroll(step.into()))),
+            },
+        }
+        checker.check(&mut connection);
+    }
+}
+
+fn config() -> ConnectionConfig {
+    let url: SessionUrl = "rtsp://192.168.1.50:48010".parse().expect("it is one");
+    ConnectionConfig {
+        url,
+        host: [192, 168, 1, 50].into(),
+        key: SessionKey::new([7; 16]),
+        rikeyid: 1,
+        wishes: Wishes {
+            width: 1920,
+            height: 1080,
+            fps: 60,
+            refresh_rate: 0,
+            bitrate: 20_000,
+            codecs: vec![VideoCodec::H264],
+            encryption: EncryptionWishes::default(),
+            channels: Channels::Stereo,
+            packet_duration: Duration::from_millis(5),
+            packet_size: 1392,
+            route: Route::Local,
+        },
+        seed: 2,
+    }
+}
+
+fn handle_answer(connection: &mut Connection, now: Instant, answer: &[u8]) {
+    if connection.poll_request(now).is_some() {
+        connection.handle_connected(now);
+        connection.handle_bytes(now, answer);
+        connection.handle_end(now);
+    }
+}
+
+/// A host's datagram with one command about the connection.
+fn datagram(sequence: u16, body: Body<'_>) -> Vec<u8> {
+    let header = Header { peer: 0, session: 0, sent_time: Some(sequence) };
+    let command = Command { wants_ack: true, unsequenced: false, channel: CONNECTION, sequence, body };
+    let mut bytes = Vec::new();
+    Datagram { header, commands: vec![command] }.emit(&mut bytes);
+    bytes
+}
+
+#[derive(Default)]
+struct Checker {
+    /// As the CONNECT says it.
+    handshake: Option<Handshake>,
+    connected: bool,
+    informed: bool,
+    pictured: bool,
+    ended: bool,
+}
+
+impl Checker {
+    fn check(&mut self, connection: &mut Connection) {
+        let mut datagrams = 0;
+        while let Some(transmit) = connection.poll_transmit() {
+            datagrams += 1;
+            if transmit.stream == Stream::Control {
+                let datagram = Datagram::parse(&transmit.bytes).expect("what was built parses");
+                for command in datagram.commands {
+                    if let Body::Connect { handshake, .. } = command.body {
+                        let answer = Handshake { incoming_session: 0, outgoing_session: 0, ..handshake };
+                        self.handshake = Some(answer);
+                    }
+                }
+            }
+        }
+        assert!(datagrams <= 300, "queues are bounded");
+        while let Some(event) = connection.poll_event() {
+            assert!(!self.ended, "{event:?} after the end");
+            match event {
+                Event::StageStarting(_) | Event::StageComplete(_) => assert!(!self.connected),
+                Event::Connected => assert!(!std::mem::replace(&mut self.connected, true), "connected once"),
+                Event::Info(_) => assert!(!std::mem::replace(&mut self.informed, true), "informed once"),
+                Event::Video(frame) => {
+                    assert!(self.informed && (self.pictured || frame.keyframe));
+                    self.pictured = true;
+                }
+                Event::Audio(_) | Event::Host(_) => assert!(self.informed),
+                Event::Ended { .. } => self.ended = true,
+            }
+        }
+        assert!(!self.ended || connection.poll_timeout().is_none(), "no time is left after the end");
+    }
+}
+
+/// To OPTIONS, DESCRIBE, SETUP of audio, of video, of control, ANNOUNCE and PLAY.
+const ANSWERS: [&str; 7] = [
+    "RTSP/1.0 200 OK\r\n\r\n",
+    "RTSP/1.0 200 OK\r\n\r\na=x-ss-general.featureFlags:0\n",
+    "RTSP/1.0 200 OK\r\nSession: A\r\n\r\n",
+    "RTSP/1.0 200 OK\r\nX-SS-Ping-Payload: 0123456789ABCDEF\r\n\r\n",
+    "RTSP/1.0 200 OK\r\nX-SS-Connect-Data: 77\r\n\r\n",
+    "RTSP/1.0 200 OK\r\n\r\n",
+    "RTSP/1.0 200 OK\r\n\r\n",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_script_leaves_a_connection_in_order(
+            // Most begin with a host that answers everything, and take the control stream.
+            answered in prop_oneof![1 => 0u8..7, 3 => Just(7)],
+            verified in prop::bool::weighted(0.8),
+            script in prop::collection::vec(any::<u8>(), 0..600),
+        ) {
+            let begin: &[u8] = if verified { &[4] } else { &[] };
+            connection(&[&[answered], begin, &script[..]].concat());
+        }
+    }
+}
