@@ -4,6 +4,7 @@
 //! what concerns several of them: the stages, the order of events, and why it ended.
 //! Source: protocol document, streams 1.4 and 8; session 18 to 21.
 
+mod event;
 #[cfg(test)]
 #[cfg(feature = "test-host")]
 mod recorded;
@@ -14,16 +15,15 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::event::{EndReason, Event, Stream, Transmit};
 use super::control::{self, Control, ControlConfig, SendError};
 use super::crypto::{ControlNonce, SessionKey};
 use super::negotiation::{Agreement, Wishes};
 use super::ping::Pinger;
-use super::rtsp::{self, ControlPort, Dialogue, MediaPort};
+use super::rtsp::{self, ControlPort, Dialogue};
 use super::session::{self, Session};
-use super::wire::control::{HostMessage, Termination};
 use super::wire::input::Input;
 use super::wire::rtsp::SessionUrl;
-use crate::media::{AudioFrame, AudioInfo, StreamInfo, VideoFrame, VideoInfo};
 use crate::source::Stage;
 
 /// What `/launch` or `/resume` was asked and answered.
@@ -56,8 +56,8 @@ pub(crate) struct Connection {
     began: Instant,
     dialogue: Dialogue,
     /// From SETUP to the end.
-    audio: Option<Target>,
-    video: Option<Target>,
+    audio: Option<Pinger>,
+    video: Option<Pinger>,
     control_port: Option<ControlPort>,
     agreement: Option<Box<Agreement>>,
     /// From ANNOUNCE to the end. Media that comes before the control stream stands waits in its queues.
@@ -69,98 +69,18 @@ pub(crate) struct Connection {
     events: VecDeque<Event>,
 }
 
-/// Where a media stream's pings go.
-#[derive(Debug)]
-struct Target {
-    port: u16,
-    pinger: Pinger,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// RTSP, then the control stream.
     Connecting,
-    /// No video datagram has come.
-    AwaitingVideo {
-        deadline: Instant,
-    },
-    /// Video datagrams have come, but no key frame.
-    AwaitingPicture {
-        deadline: Instant,
-    },
+    /// No video datagram has come; one must until then.
+    AwaitingVideo(Instant),
+    /// Video datagrams have come, but no key frame; one must until then.
+    AwaitingPicture(Instant),
     Streaming,
     /// The host is being told.
-    Ending {
-        reason: EndReason,
-    },
+    Ending(EndReason),
     Ended,
-}
-
-/// A UDP socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Control,
-    Video,
-    Audio,
-}
-
-/// A datagram for the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Transmit {
-    pub(crate) stream: Stream,
-    /// The host's.
-    pub(crate) port: u16,
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// What a connection has for its driver, in this order: stages, [`Event::Connected`], [`Event::Info`], then what the
-/// session brings, and [`Event::Ended`] as the last, whenever it comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// In the order of Moonlight's (session 19).
-    StageStarting(Stage),
-    StageComplete(Stage),
-    /// Media and host messages follow; input is taken.
-    Connected,
-    Info(StreamInfo),
-    /// The first is a key frame.
-    Video(VideoFrame),
-    Audio(AudioFrame),
-    Host(HostMessage),
-    Ended {
-        reason: EndReason,
-    },
-}
-
-/// Why a connection ended: the first reason that there was. The numbers are Moonlight's (session 19).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum EndReason {
-    #[error("the RTSP handshake failed after {elapsed:?}")]
-    Rtsp {
-        /// Since the connection was begun.
-        elapsed: Duration,
-        #[source]
-        error: rtsp::Error,
-    },
-    /// The control stream could not be set up, or broke.
-    #[error(transparent)]
-    Control(control::EndReason),
-    /// The host ended a session that had shown a picture; 0 if it was [`Termination::INTENDED`].
-    #[error("the host ended the session with code {:#x}", .0.0)]
-    Terminated(Termination),
-    /// The host ended the session before there was any picture: it could not capture or encode; −102.
-    #[error("the host ended the session before the first picture, with code {:#x}", .0.0)]
-    TerminatedEarly(Termination),
-    /// −100: a firewall, most likely.
-    #[error("no video came within 10 s")]
-    NoVideo,
-    /// −101: too much is lost.
-    #[error("no whole key frame came within 10 s of the first video datagram")]
-    NoPicture,
-    /// By [`Connection::close`].
-    #[error("closed")]
-    Closed,
 }
 
 impl Connection {
@@ -238,8 +158,8 @@ impl Connection {
             (Stream::Control, Some(control), _) => control.handle_datagram(now, datagram),
             (Stream::Video, _, Some(session)) => {
                 session.handle_video(now, datagram);
-                if let State::AwaitingVideo { .. } = self.state {
-                    self.state = State::AwaitingPicture { deadline: now + MEDIA_TIMEOUT };
+                if let State::AwaitingVideo(_) = self.state {
+                    self.state = State::AwaitingPicture(now + MEDIA_TIMEOUT);
                 }
             }
             (Stream::Audio, _, Some(session)) => session.handle_audio(now, datagram),
@@ -255,11 +175,11 @@ impl Connection {
         {
             return Some(Transmit { stream: Stream::Control, port, bytes });
         }
-        let mut targets = [(Stream::Audio, &mut self.audio), (Stream::Video, &mut self.video)];
-        targets.iter_mut().find_map(|(stream, target)| {
-            let Target { port, pinger } = target.as_mut()?;
+        let mut pingers = [(Stream::Audio, &mut self.audio), (Stream::Video, &mut self.video)];
+        pingers.iter_mut().find_map(|(stream, pinger)| {
+            let pinger = pinger.as_mut()?;
             let bytes = pinger.poll_datagram()?;
-            Some(Transmit { stream: *stream, port: *port, bytes })
+            Some(Transmit { stream: *stream, port: pinger.port(), bytes })
         })
     }
 
@@ -268,13 +188,12 @@ impl Connection {
         if self.state == State::Ended {
             return None;
         }
-        let ping = |target: &Option<Target>| target.as_ref().map(|target| target.pinger.poll_timeout());
         let due = [
             self.dialogue.poll_timeout(),
             self.control.as_ref().and_then(Control::poll_timeout),
             self.session.as_ref().and_then(Session::poll_timeout),
-            ping(&self.audio),
-            ping(&self.video),
+            self.audio.as_ref().map(Pinger::poll_timeout),
+            self.video.as_ref().map(Pinger::poll_timeout),
             self.deadline(),
         ];
         due.into_iter().flatten().min()
@@ -282,8 +201,8 @@ impl Connection {
 
     /// Time has passed. Call it when due; earlier does no harm.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for target in [&mut self.audio, &mut self.video].into_iter().flatten() {
-            target.pinger.handle_timeout(now);
+        for pinger in [&mut self.audio, &mut self.video].into_iter().flatten() {
+            pinger.handle_timeout(now);
         }
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
@@ -295,7 +214,7 @@ impl Connection {
         // A control stream that ended just now is a better reason than media that never came.
         self.settle(now, handled);
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            let awaiting_video = matches!(self.state, State::AwaitingVideo { .. });
+            let awaiting_video = matches!(self.state, State::AwaitingVideo(_));
             self.end(now, if awaiting_video { EndReason::NoVideo } else { EndReason::NoPicture });
         }
     }
@@ -361,14 +280,13 @@ impl Connection {
     }
 
     fn handle_dialogue(&mut self, now: Instant, event: rtsp::Event) {
-        let target = |media: MediaPort| Target { port: media.port, pinger: Pinger::new(now, media.ping) };
         match event {
-            rtsp::Event::Audio(media) => self.audio = Some(target(media)),
-            rtsp::Event::Video(media) => self.video = Some(target(media)),
+            rtsp::Event::Audio(media) => self.audio = Some(Pinger::new(now, media)),
+            rtsp::Event::Video(media) => self.video = Some(Pinger::new(now, media)),
             rtsp::Event::Control(port) => self.control_port = Some(port),
             rtsp::Event::Announced(agreement) => {
-                for target in [&mut self.audio, &mut self.video].into_iter().flatten() {
-                    target.pinger.ping_now();
+                for pinger in [&mut self.audio, &mut self.video].into_iter().flatten() {
+                    pinger.ping_now();
                 }
                 self.session = Some(Session::new(&agreement.session(self.key.clone(), self.rikeyid)));
                 self.agreement = Some(agreement);
@@ -392,11 +310,11 @@ impl Connection {
         match event {
             control::Event::Connected => self.establish(now),
             // What comes while the session is being left is of no use.
-            control::Event::Message(_) if matches!(self.state, State::Ending { .. }) => {}
+            control::Event::Message(_) if matches!(self.state, State::Ending(_)) => {}
             control::Event::Message(message) => self.events.push_back(Event::Host(message)),
             control::Event::Disconnected { reason } => {
                 self.finish(match (self.state, reason) {
-                    (State::Ending { reason }, _) => reason,
+                    (State::Ending(reason), _) => reason,
                     (State::Streaming, control::EndReason::Terminated(code)) => EndReason::Terminated(code),
                     (_, control::EndReason::Terminated(code)) => EndReason::TerminatedEarly(code),
                     (_, control::EndReason::Closed) => EndReason::Closed,
@@ -414,8 +332,8 @@ impl Connection {
         self.pass(Stage::InputStreamEstablishment);
         self.events.push_back(Event::Connected);
         let agreement = self.agreement.as_ref().expect("ANNOUNCE comes before the control stream");
-        self.events.push_back(Event::Info(info(agreement)));
-        self.state = State::AwaitingVideo { deadline: now + MEDIA_TIMEOUT };
+        self.events.push_back(Event::Info(agreement.info()));
+        self.state = State::AwaitingVideo(now + MEDIA_TIMEOUT);
         if let Err(error) = self.send_input(now, Input::EnableHaptics) {
             tracing::debug!(%error, "haptics were not enabled");
         }
@@ -442,19 +360,19 @@ impl Connection {
     /// When media must have come.
     fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::AwaitingVideo { deadline } | State::AwaitingPicture { deadline } => Some(deadline),
-            State::Connecting | State::Streaming | State::Ending { .. } | State::Ended => None,
+            State::AwaitingVideo(deadline) | State::AwaitingPicture(deadline) => Some(deadline),
+            State::Connecting | State::Streaming | State::Ending(_) | State::Ended => None,
         }
     }
 
     /// Ends it from this side, for the first reason that there is.
     fn end(&mut self, now: Instant, reason: EndReason) {
         match (&mut self.control, self.state) {
-            (_, State::Ending { .. } | State::Ended) => {}
+            (_, State::Ending(_) | State::Ended) => {}
             (None, _) => self.finish(reason),
             (Some(control), _) => {
                 control.close(now);
-                self.state = State::Ending { reason };
+                self.state = State::Ending(reason);
                 self.stop_media();
                 self.drain(now);
             }
@@ -471,22 +389,6 @@ impl Connection {
 
     fn stop_media(&mut self) {
         (self.audio, self.video, self.session) = (None, None, None);
-    }
-}
-
-fn info(agreement: &Agreement) -> StreamInfo {
-    let announced = &agreement.announcement;
-    StreamInfo {
-        video: VideoInfo {
-            codec: announced.codec,
-            width: announced.width,
-            height: announced.height,
-            fps: announced.fps,
-        },
-        audio: Some(AudioInfo {
-            channels: announced.channels.count(),
-            packet_duration: announced.packet_duration,
-        }),
     }
 }
 

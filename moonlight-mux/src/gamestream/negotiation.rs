@@ -10,7 +10,7 @@ use super::session::{AudioConfig, SessionConfig, VideoConfig};
 use super::wire::http::AppId;
 use super::wire::http::request::Launch;
 use super::wire::sdp::{Announcement, Channels, Encryption, Offer, OpusLayout};
-use crate::media::VideoCodec;
+use crate::media::{AudioInfo, StreamInfo, VideoCodec, VideoInfo};
 
 /// What a session shall be like.
 #[derive(Clone, Debug)]
@@ -93,6 +93,15 @@ impl Agreement {
     /// Whether control messages have nonces of 12 bytes; else they have 16, as NVIDIA's.
     pub(crate) fn control_v2(&self) -> bool {
         self.announcement.encryption.control
+    }
+
+    /// What the stream carries.
+    pub(crate) fn info(&self) -> StreamInfo {
+        let Announcement { codec, width, height, fps, channels, packet_duration, .. } = self.announcement;
+        StreamInfo {
+            video: VideoInfo { codec, width, height, fps },
+            audio: Some(AudioInfo { channels: channels.count(), packet_duration }),
+        }
     }
 
     /// What the receiving side needs to know.

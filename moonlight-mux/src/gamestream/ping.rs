@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::rtsp::MediaPort;
 use super::wire::video::Ping;
 
 /// One stream's pings: the first at once, then one every 500 ms.
@@ -12,8 +13,7 @@ use super::wire::video::Ping;
 /// [`poll_timeout`](Self::poll_timeout) says.
 #[derive(Debug)]
 pub(crate) struct Pinger {
-    /// What SETUP answered in `X-SS-Ping-Payload`; `None` for pings of the old kind.
-    payload: Option<[u8; 16]>,
+    media: MediaPort,
     /// Of the last ping; the first has 1.
     counter: u32,
     /// A ping waits to be sent. One is as good as several.
@@ -22,8 +22,14 @@ pub(crate) struct Pinger {
 }
 
 impl Pinger {
-    pub(crate) fn new(now: Instant, payload: Option<[u8; 16]>) -> Self {
-        Self { payload, counter: 0, waiting: true, next: now + INTERVAL }
+    /// `media`: as SETUP answered.
+    pub(crate) fn new(now: Instant, media: MediaPort) -> Self {
+        Self { media, counter: 0, waiting: true, next: now + INTERVAL }
+    }
+
+    /// The host's, where the pings go.
+    pub(crate) fn port(&self) -> u16 {
+        self.media.port
     }
 
     /// One more at once, out of turn: those before the answer to ANNOUNCE may be lost.
@@ -36,7 +42,7 @@ impl Pinger {
         if !std::mem::take(&mut self.waiting) {
             return None;
         }
-        let ping = match self.payload {
+        let ping = match self.media.ping {
             None => Ping::Legacy,
             Some(payload) => {
                 self.counter = self.counter.wrapping_add(1);
@@ -72,6 +78,10 @@ mod tests {
 
     const PAYLOAD: [u8; 16] = *b"0123456789ABCDEF";
 
+    fn pinger(now: Instant, ping: Option<[u8; 16]>) -> Pinger {
+        Pinger::new(now, MediaPort { port: 48000, ping })
+    }
+
     fn ping(counter: u8) -> Option<Vec<u8>> {
         Some([&PAYLOAD[..], &[0, 0, 0, counter]].concat())
     }
@@ -79,7 +89,7 @@ mod tests {
     #[test]
     fn pings_come_at_once_and_every_half_second_and_are_counted() {
         let start = crate::task::now();
-        let mut pinger = Pinger::new(start, Some(PAYLOAD));
+        let mut pinger = pinger(start, Some(PAYLOAD));
         assert_eq!(pinger.poll_datagram(), ping(1));
         assert_eq!(pinger.poll_datagram(), None);
         for count in 1..5 {
@@ -95,7 +105,7 @@ mod tests {
     #[test]
     fn one_more_comes_out_of_turn() {
         let start = crate::task::now();
-        let mut pinger = Pinger::new(start, Some(PAYLOAD));
+        let mut pinger = pinger(start, Some(PAYLOAD));
         assert_eq!(pinger.poll_datagram(), ping(1));
         pinger.ping_now();
         assert_eq!(pinger.poll_datagram(), ping(2));
@@ -106,7 +116,7 @@ mod tests {
     #[test]
     fn a_late_call_is_not_made_up_for() {
         let start = crate::task::now();
-        let mut pinger = Pinger::new(start, None);
+        let mut pinger = pinger(start, None);
         assert!(pinger.poll_datagram().is_some());
         pinger.handle_timeout(start + Duration::from_millis(700));
         assert_eq!(pinger.poll_timeout(), start + Duration::from_millis(1000), "in step");
@@ -119,7 +129,7 @@ mod tests {
     #[test]
     fn a_host_without_a_payload_gets_the_old_kind() {
         let start = crate::task::now();
-        let mut pinger = Pinger::new(start, None);
+        let mut pinger = pinger(start, None);
         assert_eq!(pinger.poll_datagram(), Some(b"PING".to_vec()));
         pinger.handle_timeout(pinger.poll_timeout());
         assert_eq!(pinger.poll_datagram(), Some(b"PING".to_vec()));

@@ -10,7 +10,7 @@ use crate::gamestream::control::recorded::capture;
 use crate::gamestream::crypto::RtspCipher;
 use crate::gamestream::recorded::{dialogue, sessions, wishes};
 use crate::gamestream::rtsp::tests::recorded_wishes;
-use crate::gamestream::wire::control::HostMessage;
+use crate::gamestream::wire::control::{HostMessage, Termination};
 use crate::gamestream::wire::enet::{Body, Datagram};
 use crate::gamestream::wire::hex;
 use crate::gamestream::wire::rtsp::{Request, Sender};
@@ -110,8 +110,8 @@ fn check(session: &Path) -> Seen {
     let mut replay = Replay::new(session, u32::from_be_bytes(handshake.connect_id));
     let start = replay.now;
     let began = datagrams[0].at;
-    let audio_port = replay.connection.audio.as_ref().unwrap().port;
-    let video_port = replay.connection.video.as_ref().unwrap().port;
+    let audio_port = replay.connection.audio.as_ref().unwrap().port();
+    let video_port = replay.connection.video.as_ref().unwrap().port();
     for (stream, port) in [(Stream::Audio, audio_port), (Stream::Video, video_port)] {
         let theirs = datagrams.iter().find(|datagram| datagram.destination.port() == port).unwrap();
         let ours = replay.pings.iter().find(|ping| ping.stream == stream).unwrap();

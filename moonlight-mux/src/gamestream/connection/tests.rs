@@ -8,10 +8,10 @@ use crate::gamestream::crypto::tests::key;
 use crate::gamestream::crypto::{ControlCipher, Side};
 use crate::gamestream::negotiation::tests::wishes;
 use crate::gamestream::test_stream::{audio, key_frame, opus, p_frame, video};
-use crate::gamestream::wire::control::{ClientMessage, Frame, Sealed};
+use crate::gamestream::wire::control::{ClientMessage, Frame, HostMessage, Sealed, Termination};
 use crate::gamestream::wire::enet::{Body, CONNECTION, Command, Datagram, Handshake, Header};
 use crate::gamestream::wire::input::Key;
-use crate::media::VideoCodec;
+use crate::media::{AudioInfo, StreamInfo, VideoCodec, VideoInfo};
 
 /// To OPTIONS, DESCRIBE, SETUP of audio, of video, of control, ANNOUNCE and PLAY.
 const ANSWERS: [&str; 7] = [
