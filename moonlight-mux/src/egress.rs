@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::broadcast::{Media, Subscription};
-use crate::lifecycle::State;
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerId};
 
@@ -27,7 +26,6 @@ pub struct ViewerIo {
     pub(crate) id: PeerId,
     pub(crate) media: Subscription,
     pub(crate) info: watch::Receiver<Option<Arc<StreamInfo>>>,
-    pub(crate) state: watch::Receiver<State>,
     pub(crate) leave: watch::Receiver<Option<LeaveReason>>,
 }
 
@@ -42,12 +40,6 @@ impl ViewerIo {
     pub async fn stream_info(&self) -> Option<Arc<StreamInfo>> {
         let mut info = self.info.clone();
         info.wait_for(Option::is_some).await.ok().and_then(|info| info.clone())
-    }
-
-    /// The stream's life cycle, to watch.
-    #[must_use]
-    pub fn state(&self) -> watch::Receiver<State> {
-        self.state.clone()
     }
 
     /// The viewer is ready: from the next keyframe on, which this asks for, [`media`](Self::media) gives frames.

@@ -49,21 +49,19 @@ const STALL_AFTER_PROBE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     state: State,
-    silence: Silence,
+    /// While streaming.
+    silence: Option<Silence>,
 }
 
 #[derive(Debug)]
 enum Silence {
-    /// No frame has ever arrived.
-    BeforeFirstFrame,
     Since(Instant),
     Probed(Instant),
-    Stalled,
 }
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
-        Self { state: State::Starting, silence: Silence::BeforeFirstFrame }
+        Self { state: State::Starting, silence: None }
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -85,7 +83,7 @@ impl Lifecycle {
     pub(crate) fn handle_frame(&mut self, now: Instant) {
         if !matches!(self.state, State::Ended(_)) {
             self.state = State::Streaming;
-            self.silence = Silence::Since(now);
+            self.silence = Some(Silence::Since(now));
         }
     }
 
@@ -109,11 +107,10 @@ impl Lifecycle {
         if self.state != State::Streaming {
             return None;
         }
-        match self.silence {
-            Silence::Since(frame) => Some(frame + PROBE_AFTER),
-            Silence::Probed(probe) => Some(probe + STALL_AFTER_PROBE),
-            Silence::BeforeFirstFrame | Silence::Stalled => None,
-        }
+        self.silence.as_ref().map(|silence| match silence {
+            Silence::Since(frame) => *frame + PROBE_AFTER,
+            Silence::Probed(probe) => *probe + STALL_AFTER_PROBE,
+        })
     }
 
     /// True when the source shall be asked for a keyframe, as a sign of life.
@@ -121,11 +118,11 @@ impl Lifecycle {
         if self.timeout().is_none_or(|timeout| now < timeout) {
             return false;
         }
-        let probe = matches!(self.silence, Silence::Since(_));
+        let probe = matches!(self.silence, Some(Silence::Since(_)));
         if probe {
-            self.silence = Silence::Probed(now);
+            self.silence = Some(Silence::Probed(now));
         } else {
-            self.silence = Silence::Stalled;
+            self.silence = None;
             self.state = State::Stalled;
         }
         probe

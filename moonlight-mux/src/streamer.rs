@@ -246,13 +246,8 @@ impl Streamer {
         let id = PeerId::random();
         let (leave_tx, leave) = watch::channel(None);
         let (gone_tx, gone) = watch::channel(None);
-        let viewer = ViewerIo {
-            id,
-            media: self.inner.broadcaster.subscribe(),
-            info: self.inner.info.clone(),
-            state: self.inner.state.clone(),
-            leave,
-        };
+        let viewer =
+            ViewerIo { id, media: self.inner.broadcaster.subscribe(), info: self.inner.info.clone(), leave };
         let join = Join { viewer, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
         self.inner.joins.try_send(join).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AddPeerError::Busy,

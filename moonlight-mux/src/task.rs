@@ -75,6 +75,14 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// Waits until `deadline`; for ever if there is none. Cancel safe.
+pub(crate) async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The time of day, to show to people.
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 use crate::gamestream::crypto::SessionKey;
+use crate::gamestream::wire::hex;
 use crate::media::VideoCodec;
 
 /// `session.json`: what the client asked for.
@@ -121,8 +122,7 @@ fn session_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SessionKey,
         fn visit_str<E: Error>(self, text: &str) -> Result<SessionKey, E> {
             // The text itself must not be in the error: it is close to being a key.
             let wrong = || E::custom("not 32 hexadecimal digits");
-            let number = u128::from_str_radix(text, 16).map_err(|_| wrong())?;
-            (text.len() == 32).then(|| SessionKey::new(number.to_be_bytes())).ok_or_else(wrong)
+            hex::decode_array(text).map(SessionKey::new).ok_or_else(wrong)
         }
     }
 

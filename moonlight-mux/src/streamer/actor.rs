@@ -1,11 +1,11 @@
 //! The task that owns one stream. It only selects: what to do is decided in the pure parts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -73,7 +73,7 @@ impl Actor {
             let timeout = [running.lifecycle.timeout(), running.keyframes.timeout(now)];
             tokio::select! {
                 Some(event) = events.recv() => self.handle_event(&mut running, event),
-                () = at(timeout.into_iter().flatten().min()) => running.handle_timeout(),
+                () = task::at(timeout.into_iter().flatten().min()) => running.handle_timeout(),
                 () = self.broadcaster.keyframe_wished() => running.keyframes.wish(),
                 Some(join) = self.joins.recv() => running.viewers.add(join),
                 Some(gone) = running.viewers.next_gone() => running.viewers.remove(gone),
@@ -207,12 +207,5 @@ async fn wait_for_source(source: SourceTask, mut events: mpsc::Receiver<Event>) 
         Ok(Ok(Err(error))) => tracing::warn!(%error, "the source failed while it was stopped"),
         Ok(Err(error)) => tracing::error!(%error, "the source panicked while it was stopped"),
         Err(_) => tracing::warn!("the source did not end within {SOURCE_GRACE:?}: dropped"),
-    }
-}
-
-async fn at(timeout: Option<Instant>) {
-    match timeout {
-        Some(timeout) => sleep_until(timeout.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -10,7 +10,7 @@ use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::{RTCIceGatheringState, RTCPeerConnectionState};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler};
 
@@ -107,13 +107,13 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     }
 
     async fn offer(&mut self, viewer: &ViewerIo) -> Result<Offer, LeaveReason> {
-        let deadline = in_(OFFER_TIMEOUT);
+        let deadline = task::now() + OFFER_TIMEOUT;
         let mut candidates = Vec::new();
         loop {
             let signal = tokio::select! {
                 signal = self.stream.recv() => signal,
                 reason = viewer.leaving() => return Err(reason),
-                () = at(Some(deadline)) => return Err(LeaveReason::SignallingTimeout),
+                () = task::at(Some(deadline)) => return Err(LeaveReason::SignallingTimeout),
             };
             match self.accept(signal)? {
                 Some(Signal::Description(Description { kind: DescriptionKind::Offer, sdp })) => {
@@ -177,7 +177,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let media = tracks.serve(viewer);
         tokio::pin!(media);
         let (mut connected, mut signalling) = (false, true);
-        let mut deadline = Some(in_(CONNECT_TIMEOUT));
+        let mut deadline = Some(task::now() + CONNECT_TIMEOUT);
         loop {
             tokio::select! {
                 signal = self.stream.recv(), if signalling => match self.accept(signal) {
@@ -189,7 +189,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     Ok(None) => {}
                     Err(LeaveReason::Left) if connected => {
                         signalling = false;
-                        deadline = Some(in_(GRACE_WITHOUT_SIGNALLING));
+                        deadline = Some(task::now() + GRACE_WITHOUT_SIGNALLING);
                     }
                     Err(reason) => return Err(reason),
                 },
@@ -207,7 +207,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     RTCPeerConnectionState::Failed => return Ok(LeaveReason::ConnectionFailed),
                     _ => {}
                 },
-                () = at(deadline) => {
+                () = task::at(deadline) => {
                     if !connected {
                         return Ok(LeaveReason::ConnectionFailed);
                     }
@@ -367,15 +367,4 @@ fn bad_offer(error: webrtc::error::Error) -> LeaveReason {
 fn internal(error: webrtc::error::Error) -> LeaveReason {
     tracing::error!(%error, "the WebRTC connection cannot be made");
     LeaveReason::Internal
-}
-
-fn in_(duration: Duration) -> Instant {
-    Instant::from_std(task::now()) + duration
-}
-
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }

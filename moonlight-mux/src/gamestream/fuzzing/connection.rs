@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::Script;
+use super::control::{answer_to, datagram};
 use crate::gamestream::connection::{Connection, ConnectionConfig, Event, Stream};
 use crate::gamestream::crypto::SessionKey;
 use crate::gamestream::negotiation::{EncryptionWishes, Route, Wishes};
-use crate::gamestream::wire::enet::{Body, CONNECTION, Command, Datagram, Handshake, Header};
+use crate::gamestream::wire::enet::{Body, CONNECTION, Datagram, Handshake};
 use crate::gamestream::wire::input::Input;
 use crate::gamestream::wire::rtsp::SessionUrl;
 use crate::gamestream::wire::sdp::Channels;
@@ -37,7 +38,7 @@ pub fn connection(script: &[u8]) {
             3 => connection.handle_datagram(now, Stream::Audio, script.bytes()),
             4 => {
                 if let Some(handshake) = checker.handshake {
-                    let answer = datagram(1, Body::VerifyConnect(handshake));
+                    let answer = datagram(1, CONNECTION, 1, Body::VerifyConnect(handshake));
                     connection.handle_datagram(now, Stream::Control, &answer);
                 }
             }
@@ -55,8 +56,8 @@ pub fn connection(script: &[u8]) {
                 2 => connection.handle_broken(now),
                 3 => connection.request_idr(now),
                 4 => {
-                    let body = Body::Disconnect { data: 0 };
-                    connection.handle_datagram(now, Stream::Control, &datagram(step.into(), body));
+                    let end = datagram(step, CONNECTION, step.into(), Body::Disconnect { data: 0 });
+                    connection.handle_datagram(now, Stream::Control, &end);
                 }
                 // Refused when there is no connection or no room, which is as good here.
                 _ => drop(connection.send_input(now, Input::Scroll(step.into()))),
@@ -98,15 +99,6 @@ fn handle_answer(connection: &mut Connection, now: Instant, answer: &[u8]) {
     }
 }
 
-/// A host's datagram with one command about the connection.
-fn datagram(sequence: u16, body: Body<'_>) -> Vec<u8> {
-    let header = Header { peer: 0, session: 0, sent_time: Some(sequence) };
-    let command = Command { wants_ack: true, unsequenced: false, channel: CONNECTION, sequence, body };
-    let mut bytes = Vec::new();
-    Datagram { header, commands: vec![command] }.emit(&mut bytes);
-    bytes
-}
-
 #[derive(Default)]
 struct Checker {
     /// As the CONNECT says it.
@@ -125,10 +117,7 @@ impl Checker {
             if transmit.stream == Stream::Control {
                 let datagram = Datagram::parse(&transmit.bytes).expect("what was built parses");
                 for command in datagram.commands {
-                    if let Body::Connect { handshake, .. } = command.body {
-                        let answer = Handshake { incoming_session: 0, outgoing_session: 0, ..handshake };
-                        self.handshake = Some(answer);
-                    }
+                    self.handshake = answer_to(&command.body).or(self.handshake);
                 }
             }
         }

@@ -124,8 +124,18 @@ pub fn control_stream(script: &[u8]) {
     }
 }
 
+/// What a host answers to a CONNECT.
+pub(super) fn answer_to(body: &Body<'_>) -> Option<Handshake> {
+    match *body {
+        Body::Connect { handshake, .. } => {
+            Some(Handshake { incoming_session: 0, outgoing_session: 0, ..handshake })
+        }
+        _ => None,
+    }
+}
+
 /// A host's datagram with one command.
-fn datagram(step: u8, channel: u8, sequence: u16, body: Body<'_>) -> Vec<u8> {
+pub(super) fn datagram(step: u8, channel: u8, sequence: u16, body: Body<'_>) -> Vec<u8> {
     let wants_ack = !matches!(body, Body::Acknowledge { .. });
     let header = Header { peer: 0, session: 0, sent_time: wants_ack.then_some(step.into()) };
     let command = Command { wants_ack, unsequenced: false, channel, sequence, body };
@@ -148,12 +158,9 @@ impl Checker {
         while let Some(bytes) = stream.poll_datagram() {
             let datagram = Datagram::parse(&bytes).expect("what was built parses");
             for command in datagram.commands {
-                match command.body {
-                    Body::Connect { handshake, .. } => {
-                        let answer = Handshake { incoming_session: 0, outgoing_session: 0, ..handshake };
-                        self.handshake = Some(answer);
-                    }
-                    body => assert!(body.data().len() <= MAX_ENVELOPE),
+                match answer_to(&command.body) {
+                    Some(answer) => self.handshake = Some(answer),
+                    None => assert!(command.body.data().len() <= MAX_ENVELOPE),
                 }
             }
             datagrams += 1;
