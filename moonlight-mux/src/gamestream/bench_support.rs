@@ -74,7 +74,7 @@ impl Stream {
                 match event {
                     Event::Video(_) => frames += 1,
                     Event::Repaired(_) => repaired += 1,
-                    Event::Audio(_) | Event::RequestIdr | Event::HeldBack(_) => {}
+                    Event::Audio(_) | Event::RequestIdr | Event::FecStatus(_) | Event::HeldBack(_) => {}
                 }
             }
         }

@@ -347,8 +347,8 @@ impl Connection {
             }
             session::Event::Audio(frame) => self.events.push_back(Event::Audio(frame)),
             session::Event::RequestIdr => self.request_idr(now),
-            // Nothing to hand on; so far nobody counts them here.
-            session::Event::Repaired(_) | session::Event::HeldBack(_) => {}
+            session::Event::FecStatus(status) => self.control.iter_mut().for_each(|c| c.report_fec(status)),
+            session::Event::Repaired(_) | session::Event::HeldBack(_) => {} // Not counted yet.
         }
     }
 

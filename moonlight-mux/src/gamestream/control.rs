@@ -373,5 +373,6 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// Messages that wait for the host's acknowledgement. Half a second of the most that input can be, one per
 /// millisecond; a host that acknowledges nothing for that long gets no more, and what is refused is the caller's.
 const MAX_IN_FLIGHT: usize = 512;
-const MAX_FEC_STATUSES: usize = 8;
+/// As many as the reference client queues (streams 2.7).
+pub(super) const MAX_FEC_STATUSES: usize = 8;
 const MAX_EVENTS: usize = 512;

@@ -301,7 +301,7 @@ impl Checker {
                 assert!(self.audio.is_none_or(|last| last < frame.timestamp.0));
                 self.audio = Some(frame.timestamp.0);
             }
-            Event::RequestIdr | Event::Repaired(_) | Event::HeldBack(_) => {}
+            Event::RequestIdr | Event::FecStatus(_) | Event::Repaired(_) | Event::HeldBack(_) => {}
         }
     }
 }

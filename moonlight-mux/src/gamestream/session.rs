@@ -7,6 +7,7 @@ use super::crypto::{AudioCipher, SessionKey, VideoCipher};
 use super::video::{Output, Video};
 use super::wire::Malformed;
 use super::wire::audio;
+use super::wire::control::FecStatus;
 use super::wire::video::{Packet, Sealed};
 use crate::media::{AudioFrame, FrameNumber, VideoCodec, VideoFrame};
 
@@ -58,6 +59,8 @@ pub(crate) enum Event {
     Audio(AudioFrame),
     /// The host shall be asked for an IDR frame.
     RequestIdr,
+    /// The host shall be told how a FEC block got on.
+    FecStatus(FecStatus),
     /// FEC repaired this frame; it comes next, as [`Video`](Self::Video) or [`HeldBack`](Self::HeldBack). To be counted.
     Repaired(FrameNumber),
     /// A whole frame that is of no use, since what it refers to was lost. To be counted.
@@ -114,6 +117,9 @@ impl Session {
         if self.video.poll_refresh() {
             return Some(Event::RequestIdr);
         }
+        if let Some(status) = self.video.poll_fec_status() {
+            return Some(Event::FecStatus(status));
+        }
         let video = self.video.poll_output().map(|output| match output {
             Output::Frame(frame) => Event::Video(frame),
             Output::HeldBack(frame) => Event::HeldBack(frame),
@@ -150,6 +156,7 @@ mod tests {
         requests: usize,
         repaired: Vec<u64>,
         held_back: Vec<u64>,
+        fec_statuses: Vec<u32>,
     }
 
     impl Streams {
@@ -171,6 +178,7 @@ mod tests {
                     Event::Video(frame) => out.video.push(frame.number.0),
                     Event::Audio(frame) => out.audio.push(frame.timestamp.0),
                     Event::RequestIdr => out.requests += 1,
+                    Event::FecStatus(status) => out.fec_statuses.push(status.frame),
                     Event::Repaired(number) => out.repaired.push(number.0),
                     Event::HeldBack(frame) => out.held_back.push(frame.number.0),
                 }
@@ -194,7 +202,7 @@ mod tests {
         let mut streams = Streams::new(true);
         let sealed = SEALED.map(|(_, _, text)| hex(text));
         assert_eq!(streams.video(sealed[1..3].to_vec()), Out::default());
-        let out = Out { video: vec![7], repaired: vec![7], ..Out::default() };
+        let out = Out { video: vec![7], repaired: vec![7], fec_statuses: vec![7], ..Out::default() };
         assert_eq!(streams.video([sealed[3].clone()]), out);
     }
 
@@ -235,7 +243,7 @@ mod tests {
         streams.video(forged);
         streams.video(video(7, 0, &p_frame(7)));
         streams.video([vec![], vec![0; 40], vec![0; 5000]]);
-        let out = Out { video: vec![7], repaired: vec![7], ..Out::default() };
+        let out = Out { video: vec![7], repaired: vec![7], fec_statuses: vec![7], ..Out::default() };
         assert_eq!(streams.video(sealed[1..].to_vec()), out);
     }
 

@@ -22,6 +22,8 @@ use std::time::Instant;
 use self::assembly::{Assembly, Body};
 use self::timeline::Timeline;
 use super::REORDERING;
+use super::control::MAX_FEC_STATUSES;
+use super::wire::control::FecStatus;
 use super::wire::video::Packet;
 use crate::media::{FrameNumber, VideoCodec, VideoFrame};
 
@@ -38,6 +40,8 @@ pub(crate) struct Video {
     timeline: Timeline,
     /// At most [`READY`] and one. Full: it is emptied, and only a key frame goes on (streams 6.5).
     ready: VecDeque<Output>,
+    /// At most [`MAX_FEC_STATUSES`]; a new one pushes the oldest out, as where they go next.
+    fec_statuses: VecDeque<FecStatus>,
 }
 
 /// What comes out, in the order of the frames.
@@ -99,6 +103,7 @@ impl Video {
             refresh_wanted: false,
             timeline: Timeline::default(),
             ready: VecDeque::with_capacity(READY),
+            fec_statuses: VecDeque::new(),
         }
     }
 
@@ -155,6 +160,11 @@ impl Video {
         std::mem::take(&mut self.refresh_wanted)
     }
 
+    /// The next report on a FEC block that lacked data.
+    pub(crate) fn poll_fec_status(&mut self) -> Option<FecStatus> {
+        self.fec_statuses.pop_front()
+    }
+
     /// A frame's number as it counts on past 32 bits; `None` if that is behind the frame that is due.
     fn place(&self, frame: u32) -> Option<u64> {
         let ahead = frame.wrapping_sub(self.next as u32);
@@ -163,6 +173,7 @@ impl Video {
 
     fn finish(&mut self, at: usize) {
         let Slot::Open(assembly) = std::mem::replace(&mut self.window[at], Slot::Empty) else { return };
+        self.report(at, &assembly);
         let received = assembly.received();
         self.window[at] = match assembly.finish() {
             Ok(body) => {
@@ -207,9 +218,23 @@ impl Video {
         self.window.rotate_left(1);
         match slot {
             Slot::Whole { keyframe, body } => self.hand_on(keyframe, body),
-            Slot::Empty | Slot::Open(_) | Slot::Broken { .. } => self.lose(1),
+            Slot::Open(assembly) => {
+                self.report(0, &assembly);
+                self.lose(1);
+            }
+            Slot::Empty | Slot::Broken { .. } => self.lose(1),
         }
         self.next += 1;
+    }
+
+    /// Reports on the frame at this place of the window.
+    fn report(&mut self, at: usize, assembly: &Assembly) {
+        for status in assembly.fec_statuses((self.next + at as u64) as u32) {
+            if self.fec_statuses.len() == MAX_FEC_STATUSES {
+                self.fec_statuses.pop_front();
+            }
+            self.fec_statuses.push_back(status);
+        }
     }
 
     fn lose(&mut self, frames: u64) {

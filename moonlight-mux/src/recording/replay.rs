@@ -214,7 +214,7 @@ impl Run<'_> {
                     self.repaired = Some(number);
                     continue;
                 }
-                Event::RequestIdr => continue,
+                Event::RequestIdr | Event::FecStatus(_) => continue,
             };
             self.ready.push_back((at - self.epoch, replayed));
         }

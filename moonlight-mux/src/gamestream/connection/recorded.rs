@@ -7,10 +7,13 @@ use serde::Deserialize;
 
 use super::*;
 use crate::gamestream::control::recorded::capture;
-use crate::gamestream::crypto::RtspCipher;
+use crate::gamestream::crypto::{ControlCipher, RtspCipher, Side};
 use crate::gamestream::recorded::{dialogue, sessions, wishes};
 use crate::gamestream::rtsp::tests::recorded_wishes;
-use crate::gamestream::wire::control::{HostMessage, Termination};
+use crate::gamestream::wire;
+use crate::gamestream::wire::control::{
+    ClientMessage, FecStatus, Frame, HostMessage, Sealed, Termination, kind,
+};
 use crate::gamestream::wire::enet::{Body, Datagram};
 use crate::gamestream::wire::hex;
 use crate::gamestream::wire::rtsp::{Request, Sender};
@@ -22,6 +25,15 @@ use crate::recording::{Recording, pcap};
 struct Line {
     e: String,
     stage: Option<String>,
+}
+
+/// A line of `control.jsonl`.
+#[derive(Deserialize)]
+struct ControlLine {
+    dir: char,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    payload: Option<String>,
 }
 
 /// What `session.json` says that [`wishes`] leaves out.
@@ -38,6 +50,8 @@ struct Replay {
     events: Vec<Event>,
     /// All that went to the media ports.
     pings: Vec<Transmit>,
+    key: SessionKey,
+    fec_statuses: Vec<FecStatus>,
 }
 
 impl Replay {
@@ -53,9 +67,15 @@ impl Replay {
         let encrypted = url.is_encrypted();
         let wishes = recorded_wishes(&recorded);
         let now = crate::task::now();
-        let config = ConnectionConfig { url, host, key, rikeyid: id.rikeyid, wishes, seed };
-        let mut replay =
-            Self { connection: Connection::new(now, config), now, events: Vec::new(), pings: Vec::new() };
+        let config = ConnectionConfig { url, host, key: key.clone(), rikeyid: id.rikeyid, wishes, seed };
+        let mut replay = Self {
+            connection: Connection::new(now, config),
+            now,
+            events: Vec::new(),
+            pings: Vec::new(),
+            key,
+            fec_statuses: Vec::new(),
+        };
         let answers = messages.into_iter().filter(|(sender, _)| *sender == Sender::Host);
         for (i, (_, answer)) in answers.enumerate() {
             replay.connection.poll_request(now).unwrap();
@@ -77,10 +97,36 @@ impl Replay {
     }
 
     fn exchange(&mut self) {
-        let sent = std::iter::from_fn(|| self.connection.poll_transmit());
-        self.pings.extend(sent.filter(|transmit| transmit.stream != Stream::Control));
+        while let Some(transmit) = self.connection.poll_transmit() {
+            if transmit.stream == Stream::Control {
+                self.fec_statuses.extend(fec_statuses(&self.key, &transmit.bytes));
+            } else {
+                self.pings.push(transmit);
+            }
+        }
         self.events.extend(std::iter::from_fn(|| self.connection.poll_event()));
     }
+}
+
+/// What the client reports in a datagram of the control stream.
+fn fec_statuses(key: &SessionKey, datagram: &[u8]) -> Vec<FecStatus> {
+    let commands = Datagram::parse(datagram).unwrap().commands.into_iter();
+    let clear = commands.filter_map(|command| {
+        let sealed = Sealed::parse(command.body.data()).ok()?;
+        let nonces = [ControlNonce::V2, ControlNonce::Old];
+        Some(
+            nonces
+                .iter()
+                .find_map(|&nonce| ControlCipher::new(key, nonce).open(Side::Client, &sealed).ok())
+                .unwrap(),
+        )
+    });
+    let messages = clear.map(|clear| ClientMessage::parse(&Frame::parse(&clear).unwrap()).unwrap());
+    messages
+        .filter_map(
+            |message| if let ClientMessage::FecStatus(status) = message { Some(status) } else { None },
+        )
+        .collect()
 }
 
 /// How much of everything a session had.
@@ -132,7 +178,28 @@ fn check(session: &Path) -> Seen {
     replay.pass(replay.now + Duration::from_millis(30));
     replay.connection.close(replay.now);
     replay.pass(replay.now + Duration::from_secs(2));
+    compare_fec_statuses(session, &replay.fec_statuses);
     compare(session, replay)
+}
+
+/// Every FEC block that the reference client reported is reported, with the same bytes but where it gave up though it had
+/// enough to repair.
+fn compare_fec_statuses(session: &Path, ours: &[FecStatus]) {
+    let text = fs::read_to_string(session.join("control.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<ControlLine>(line).unwrap());
+    for line in lines.filter(|line| line.dir == 'C' && line.kind.as_deref() == Some("5502")) {
+        let payload = wire::tests::hex(&line.payload.unwrap());
+        let theirs = ClientMessage::parse(&Frame { kind: kind::FEC_STATUS, payload: &payload }).unwrap();
+        let ClientMessage::FecStatus(theirs) = theirs else { panic!("{session:?}: {theirs:?}") };
+        let mut reports = ours.iter().filter(|our| (our.frame, our.block) == (theirs.frame, theirs.block));
+        let our = *reports.next().unwrap_or_else(|| panic!("{session:?}: {theirs:?} is not reported"));
+        assert_eq!(reports.next(), None, "{session:?}: once each");
+        if theirs.received_data_shards + theirs.received_parity_shards > theirs.data_shards {
+            assert_eq!(our.received_data_shards + our.received_parity_shards, our.data_shards, "{session:?}");
+            continue;
+        }
+        assert_eq!(our, theirs, "{session:?}");
+    }
 }
 
 /// With what the reference client reported, and with what a [`Recording`] gives.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::gamestream::fec::{self, Code};
 use crate::gamestream::wire::Malformed;
+use crate::gamestream::wire::control::FecStatus;
 use crate::gamestream::wire::video::{FecInfo, FrameHeader, HEADER_LEN, Header, MAX_BLOCKS, RTP_LEN, Shard};
 
 /// A frame with shards missing.
@@ -24,6 +25,8 @@ pub(super) struct Assembly {
 
 #[derive(Debug)]
 struct Block {
+    /// Of its shard 0.
+    first_sequence: u16,
     data_shards: u16,
     percentage: u8,
     /// Data, then parity.
@@ -82,8 +85,7 @@ impl Assembly {
         if header.block.last != self.last_block || shard.0.len() != self.shard_len {
             return Err(Contradiction);
         }
-        let block =
-            self.blocks[usize::from(header.block.index)].get_or_insert_with(|| Block::new(header.fec));
+        let block = self.blocks[usize::from(header.block.index)].get_or_insert_with(|| Block::new(header));
         if block.data_shards != header.fec.data_shards || block.percentage != header.fec.percentage {
             return Err(Contradiction);
         }
@@ -99,6 +101,14 @@ impl Assembly {
         self.blocks[..=usize::from(self.last_block)]
             .iter()
             .all(|b| b.as_ref().is_some_and(Block::is_complete))
+    }
+
+    /// What the host is told of the blocks that lack data, as far as anything of them arrived: they have to be
+    /// repaired, or are given up.
+    pub(super) fn fec_statuses(&self, frame: u32) -> impl Iterator<Item = FecStatus> {
+        let blocks = (0..).zip(&self.blocks).filter_map(|(index, block)| Some((index, block.as_ref()?)));
+        let lacking = blocks.filter(|(_, block)| block.lacks_data());
+        lacking.map(move |(index, block)| block.status(frame, index, self.last_block + 1))
     }
 
     /// Restores what is missing and joins the shards: frame header, access unit, without the padding behind it.
@@ -124,10 +134,11 @@ impl Assembly {
 }
 
 impl Block {
-    fn new(fec: FecInfo) -> Self {
-        let FecInfo { percentage, data_shards, .. } = fec;
-        let count = data_shards + fec.parity_shards();
-        Self { data_shards, percentage, shards: vec![None; count.into()], present: 0 }
+    fn new(header: &Header) -> Self {
+        let FecInfo { percentage, data_shards, shard } = header.fec;
+        let count = data_shards + header.fec.parity_shards();
+        let first_sequence = header.sequence.wrapping_sub(shard);
+        Self { first_sequence, data_shards, percentage, shards: vec![None; count.into()], present: 0 }
     }
 
     fn insert(&mut self, index: u16, shard: Shard<'_>) {
@@ -147,6 +158,26 @@ impl Block {
 
     fn lacks_data(&self) -> bool {
         self.shards[..self.data_shards.into()].contains(&None)
+    }
+
+    fn status(&self, frame: u32, block: u8, blocks: u8) -> FecStatus {
+        let count = |shards: &[Option<Box<[u8]>>]| shards.iter().flatten().count() as u16;
+        let (data, parity) = self.shards.split_at(self.data_shards.into());
+        let highest = self.shards.iter().rposition(Option::is_some).unwrap_or(0);
+        let missing = self.shards.iter().position(Option::is_none).unwrap_or(self.shards.len());
+        FecStatus {
+            frame,
+            highest_sequence: self.first_sequence.wrapping_add(highest as u16),
+            next_missing_sequence: self.first_sequence.wrapping_add(missing as u16),
+            missing_before_highest: highest as u16 - count(&self.shards[..highest]),
+            data_shards: self.data_shards,
+            parity_shards: parity.len() as u16,
+            received_data_shards: count(data),
+            received_parity_shards: count(parity),
+            percentage: self.percentage,
+            block,
+            blocks,
+        }
     }
 
     /// Appends the payloads of the data shards.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::gamestream::test_stream::{blocks, key_frame, p_frame, video};
 use crate::gamestream::wire;
+use crate::gamestream::wire::control::FecStatus;
 use crate::gamestream::wire::tests::hex;
 
 struct Receiver {
@@ -94,6 +95,62 @@ fn the_documents_frame_comes_out_of_any_three_of_its_shards() {
             assert_eq!(receiver.repaired, repaired, "without {left_out} and {also_left_out}");
         }
     }
+}
+
+/// The reports on what a receiver of frame 2, numbered from this sequence number on, got of it.
+fn fec_statuses(first_sequence: u16, shards: &[u16]) -> Vec<FecStatus> {
+    let mut receiver = Receiver::new();
+    receiver.key(1);
+    let datagrams = video(2, 0, &p_frame(2)).into_iter().zip(0..).map(|(mut datagram, shard)| {
+        datagram[2..4].copy_from_slice(&first_sequence.wrapping_add(shard).to_be_bytes());
+        datagram
+    });
+    let datagrams: Vec<_> = datagrams.collect();
+    receiver.take(shards.iter().map(|&shard| &datagrams[usize::from(shard)]));
+    receiver.key(4);
+    std::iter::from_fn(|| receiver.video.poll_fec_status()).collect()
+}
+
+/// Of the vector in streams 10.3: sequence numbers 6 to 10, given up with the first data and the last parity shard.
+const GIVEN_UP: FecStatus = FecStatus {
+    frame: 2,
+    highest_sequence: 10,
+    next_missing_sequence: 7,
+    missing_before_highest: 3,
+    data_shards: 3,
+    parity_shards: 2,
+    received_data_shards: 1,
+    received_parity_shards: 1,
+    percentage: 66,
+    block: 0,
+    blocks: 1,
+};
+
+#[test]
+fn a_block_that_lacks_data_is_reported_once_repaired_or_given_up() {
+    assert_eq!(fec_statuses(6, &[0, 4]), [GIVEN_UP]);
+    let repaired = FecStatus { missing_before_highest: 2, received_data_shards: 2, ..GIVEN_UP };
+    assert_eq!(fec_statuses(6, &[4, 0, 2]), [repaired]);
+    let wrapped = FecStatus { highest_sequence: 2, next_missing_sequence: u16::MAX, ..repaired };
+    assert_eq!(fec_statuses(u16::MAX - 1, &[0, 2, 4]), [wrapped]);
+    let front =
+        FecStatus { highest_sequence: 7, next_missing_sequence: 6, missing_before_highest: 1, ..GIVEN_UP };
+    assert_eq!(fec_statuses(6, &[1]), [FecStatus { received_parity_shards: 0, ..front }]);
+    assert_eq!(fec_statuses(6, &[0, 1, 2]), [], "nothing lacks");
+    assert_eq!(fec_statuses(6, &[]), [], "nothing is known of it");
+}
+
+#[test]
+fn every_block_is_reported_and_of_reports_that_nobody_takes_the_last_stay() {
+    let mut receiver = Receiver::new();
+    receiver.key(1);
+    for number in 2..8 {
+        let blocks = blocks(number, 0, &p_frame(number), 2);
+        receiver.take(blocks.iter().flat_map(|block| &block[1..]));
+    }
+    let reports: Vec<_> = std::iter::from_fn(|| receiver.video.poll_fec_status()).collect();
+    let expected = (4..8).flat_map(|frame| [(frame, 0, 2), (frame, 1, 2)]);
+    assert!(reports.iter().map(|s| (s.frame, s.block, s.blocks)).eq(expected), "{reports:?}");
 }
 
 #[test]
