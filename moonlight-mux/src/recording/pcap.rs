@@ -148,10 +148,7 @@ impl<'a> Packet<'a> {
     /// The one of this protocol in an Ethernet frame, without the frame's padding.
     fn parse(frame: &'a [u8], protocol: u8) -> Option<Self> {
         let packet = frame.get(14..)?;
-        if frame[12..14] != [0x08, 0x00]
-            || packet.len() < 20
-            || packet[0] >> 4 != 4
-            || packet[9] != protocol
+        if frame[12..14] != [0x08, 0x00] || packet.len() < 20 || packet[0] >> 4 != 4 || packet[9] != protocol
         {
             return None;
         }

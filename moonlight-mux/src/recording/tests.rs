@@ -6,7 +6,8 @@ use std::time::Instant;
 use serde_json::json;
 use tokio::time::advance;
 
-use super::negotiated::tests::{DIALOGUE, SESSION};
+use super::negotiated::tests::{SESSION, messages};
+use super::transcript::tests::transcript;
 use super::*;
 use crate::gamestream::test_stream::{audio, key_frame, opus, p_frame, video};
 use crate::source::{Event as SourceEvent, SourceEnd};
@@ -28,7 +29,7 @@ impl Folder {
     fn recorded() -> Self {
         let folder = Self::new();
         folder.write("session.json", SESSION);
-        folder.write("rtsp.txt", DIALOGUE);
+        folder.write("rtsp.txt", transcript(&messages()));
         folder.write("wire.pcap", capture());
         folder
     }
@@ -62,7 +63,6 @@ fn capture() -> Vec<u8> {
         let at = start + Duration::from_millis(5) * base.into();
         datagrams.extend(audio(base, &opus(base)).into_iter().map(|d| (at, 48201, 5001, d)));
     }
-    datagrams.push((start, 47999, 5002, vec![1, 2, 3]));
     datagrams.sort_by_key(|datagram| datagram.0);
     pcap::tests::capture(&datagrams)
 }
@@ -130,7 +130,9 @@ fn a_malformed_file_is_named() {
     check("session.json", b"{", |e| matches!(e, RecordingError::Json { .. }));
     check("meta.json", b"{}", |e| matches!(e, RecordingError::Json { .. }));
     check("frames.jsonl", b"{}", |e| matches!(e, RecordingError::Json { .. }));
-    check("rtsp.txt", b"\xff", |e| matches!(e, RecordingError::Negotiation { .. }));
+    check("control.jsonl", b"{}", |e| matches!(e, RecordingError::Json { .. }));
+    check("rtsp.txt", b"\xff", |e| matches!(e, RecordingError::Dialogue { offset: 0, .. }));
+    check("rtsp.txt", b"", |e| matches!(e, RecordingError::Negotiation { what: "ANNOUNCE", .. }));
     check("wire.pcap", b"{}", |e| matches!(e, RecordingError::Capture { source: PcapError::NotPcap, .. }));
     let whole = capture();
     check("wire.pcap", &whole[..whole.len() - 1], |e| {
@@ -142,7 +144,9 @@ fn a_malformed_file_is_named() {
 #[test]
 fn a_capture_without_this_sessions_video_is_refused() {
     let folder = Folder::recorded();
-    folder.write("rtsp.txt", DIALOGUE.replace("48101", "48103"));
+    let mut messages = messages();
+    messages[7] = String::from_utf8(messages[7].clone()).unwrap().replace("48101", "48103").into();
+    folder.write("rtsp.txt", transcript(&messages));
     assert!(matches!(Recording::open(&folder.0), Err(RecordingError::NoVideo { .. })));
 }
 

@@ -92,7 +92,10 @@ pub(super) mod tests {
     fn messages_come_with_their_senders() {
         let file = transcript(&[b"PLAY /\r\n\r\n".to_vec(), b"===== client\n".to_vec(), vec![]]);
         let messages = Transcript::parse(&file).unwrap().0;
-        assert_eq!(messages.iter().map(|m| m.sender == Sender::Client).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(
+            messages.iter().map(|m| m.sender == Sender::Client).collect::<Vec<_>>(),
+            [true, false, true]
+        );
         assert_eq!(messages[1].bytes, b"===== client\n");
         assert_eq!(Transcript::parse(&file[..file.len() - 1]).unwrap().0, messages);
     }

@@ -170,7 +170,8 @@ impl Comparison<'_> {
     fn message(&mut self, number: usize, at: Duration, side: Side, command: &Command<'_>) -> Option<Said> {
         let bytes = command.body.data();
         let sealed = Sealed::parse(bytes).ok();
-        let opened = sealed.and_then(|sealed| Some((sealed.sequence(), self.cipher.open(side, &sealed).ok()?)));
+        let opened =
+            sealed.and_then(|sealed| Some((sealed.sequence(), self.cipher.open(side, &sealed).ok()?)));
         let Some((sequence, clear)) = opened else {
             let listed = |line: &Line| line.undecryptable.as_deref().is_some_and(|text| is_hex(text, bytes));
             self.check_line(number, at, side, |line| [(ControlProperty::Sealing, listed(line))]);
@@ -184,9 +185,8 @@ impl Comparison<'_> {
             return None;
         };
         self.check_line(number, at, side, |line| {
-            let text = |text: &Option<String>, bytes: &[u8]| {
-                text.as_deref().is_some_and(|text| is_hex(text, bytes))
-            };
+            let text =
+                |text: &Option<String>, bytes: &[u8]| text.as_deref().is_some_and(|text| is_hex(text, bytes));
             let payload = text(&line.payload, frame.payload);
             let len = line.len.is_none_or(|len| len == frame.payload.len());
             [

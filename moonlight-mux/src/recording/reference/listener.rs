@@ -111,7 +111,8 @@ impl Listener {
         let mut stream = Control::new(self.now, &ControlConfig { seed, ..self.config.clone() });
         let ours = stream.poll_datagram().unwrap_or_default();
         // But for the sent time.
-        let same = ours.len() == bytes.len() && ours.get(..2) == bytes.get(..2) && ours.get(4..) == bytes.get(4..);
+        let same =
+            ours.len() == bytes.len() && ours.get(..2) == bytes.get(..2) && ours.get(4..) == bytes.get(4..);
         self.stream = same.then_some(stream);
         same
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Difference, RtspProperty};
 use crate::gamestream::crypto::RtspCipher;
-use crate::gamestream::rtsp::Dialogue;
+use crate::gamestream::rtsp::{Dialogue, Event};
 use crate::gamestream::wire::rtsp::{
     Envelope, Headers, MAX_RESPONSE, Malformed, Method, Request, Response, Sealed, Sender, SessionUrl,
 };
@@ -150,8 +150,8 @@ impl Stream<'_> {
     }
 }
 
-/// With the recorded answers, our client says what the reference client said.
-fn compare_client(recorded: &Replay) -> Result<(), Difference> {
+/// With the recorded answers, our client says what the reference client said. Returns what it learns.
+fn compare_client(recorded: &Replay) -> Result<Vec<Event>, Difference> {
     let Replay { requested, negotiated, transcript, .. } = recorded;
     let announced = &negotiated.announcement;
     let url = requested.url(announced);
@@ -159,7 +159,7 @@ fn compare_client(recorded: &Replay) -> Result<(), Difference> {
     let wishes = requested.wishes(announced);
     let now = task::now();
     let mut dialogue = Dialogue::new(now, url.clone(), announced.address, &requested.rikey, wishes);
-    let mut sequence = 0;
+    let (mut sequence, mut events) = (0, Vec::new());
     for (number, Message { sender, bytes }) in transcript.messages().iter().enumerate() {
         let differs = |property| differs(number, property);
         match sender {
@@ -181,11 +181,12 @@ fn compare_client(recorded: &Replay) -> Result<(), Difference> {
                 let taken = answer.chunks(100).try_for_each(|part| dialogue.handle_bytes(now, part));
                 let taken = taken.and_then(|()| dialogue.handle_end(now));
                 taken.map_err(|_| differs(RtspProperty::Taken))?;
+                events.extend(std::iter::from_fn(|| dialogue.poll_event()));
             }
         }
     }
     match dialogue.poll_request(now) {
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(events),
         _ => Err(differs(transcript.messages().len(), RtspProperty::Said)),
     }
 }
@@ -216,3 +217,51 @@ fn as_our_client(request: &[u8], url: &SessionUrl) -> Result<Vec<u8>, Malformed>
 
 /// In the place of the session's host.
 const HIDDEN: &str = "0.0.0.0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gamestream::recorded::sessions;
+
+    #[test]
+    fn with_the_recorded_hosts_we_say_what_the_reference_client_said() {
+        let Some(sessions) = sessions() else { return };
+        for session in sessions {
+            let recorded = Replay::open(&session).unwrap();
+            let mut differences = BTreeSet::new();
+            assert_eq!(compare(&recorded, &mut differences), 14, "{session:?}");
+            assert_eq!(differences, BTreeSet::new(), "{session:?}");
+            let port = recorded.requested.url(&recorded.negotiated.announcement).port();
+            assert_eq!(messages_on_the_wire(recorded.segments(), port).len(), 14, "{session:?}");
+        }
+    }
+
+    #[test]
+    fn recorded_hosts_tell_what_hosts_of_their_kind_tell() {
+        let Some(sessions) = sessions() else { return };
+        for session in sessions {
+            let events = compare_client(&Replay::open(&session).unwrap()).unwrap();
+            let [
+                Event::Audio(audio),
+                Event::Video(video),
+                Event::Control(control),
+                Event::Announced(agreement),
+                Event::Playing,
+            ] = &events[..]
+            else {
+                panic!("{session:?}: {events:?}")
+            };
+            let wolf = session.to_string_lossy().contains("wolf-");
+            assert_eq!(control.port, 47999);
+            assert_eq!(control.connect_data == 0, wolf);
+            assert_eq!(agreement.control_v2(), !wolf);
+            assert_eq!((video.ping.is_none(), audio.ping.is_none()), (wolf, wolf));
+            assert_eq!(agreement.announcement.video_port, video.port);
+            if wolf {
+                assert!(video.port >= 48100 && audio.port >= 48200);
+            } else {
+                assert_eq!((video.port, audio.port), (47998, 48000));
+            }
+        }
+    }
+}

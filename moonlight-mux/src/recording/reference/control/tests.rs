@@ -15,7 +15,10 @@ fn seen(test: &str, name: &str) -> Option<BTreeMap<String, usize>> {
     let all = compare(&recorded, Some(&lines), &mut differences);
     assert_eq!(differences, BTreeSet::new());
     assert_eq!(all.len(), lines.iter().filter(|line| line.hdr.is_none()).count());
-    assert_eq!(compare(&recorded, None, &mut differences).len(), all.iter().filter(|said| **said != Said::Sealed).count());
+    assert_eq!(
+        compare(&recorded, None, &mut differences).len(),
+        all.iter().filter(|said| **said != Said::Sealed).count()
+    );
     assert_eq!(differences, BTreeSet::new(), "without control.jsonl");
 
     let mut seen = BTreeMap::new();
