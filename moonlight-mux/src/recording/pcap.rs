@@ -301,6 +301,31 @@ pub(crate) mod tests {
         check(39, 12); // longer than the frame
     }
 
+    #[test]
+    fn segments_come_with_time_addresses_and_number() {
+        let mut file = example();
+        // The first datagram's header, and 10 bytes more for the rest of TCP's.
+        let at = Duration::from_micros(1_500_000);
+        let tcp = [[0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 0x50, 0x02, 0, 0].to_vec(), vec![0; 4], vec![7, 8]]
+            .concat();
+        file.splice(24.., capture(&[(at, 48010, 5000, tcp[4..].to_vec())]).split_off(24));
+        file[40 + 23] = 6;
+        // Where UDP has length and checksum TCP has its number.
+        file[40 + 38..40 + 42].copy_from_slice(&tcp[..4]);
+        // The frame is padded behind the packet.
+        let len = file.len();
+        file[40 + 16..40 + 18].copy_from_slice(&((len - 54 - 1) as u16).to_be_bytes());
+        let local = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let (source, destination) = (local(48010), local(5000));
+        let expected = Segment { at, source, destination, syn: true, sequence: 0x1234_5678, payload: &[7] };
+        assert_eq!(segments(&file), Ok(vec![expected]));
+        assert_eq!(datagrams(&file), Ok(vec![]));
+        file[40 + 46] = 0xf0;
+        assert_eq!(segments(&file), Ok(vec![]), "a header that is longer than the packet");
+        file[40 + 46] = 0x40;
+        assert_eq!(segments(&file), Ok(vec![]), "a header that is shorter than one");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(change in prop::collection::vec((0usize..200, any::<u8>()), 0..20), len in 0usize..200) {
@@ -312,6 +337,8 @@ pub(crate) mod tests {
                 }
             }
             crate::gamestream::fuzzing::pcap(&file);
+            let segments = segments(&file).map(|segments| segments.len());
+            prop_assert_eq!(segments.map(drop), datagrams(&file).map(drop));
         }
     }
 }

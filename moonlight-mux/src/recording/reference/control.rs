@@ -24,12 +24,15 @@ pub(super) struct Line {
     t: Option<f64>,
     /// `C` or `H`.
     dir: String,
-    /// A command of the connection itself.
+    /// A command of the connection itself, and its number.
     hdr: Option<String>,
+    enet: Option<u8>,
     /// The whole envelope.
     undecryptable: Option<String>,
     ch: Option<u8>,
     enetcmd: Option<u8>,
+    reliable: Option<bool>,
+    ack: Option<bool>,
     seq: Option<u32>,
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -122,7 +125,10 @@ impl Comparison<'_> {
         let heard = match command.body {
             Body::Connect { .. } | Body::VerifyConnect(_) | Body::Disconnect { .. } => {
                 self.number += 1;
-                let hdr = |line: &Line| line.hdr.as_deref().is_some_and(|hdr| is_hex(hdr, &emitted(command)));
+                let hdr = |line: &Line| {
+                    line.hdr.as_deref().is_some_and(|hdr| is_hex(hdr, &emitted(command)))
+                        && line.enet.is_none_or(|number| number == command_number(command))
+                };
                 self.check_line(number, at, side, |line| [(ControlProperty::Command, hdr(line))]);
                 return;
             }
@@ -187,12 +193,16 @@ impl Comparison<'_> {
         self.check_line(number, at, side, |line| {
             let text =
                 |text: &Option<String>, bytes: &[u8]| text.as_deref().is_some_and(|text| is_hex(text, bytes));
+            let reliable = matches!(command.body, Body::Reliable(_));
+            let delivery = line.enetcmd == Some(command_number(command))
+                && line.reliable.is_none_or(|said| said == reliable)
+                && line.ack.is_none_or(|said| said == command.wants_ack);
             let payload = text(&line.payload, frame.payload);
             let len = line.len.is_none_or(|len| len == frame.payload.len());
             [
                 (ControlProperty::Sealing, line.undecryptable.is_none()),
                 (ControlProperty::Channel, line.ch == Some(command.channel)),
-                (ControlProperty::Delivery, line.enetcmd == Some(emitted(command)[0] & 0x0f)),
+                (ControlProperty::Delivery, delivery),
                 (ControlProperty::Sequence, line.seq == Some(sequence)),
                 (ControlProperty::Kind, text(&line.kind, &frame.kind.to_be_bytes())),
                 (ControlProperty::Payload, payload && len),
@@ -280,6 +290,10 @@ fn emitted(command: &Command<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     command.emit(&mut bytes);
     bytes
+}
+
+fn command_number(command: &Command<'_>) -> u8 {
+    emitted(command)[0] & 0x0f
 }
 
 /// Seconds: captures tell microseconds.

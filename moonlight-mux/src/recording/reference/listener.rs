@@ -178,3 +178,46 @@ fn answer(like: &Datagram<'_>, (channel, sequence, sent_time): (u8, u16, u16)) -
     Datagram { header: Header { sent_time: None, ..like.header }, commands: vec![command] }.emit(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gamestream::crypto::ControlNonce;
+    use crate::gamestream::wire::control::Termination;
+    use crate::recording::negotiated::tests::requested;
+    use crate::recording::tests::control;
+
+    /// Listens to a host that says one thing and terminates, as if it had said this.
+    fn differences(said: &[HostMessage]) -> Vec<Difference> {
+        let key = requested().rikey;
+        let mut listener =
+            Listener::new(ControlConfig { key, nonce: ControlNonce::Old, connect_data: 7, seed: 0 });
+        for (from, _, bytes) in control() {
+            let side = if from == 47999 { Side::Host } else { Side::Client };
+            assert!(listener.take(Duration::ZERO, side, &Datagram::parse(&bytes).unwrap(), &bytes));
+        }
+        for (i, message) in said.iter().enumerate() {
+            let sequence = i as u16 + 1;
+            let body = Body::Reliable(&[]);
+            let command = Command { wants_ack: true, unsequenced: false, channel: 0, sequence, body };
+            listener.expect(&command, Some((i, message.clone())));
+        }
+        let mut differences = BTreeSet::new();
+        listener.compare(&mut differences);
+        differences.into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_heard_and_how_it_ends_is_compared() {
+        let led = |blue| HostMessage::Led { controller: 1, rgb: [1, 2, blue] };
+        let end = HostMessage::Termination(Termination::INTENDED);
+        let not_heard = |message| Difference::Control { message, property: ControlProperty::Heard };
+        assert_eq!(differences(&[led(3), end.clone()]), []);
+        assert_eq!(differences(&[led(4), end.clone()]), [not_heard(0)]);
+        assert_eq!(differences(&[led(3), led(3), end.clone()]), [not_heard(1)]);
+        assert_eq!(differences(&[end]), [not_heard(0)]);
+        let other = HostMessage::Termination(Termination::PROTECTED_CONTENT);
+        assert_eq!(differences(&[led(3), other]), [Difference::ControlEnd]);
+        assert_eq!(differences(&[led(3)]), [Difference::ControlEnd]);
+    }
+}

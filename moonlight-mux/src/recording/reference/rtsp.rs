@@ -220,6 +220,9 @@ const HIDDEN: &str = "0.0.0.0";
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::time::Duration;
+
     use super::*;
     use crate::gamestream::recorded::sessions;
 
@@ -263,5 +266,54 @@ mod tests {
                 assert_eq!((video.port, audio.port), (47998, 48000));
             }
         }
+    }
+
+    fn segment(ports: (u16, u16), syn: bool, sequence: u32, payload: &[u8]) -> Segment<'_> {
+        let address = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let (source, destination) = (address(ports.0), address(ports.1));
+        Segment { at: Duration::ZERO, source, destination, syn, sequence, payload }
+    }
+
+    fn on_the_wire(segments: &[Segment<'_>]) -> Vec<(Sender, String)> {
+        let messages = messages_on_the_wire(segments.iter().copied(), 48010);
+        messages.into_iter().map(|m| (m.sender, String::from_utf8(m.bytes).unwrap())).collect()
+    }
+
+    #[test]
+    fn each_connection_gives_a_message_each_way() {
+        let (up, down) = ((5000, 48010), (48010, 5000));
+        let segments = [
+            segment(up, true, u32::MAX - 1, b""),
+            segment(down, true, 100, b""),
+            segment(up, false, u32::MAX, b"PLAY"),
+            segment((5001, 80), false, 1, b"GET"),
+            // Out of order, and with what was sent already.
+            segment(down, false, 105, b"/1.0"),
+            segment(down, false, 101, b"RT"),
+            segment(down, false, 102, b"TSP"),
+            segment(up, false, 3, b" /"),
+            // The same ports again.
+            segment(up, true, 7, b""),
+            segment(up, false, 8, b"OPTIONS"),
+            segment((5002, 48010), true, 7, b""),
+            segment((5002, 48010), false, 9, b"behind a gap"),
+            segment((5003, 48010), false, 9, b"begun before"),
+        ];
+        let expected = [
+            (Sender::Client, "PLAY /"),
+            (Sender::Host, "RTSP/1.0"),
+            (Sender::Client, "OPTIONS"),
+            (Sender::Client, ""),
+            (Sender::Client, "begun before"),
+        ];
+        assert_eq!(on_the_wire(&segments), expected.map(|(sender, text)| (sender, text.to_owned())));
+    }
+
+    #[test]
+    fn no_more_of_a_connection_is_kept_than_a_message_may_have() {
+        let payload = vec![b'x'; 60_000];
+        let parts = (0..9).map(|i| segment((48010, 5000), false, i * 60_000, &payload));
+        let messages = on_the_wire(&parts.collect::<Vec<_>>());
+        assert_eq!(messages[0].1.len(), Envelope::LEN + MAX_RESPONSE + 1);
     }
 }
