@@ -192,15 +192,15 @@ mod tests {
         let key = requested().rikey;
         let mut listener =
             Listener::new(ControlConfig { key, nonce: ControlNonce::Old, connect_data: 7, seed: 0 });
-        for (from, _, bytes) in control() {
-            let side = if from == 47999 { Side::Host } else { Side::Client };
-            assert!(listener.take(Duration::ZERO, side, &Datagram::parse(&bytes).unwrap(), &bytes));
-        }
         for (i, message) in said.iter().enumerate() {
             let sequence = i as u16 + 1;
             let body = Body::Reliable(&[]);
             let command = Command { wants_ack: true, unsequenced: false, channel: 0, sequence, body };
             listener.expect(&command, Some((i, message.clone())));
+        }
+        for (from, _, bytes) in control() {
+            let side = if from == 47999 { Side::Host } else { Side::Client };
+            assert!(listener.take(Duration::ZERO, side, &Datagram::parse(&bytes).unwrap(), &bytes));
         }
         let mut differences = BTreeSet::new();
         listener.compare(&mut differences);
