@@ -155,13 +155,13 @@ mod tests {
 
     #[test]
     fn a_whole_recording_gives_a_line_for_each_frame_and_packet() {
-        let sum = json!({"frames": 472, "repaired": 0, "lost": 0, "audio": 756, "control": 0, "rtsp": 0, "differences": 0});
+        let sum = json!({"frames": 472, "repaired": 0, "lost": 0, "audio": 756, "control": 126, "rtsp": 14, "differences": 0});
         check("a_whole_recording", "v0.23-clear", &sum, 0);
     }
 
     #[test]
     fn a_lossy_recording_tells_what_was_repaired_held_back_and_lost() {
-        let sum = json!({"frames": 484, "repaired": 114, "lost": 4, "audio": 760, "control": 0, "rtsp": 0, "differences": 0});
+        let sum = json!({"frames": 484, "repaired": 114, "lost": 4, "audio": 760, "control": 253, "rtsp": 14, "differences": 0});
         check("a_lossy_recording", "v2025-loss5-encrypted", &sum, 8);
     }
 }

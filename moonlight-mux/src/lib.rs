@@ -71,7 +71,8 @@ pub use media::*;
 pub use peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo};
 #[cfg(feature = "test-host")]
 pub use recording::{
-    Comparison, Difference, PcapError, Recording, RecordingError, Replay, Replayed, VideoProperty,
+    Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,
+    RtspProperty, VideoProperty,
 };
 pub use registry::{CreateError, Registry};
 pub use signalling::*;

@@ -5,6 +5,7 @@ pub(crate) mod pcap;
 mod playback;
 mod reference;
 mod replay;
+mod transcript;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use tokio::time::sleep_until;
 
 pub use self::pcap::PcapError;
 use self::playback::Playback;
-pub use self::reference::{Comparison, Difference, VideoProperty};
+pub use self::reference::{Comparison, ControlProperty, Difference, RtspProperty, VideoProperty};
 pub use self::replay::{Replay, Replayed};
 use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 use crate::source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
@@ -68,12 +69,20 @@ pub enum RecordingError {
         /// What is wrong, and where.
         source: serde_json::Error,
     },
+    /// `rtsp.txt` is no row of messages.
+    #[error("{} holds no whole message at byte {offset}", file.display())]
+    Dialogue {
+        /// The file.
+        file: PathBuf,
+        /// Where the message should begin.
+        offset: usize,
+    },
     /// `rtsp.txt` lacks something, or says it in an unknown way.
     #[error("{} does not say {what}", file.display())]
     Negotiation {
         /// The file.
         file: PathBuf,
-        /// The name of the attribute or header.
+        /// The attribute or the request.
         what: &'static str,
     },
     /// `wire.pcap` is no capture, or is cut off.
@@ -118,7 +127,7 @@ impl Recording {
     }
 
     /// Reads a recording's folder, as [`open`](Self::open) does, and the reference files in it, if there are any:
-    /// `frames.jsonl`, `du.jsonl` and `audio.jsonl`. Nothing is decoded yet.
+    /// `frames.jsonl`, `du.jsonl`, `audio.jsonl` and `control.jsonl`. Nothing is decoded yet.
     ///
     /// Blocks while it reads.
     ///

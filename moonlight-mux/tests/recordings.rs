@@ -5,7 +5,13 @@
 #[path = "recordings/folder.rs"]
 mod folder;
 
-use moonlight_mux::{FrameNumber, Recording, Replayed, VideoCodec, VideoFrame};
+use std::fs;
+use std::path::PathBuf;
+
+use moonlight_mux::{
+    ControlProperty, Difference, FrameNumber, Recording, RecordingError, Replayed, RtspProperty, VideoCodec,
+    VideoFrame,
+};
 
 use self::folder::recording;
 
@@ -27,6 +33,10 @@ fn check(test: &str, name: &str, codec: VideoCodec, loss: Loss) {
     let replayed: Vec<Replayed> = replay.events().collect();
     let comparison = replay.compare(&replayed);
     assert_eq!(comparison.differences, []);
+    let listed = fs::read_to_string(folder.join("control.jsonl")).unwrap();
+    let messages = listed.lines().filter(|line| !line.contains("\"hdr\"")).count();
+    assert!(messages > 80, "{messages} messages");
+    assert_eq!((comparison.control, comparison.rtsp), (messages, 14));
 
     let mut given = Vec::new();
     let mut held_back = 0;
@@ -77,4 +87,108 @@ recordings! {
     wolf_pause_resume_first: "wolf-pause-resume/s1", H264, None;
     wolf_pause_resume_second: "wolf-pause-resume/s2", H264, None;
     wolf_ps_pad: "wolf-ps-pad", H264, None;
+}
+
+/// A recording with one of its files changed; removed when dropped.
+struct Changed(PathBuf);
+
+impl Changed {
+    /// Replaces the only `from` in a file.
+    fn new(test: &str, name: &str, file: &str, from: &str, to: &str) -> Option<Self> {
+        let original = recording(test, name)?;
+        let folder =
+            std::env::temp_dir().join(format!("moonlight-mux-{test}-{}-{file}-{to}", std::process::id()));
+        let changed = Self(folder.clone());
+        fs::create_dir(&folder).unwrap();
+        for file in ["session.json", "rtsp.txt", "wire.pcap", "control.jsonl"] {
+            fs::write(folder.join(file), fs::read(original.join(file)).unwrap()).unwrap();
+        }
+        let text = fs::read_to_string(original.join(file)).unwrap();
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        fs::write(folder.join(file), text.replace(from, to)).unwrap();
+        Some(changed)
+    }
+
+    fn differences(&self) -> Result<Vec<Difference>, RecordingError> {
+        let replay = Recording::replay(&self.0)?;
+        let replayed: Vec<Replayed> = replay.events().collect();
+        Ok(replay.compare(&replayed).differences)
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        // A folder that stays behind in the temporary directory does no harm.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_changed_byte_of_the_control_stream_is_told() {
+    let check = |from: &str, to: &str, property, words: &str| {
+        let test = "a_changed_byte_of_the_control_stream";
+        let Some(changed) = Changed::new(test, "v0.23-default", "control.jsonl", from, to) else { return };
+        let differences = changed.differences().unwrap();
+        let [difference] = &differences[..] else { panic!("{differences:?}") };
+        assert_eq!(*difference, Difference::Control { message: 2, property });
+        assert_eq!(difference.to_string(), format!("message 2 of the control stream: {words}"));
+    };
+    let line = |t: &str, ch: u8, command: u8, seq: u8, kind: &str, payload: &str| {
+        format!(
+            r#"{t}, "dir": "C", "ch": {ch}, "enetcmd": {command}, "reliable": true, "ack": true, "seq": {seq}, "type": "{kind}", "len": 2, "payload": "{payload}""#
+        )
+    };
+    let said = line("369231", 0, 6, 0, "0302", "0000");
+    let says = |what: &str| format!("another {what} than control.jsonl says");
+    let either = |what: &str| format!("another {what} than control.jsonl or our code says");
+    check(&said, &line("369231", 0, 6, 0, "0302", "0001"), ControlProperty::Payload, &says("payload"));
+    check(&said, &line("369231", 0, 6, 0, "0303", "0000"), ControlProperty::Kind, &says("type"));
+    check(
+        &said,
+        &line("369231", 0, 6, 1, "0302", "0000"),
+        ControlProperty::Sequence,
+        &says("sequence number"),
+    );
+    check(&said, &line("369231", 0, 7, 0, "0302", "0000"), ControlProperty::Delivery, &either("delivery"));
+    check(&said, &line("369231", 1, 6, 0, "0302", "0000"), ControlProperty::Channel, &either("channel"));
+    check(
+        &said,
+        &line("369232", 0, 6, 0, "0302", "0000"),
+        ControlProperty::Sender,
+        "another sender or time than control.jsonl says",
+    );
+}
+
+#[test]
+fn a_changed_byte_of_the_rtsp_dialogue_is_told() {
+    let check = |name: &str, from: &str, to: &str, expected: &[(usize, RtspProperty)]| {
+        let test = "a_changed_byte_of_the_rtsp_dialogue";
+        let Some(changed) = Changed::new(test, name, "rtsp.txt", from, to) else { return };
+        let differs = |&(message, property)| Difference::Rtsp { message, property };
+        let expected: Vec<_> = expected.iter().map(differs).collect();
+        assert_eq!(changed.differences().unwrap(), expected, "{from}");
+    };
+    // What nothing but the wire can betray, sealed and in clear.
+    check("v0.23-default", "2539718825", "2539718826", &[(9, RtspProperty::Wire)]);
+    check(
+        "v0.23-clear",
+        "surround-params=88001234567",
+        "surround-params=88001234566",
+        &[(3, RtspProperty::Wire)],
+    );
+    check("v0.23-default", "PLAY / ", "PLAY * ", &[(12, RtspProperty::Wire), (12, RtspProperty::Said)]);
+    check(
+        "v0.23-default",
+        "x-nv-video[0].rateControlMode:4",
+        "x-nv-video[0].rateControlMode:5",
+        &[(10, RtspProperty::Body), (10, RtspProperty::Wire), (10, RtspProperty::Said)],
+    );
+    let test = "a_changed_byte_of_the_rtsp_dialogue";
+    let Some(changed) = Changed::new(test, "v0.23-default", "rtsp.txt", "  1656 bytes", "  1655 bytes")
+    else {
+        return;
+    };
+    let error = changed.differences().unwrap_err();
+    assert!(matches!(error, RecordingError::Dialogue { .. }), "{error:?}");
+    assert!(error.to_string().contains("rtsp.txt holds no whole message at byte "), "{error}");
 }

@@ -5,9 +5,6 @@
 
 mod endpoint;
 #[cfg(test)]
-#[cfg(feature = "test-host")]
-pub(super) mod recorded;
-#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;

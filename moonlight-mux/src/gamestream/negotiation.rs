@@ -90,14 +90,32 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
+    /// As [`Announcement::control_v2`].
+    pub(crate) fn control_v2(&self) -> bool {
+        self.announcement.control_v2()
+    }
+
+    /// As [`Announcement::info`].
+    pub(crate) fn info(&self) -> StreamInfo {
+        self.announcement.info()
+    }
+
+    /// As [`Announcement::session`].
+    pub(crate) fn session(&self, key: SessionKey, rikeyid: u32) -> SessionConfig {
+        self.announcement.session(key, rikeyid)
+    }
+}
+
+/// What a session is like once it was announced.
+impl Announcement {
     /// Whether control messages have nonces of 12 bytes; else they have 16, as NVIDIA's.
     pub(crate) fn control_v2(&self) -> bool {
-        self.announcement.encryption.control
+        self.encryption.control
     }
 
     /// What the stream carries.
     pub(crate) fn info(&self) -> StreamInfo {
-        let Announcement { codec, width, height, fps, channels, packet_duration, .. } = self.announcement;
+        let Self { codec, width, height, fps, channels, packet_duration, .. } = *self;
         StreamInfo {
             video: VideoInfo { codec, width, height, fps },
             audio: Some(AudioInfo { channels: channels.count(), packet_duration }),
@@ -106,14 +124,18 @@ impl Agreement {
 
     /// What the receiving side needs to know.
     pub(crate) fn session(&self, key: SessionKey, rikeyid: u32) -> SessionConfig {
-        let Announcement { encryption, audio_encryption_flag, codec, packet_duration, .. } =
-            self.announcement;
+        let Self { encryption, audio_encryption_flag, codec, packet_duration, .. } = *self;
         SessionConfig {
             key,
             rikeyid,
             video: VideoConfig { codec, encrypted: encryption.video },
             audio: AudioConfig { encrypted: encryption.audio || audio_encryption_flag, packet_duration },
         }
+    }
+
+    /// The packet size that was wished for, before encryption took its share.
+    pub(crate) fn wished_packet_size(&self) -> u32 {
+        if self.encryption.video { self.packet_size + SEALED_LEN } else { self.packet_size }
     }
 }
 

@@ -6,10 +6,6 @@ pub(crate) mod folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::wire::rtsp::Sender;
-
 /// The folder of one recording, for the test that runs on this thread.
 pub(crate) fn recording(name: &str) -> Option<PathBuf> {
     let thread = std::thread::current();
@@ -62,48 +58,6 @@ pub(crate) fn exchanges(file: &Path) -> Vec<Exchange> {
         });
     }
     exchanges
-}
-
-/// A session's RTSP dialogue in clear.
-pub(crate) fn dialogue(session: &Path) -> Vec<(Sender, Vec<u8>)> {
-    let text = fs::read(session.join("rtsp.txt")).unwrap();
-    let mut rest = &text[..];
-    let mut messages = Vec::new();
-    while let Some(header) = line(&mut rest) {
-        let words: Vec<&str> = header.split_ascii_whitespace().collect();
-        let sender = match words[1] {
-            "client" => Sender::Client,
-            "host" => Sender::Host,
-            other => panic!("{other} sends nothing"),
-        };
-        let message = take(&mut rest, words[words.len() - 2].parse().unwrap());
-        messages.push((sender, message.to_vec()));
-    }
-    messages
-}
-
-/// `session.json`: what the reference client was asked for.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Wishes {
-    /// 32 hexadecimal digits.
-    pub(crate) rikey: String,
-    #[serde(rename = "sessionUrl0")]
-    pub(crate) session_url: String,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) fps: u32,
-    /// kbit/s.
-    pub(crate) bitrate: u32,
-    pub(crate) packet_size: u32,
-    pub(crate) enc_flags: i32,
-    /// H.264 0x1, HEVC 0x100, AV1 0x1000.
-    pub(crate) video_formats: u32,
-    pub(crate) channels: u32,
-}
-
-pub(crate) fn wishes(session: &Path) -> Wishes {
-    serde_json::from_slice(&fs::read(session.join("session.json")).unwrap()).unwrap()
 }
 
 fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {

@@ -111,12 +111,40 @@ pub(crate) struct MediaPort {
     pub(crate) ping: Option<[u8; 16]>,
 }
 
+impl MediaPort {
+    /// From the answer to the SETUP of video.
+    pub(crate) fn video(headers: &Headers) -> Self {
+        Self::parse(headers, DEFAULT_VIDEO_PORT)
+    }
+
+    /// From the answer to the SETUP of audio.
+    pub(crate) fn audio(headers: &Headers) -> Self {
+        Self::parse(headers, DEFAULT_AUDIO_PORT)
+    }
+
+    fn parse(headers: &Headers, default: u16) -> Self {
+        let payload = headers.find("X-SS-Ping-Payload");
+        Self {
+            port: server_port(headers, default),
+            ping: payload.and_then(|payload| payload.as_bytes().try_into().ok()),
+        }
+    }
+}
+
 /// Where the control stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ControlPort {
     pub(crate) port: u16,
     /// What ENet's CONNECT carries.
     pub(crate) connect_data: u32,
+}
+
+impl ControlPort {
+    /// From the answer to the SETUP of control.
+    pub(crate) fn parse(headers: &Headers) -> Result<Self, Cause> {
+        let port = server_port(headers, DEFAULT_CONTROL_PORT);
+        Ok(Self { port, connect_data: connect_data(headers)? })
+    }
 }
 
 /// Why the dialogue ended early, and where.
@@ -364,21 +392,18 @@ impl Dialogue {
             }
             Stage::SetupAudio => {
                 self.session = Some(session(&response.headers)?);
-                let media = media_port(&response.headers, DEFAULT_AUDIO_PORT);
+                let media = MediaPort::audio(&response.headers);
                 self.events.push_back(Event::Audio(media));
                 Stage::SetupVideo
             }
             Stage::SetupVideo => {
-                let media = media_port(&response.headers, DEFAULT_VIDEO_PORT);
+                let media = MediaPort::video(&response.headers);
                 self.video_port = media.port;
                 self.events.push_back(Event::Video(media));
                 Stage::SetupControl
             }
             Stage::SetupControl => {
-                self.events.push_back(Event::Control(ControlPort {
-                    port: server_port(&response.headers, DEFAULT_CONTROL_PORT),
-                    connect_data: connect_data(&response.headers)?,
-                }));
+                self.events.push_back(Event::Control(ControlPort::parse(&response.headers)?));
                 Stage::Announce
             }
             Stage::Announce => {
@@ -400,14 +425,6 @@ fn session(headers: &Headers) -> Result<String, Cause> {
     let session = value.split(';').next().unwrap_or_default().trim();
     let usable = (1..=64).contains(&session.len()) && session.bytes().all(|byte| byte.is_ascii_graphic());
     if usable { Ok(session.to_owned()) } else { Err(Cause::Header { name: "Session" }) }
-}
-
-fn media_port(headers: &Headers, default: u16) -> MediaPort {
-    let payload = headers.find("X-SS-Ping-Payload");
-    MediaPort {
-        port: server_port(headers, default),
-        ping: payload.and_then(|payload| payload.as_bytes().try_into().ok()),
-    }
 }
 
 /// The number behind `server_port=`, the first of a range.

@@ -1,7 +1,7 @@
-//! Classic libpcap files: the UDP datagrams in them.
+//! Classic libpcap files: the UDP datagrams and TCP segments in them.
 //!
-//! A reader of its own, since what is needed is one file header, one record header, and the addresses of UDP over
-//! IPv4 over Ethernet. Source: the file format, draft-ietf-opsawg-pcap.
+//! A reader of its own, since what is needed is one file header, one record header, and the addresses of UDP and TCP
+//! over IPv4 over Ethernet. Source: the file format, draft-ietf-opsawg-pcap.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -13,6 +13,20 @@ pub(crate) struct Datagram<'a> {
     pub(crate) at: Duration,
     pub(crate) source: SocketAddrV4,
     pub(crate) destination: SocketAddrV4,
+    pub(crate) payload: &'a [u8],
+}
+
+/// Part of one direction of a TCP connection, and when it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment<'a> {
+    /// Since 1970.
+    pub(crate) at: Duration,
+    pub(crate) source: SocketAddrV4,
+    pub(crate) destination: SocketAddrV4,
+    /// Whether it begins the connection; then the payload's number is one more than `sequence`.
+    pub(crate) syn: bool,
+    /// Of the payload's first byte.
+    pub(crate) sequence: u32,
     pub(crate) payload: &'a [u8],
 }
 
@@ -42,6 +56,23 @@ pub enum PcapError {
 /// # Errors
 /// When the file is no capture of Ethernet frames, or is cut off.
 pub(crate) fn datagrams(file: &[u8]) -> Result<Vec<Datagram<'_>>, PcapError> {
+    let mut datagrams = Vec::new();
+    read(file, |at, frame| datagrams.extend(udp(frame).map(|datagram| Datagram { at, ..datagram })))?;
+    Ok(datagrams)
+}
+
+/// All TCP segments of a file in the order in which they stand there; anything else in it is skipped.
+///
+/// # Errors
+/// As [`datagrams`].
+pub(crate) fn segments(file: &[u8]) -> Result<Vec<Segment<'_>>, PcapError> {
+    let mut segments = Vec::new();
+    read(file, |at, frame| segments.extend(tcp(frame).map(|segment| Segment { at, ..segment })))?;
+    Ok(segments)
+}
+
+/// Hands each frame on, with its time.
+fn read<'a>(file: &'a [u8], mut each: impl FnMut(Duration, &'a [u8])) -> Result<(), PcapError> {
     let magic = file.first_chunk().ok_or(PcapError::NotPcap)?;
     let (order, fraction) = match *magic {
         [0xd4, 0xc3, 0xb2, 0xa1] => (Order::Little, Fraction::Micros),
@@ -55,15 +86,14 @@ pub(crate) fn datagrams(file: &[u8]) -> Result<Vec<Datagram<'_>>, PcapError> {
         return Err(PcapError::LinkType(link_type));
     }
 
-    let mut datagrams = Vec::new();
     let mut offset = FILE_HEADER_LEN;
     while offset < file.len() {
         let record = &file[offset..];
         let (at, frame) = read_record(record, order, fraction).ok_or(PcapError::CutOff { offset })?;
-        datagrams.extend(udp(frame).map(|datagram| Datagram { at, ..datagram }));
+        each(at, frame);
         offset += RECORD_HEADER_LEN + frame.len();
     }
-    Ok(datagrams)
+    Ok(())
 }
 
 fn read_record(record: &[u8], order: Order, fraction: Fraction) -> Option<(Duration, &[u8])> {
@@ -80,25 +110,63 @@ fn read_record(record: &[u8], order: Order, fraction: Fraction) -> Option<(Durat
 
 /// The datagram in an Ethernet frame, if there is a whole one; its time is left open.
 fn udp(frame: &[u8]) -> Option<Datagram<'_>> {
-    let packet = frame.get(14..)?;
-    if frame[12..14] != [0x08, 0x00] || packet.len() < 20 || packet[0] >> 4 != 4 || packet[9] != 17 {
-        return None;
-    }
-    let fragment = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff;
-    if fragment != 0 {
-        return None;
-    }
-    let address = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
-    let header_len = usize::from(packet[0] & 0x0f) * 4;
-    let udp = packet.get(header_len..).filter(|_| header_len >= 20)?;
+    let Packet { source, destination, payload: udp } = Packet::parse(frame, 17)?;
     let header: &[u8; 8] = udp.first_chunk()?;
     let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     Some(Datagram {
         at: Duration::ZERO,
-        source: SocketAddrV4::new(address(12), field(0)),
-        destination: SocketAddrV4::new(address(16), field(2)),
+        source: SocketAddrV4::new(source, field(0)),
+        destination: SocketAddrV4::new(destination, field(2)),
         payload: udp.get(8..usize::from(field(4)))?,
     })
+}
+
+/// The segment in an Ethernet frame, if there is a whole one; its time is left open.
+fn tcp(frame: &[u8]) -> Option<Segment<'_>> {
+    let Packet { source, destination, payload: tcp } = Packet::parse(frame, 6)?;
+    let header: &[u8; 20] = tcp.first_chunk()?;
+    let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let header_len = usize::from(header[12] >> 4) * 4;
+    Some(Segment {
+        at: Duration::ZERO,
+        source: SocketAddrV4::new(source, field(0)),
+        destination: SocketAddrV4::new(destination, field(2)),
+        syn: header[13] & 0x02 != 0,
+        sequence: u32::from(field(4)) << 16 | u32::from(field(6)),
+        payload: tcp.get(header_len..).filter(|_| header_len >= header.len())?,
+    })
+}
+
+/// An IPv4 packet in one piece.
+struct Packet<'a> {
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    payload: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// The one of this protocol in an Ethernet frame, without the frame's padding.
+    fn parse(frame: &'a [u8], protocol: u8) -> Option<Self> {
+        let packet = frame.get(14..)?;
+        if frame[12..14] != [0x08, 0x00] || packet.len() < 20 || packet[0] >> 4 != 4 || packet[9] != protocol
+        {
+            return None;
+        }
+        let field = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+        let fragment = field(6) & 0x3fff;
+        if fragment != 0 {
+            return None;
+        }
+        let address = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
+        let header_len = usize::from(packet[0] & 0x0f) * 4;
+        // 0 where the network card cuts the packet later.
+        let len = Some(usize::from(field(2))).filter(|&len| len > 0).unwrap_or(packet.len());
+        Some(Self {
+            source: address(12),
+            destination: address(16),
+            payload: packet.get(header_len..len).filter(|_| header_len >= 20)?,
+        })
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -233,6 +301,31 @@ pub(crate) mod tests {
         check(39, 12); // longer than the frame
     }
 
+    #[test]
+    fn segments_come_with_time_addresses_and_number() {
+        let mut file = example();
+        // The first datagram's header, and 10 bytes more for the rest of TCP's.
+        let at = Duration::from_micros(1_500_000);
+        let tcp = [[0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 0x50, 0x02, 0, 0].to_vec(), vec![0; 4], vec![7, 8]]
+            .concat();
+        file.splice(24.., capture(&[(at, 48010, 5000, tcp[4..].to_vec())]).split_off(24));
+        file[40 + 23] = 6;
+        // Where UDP has length and checksum TCP has its number.
+        file[40 + 38..40 + 42].copy_from_slice(&tcp[..4]);
+        // The frame is padded behind the packet.
+        let len = file.len();
+        file[40 + 16..40 + 18].copy_from_slice(&((len - 54 - 1) as u16).to_be_bytes());
+        let local = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let (source, destination) = (local(48010), local(5000));
+        let expected = Segment { at, source, destination, syn: true, sequence: 0x1234_5678, payload: &[7] };
+        assert_eq!(segments(&file), Ok(vec![expected]));
+        assert_eq!(datagrams(&file), Ok(vec![]));
+        file[40 + 46] = 0xf0;
+        assert_eq!(segments(&file), Ok(vec![]), "a header that is longer than the packet");
+        file[40 + 46] = 0x40;
+        assert_eq!(segments(&file), Ok(vec![]), "a header that is shorter than one");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(change in prop::collection::vec((0usize..200, any::<u8>()), 0..20), len in 0usize..200) {
@@ -244,6 +337,8 @@ pub(crate) mod tests {
                 }
             }
             crate::gamestream::fuzzing::pcap(&file);
+            let segments = segments(&file).map(|segments| segments.len());
+            prop_assert_eq!(segments.map(drop), datagrams(&file).map(drop));
         }
     }
 }

@@ -1,70 +1,42 @@
-//! VideoProperty others made of a recording, and what is less or different here.
+//! What others made of a recording, and what is less or different here.
 //!
-//! Neither list holds all that a session gives: where more can be rebuilt, more shall come out.
+//! No list of pictures or sound holds all that a session gives: where more can be rebuilt, more shall come out. Of the
+//! control stream and of the RTSP dialogue nothing may be less, more or other.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod control;
+mod listener;
+mod media;
+mod rtsp;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::RecordingError;
-use super::replay::{Replayed, optional, read, sha256};
-use crate::media::{AudioFrame, AudioTimestamp, FrameNumber, VideoFrame};
+use super::replay::{Replay, Replayed, optional, read};
+use crate::media::{AudioTimestamp, FrameNumber};
 
-/// The reference files of a folder, each of them empty where there is none.
+/// The reference files of a folder.
 #[derive(Debug)]
 pub(super) struct Reference {
-    sent: Vec<SentFrame>,
-    units: Vec<DecodeUnit>,
-    packets: Vec<OpusPacket>,
-}
-
-/// A line of `frames.jsonl`: a frame as the host sent it.
-#[derive(Debug, Deserialize)]
-struct SentFrame {
-    n: u64,
-    #[serde(rename = "frameType")]
-    frame_type: u8,
-    /// Tenths of a millisecond; 0 is unknown.
-    host_lat: u64,
-    trimmed_len: usize,
-    trimmed_sha256: String,
-}
-
-/// A line of `du.jsonl`: a frame as the reference client handed it to its decoder, with the padding of its last shard.
-#[derive(Debug, Deserialize)]
-struct DecodeUnit {
-    n: u64,
-    /// 1 is an IDR frame.
-    #[serde(rename = "type")]
-    kind: u8,
-    len: usize,
-    sha256: String,
-    /// 0 throughout for hosts that do not stamp.
-    rtp: u32,
-}
-
-/// A line of `audio.jsonl`: an Opus packet as the reference client handed it to its decoder; length 0 is a loss.
-#[derive(Debug, Deserialize)]
-struct OpusPacket {
-    len: usize,
-    sha256: Option<String>,
+    media: media::Reference,
+    /// `None` where there is no `control.jsonl`.
+    control: Option<Vec<control::Line>>,
 }
 
 /// How a replay compares with the reference files of its folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// VideoProperty is wrong by itself, less than the reference client got, or not what the host sent.
+    /// What is wrong by itself, less than the reference client got, or not what was sent.
     pub differences: Vec<Difference>,
     /// The pictures that no reference file tells of; they could not be compared.
     pub unknown: Vec<FrameNumber>,
-    /// How many messages of the control stream were compared. Not compared yet: 0.
+    /// How many messages of the control stream, of both sides, were compared.
     pub control: usize,
-    /// How many messages of the RTSP dialogue were compared. Not compared yet: 0.
+    /// How many messages of the RTSP dialogue, of both sides, were compared.
     pub rtsp: usize,
 }
 
@@ -96,6 +68,27 @@ pub enum Difference {
         /// Its line in `audio.jsonl`, from 0.
         line: usize,
     },
+    /// A datagram of the control stream is not ENet's, or is another once it is built again.
+    ControlDatagram {
+        /// Its place among those of the control stream, both ways, from 0.
+        datagram: usize,
+    },
+    /// A message of the control stream is not what `control.jsonl` says, or not what our code makes of it.
+    Control {
+        /// Its line in `control.jsonl`, from 0.
+        message: usize,
+        /// In what it differs.
+        property: ControlProperty,
+    },
+    /// Our control stream ends otherwise than the recorded one, or at another time.
+    ControlEnd,
+    /// A message of the RTSP dialogue is not what was on the wire, or not what our code makes of it.
+    Rtsp {
+        /// Its place in `rtsp.txt`, from 0.
+        message: usize,
+        /// In what it differs.
+        property: RtspProperty,
+    },
 }
 
 /// What of a picture can differ.
@@ -114,166 +107,66 @@ pub enum VideoProperty {
     HostLatency,
 }
 
+/// What of a control message can differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ControlProperty {
+    /// It is on the wire, and `control.jsonl` has no line for it.
+    Unlisted,
+    /// `control.jsonl` has it, and it is not on the wire.
+    NotSent,
+    /// Who sent it, and when.
+    Sender,
+    /// The bytes of an ENet command that opens or closes the connection.
+    Command,
+    /// Whether the session's key opens it, and closes it to the same bytes.
+    Sealing,
+    /// Its sequence number.
+    Sequence,
+    /// The ENet channel.
+    Channel,
+    /// Whether it is reliable, and whether in sequence.
+    Delivery,
+    /// Its type.
+    Kind,
+    /// Its payload.
+    Payload,
+    /// The message that it parses to, built again.
+    Content,
+    /// The CONNECT that our control stream sends in its place.
+    Connect,
+    /// Whether our control stream hears it, once and in order.
+    Heard,
+}
+
+/// What of a message of the RTSP dialogue can differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RtspProperty {
+    /// The message that it parses to, built again.
+    Content,
+    /// The offer or the announcement that its body parses to, built again.
+    Body,
+    /// What was on the wire in its place, in clear or sealed.
+    Wire,
+    /// What our client says in its place.
+    Said,
+    /// What our client does with it: it goes no further.
+    Taken,
+}
+
 impl Reference {
     pub(super) fn read(folder: &Path) -> Result<Self, RecordingError> {
-        Ok(Self {
-            sent: lines(folder, "frames.jsonl")?,
-            units: lines(folder, "du.jsonl")?,
-            packets: lines(folder, "audio.jsonl")?,
-        })
+        Ok(Self { media: media::Reference::read(folder)?, control: lines(folder, "control.jsonl")? })
     }
 
-    pub(super) fn compare(&self, replayed: &[Replayed], packet_duration: Duration) -> Comparison {
-        let mut audio: Vec<&AudioFrame> = Vec::new();
-        let mut pictures = Pictures::default();
-        for replayed in replayed {
-            match replayed {
-                Replayed::Video { frame, delivered, .. } => pictures.add(frame, *delivered),
-                Replayed::Audio(frame) => audio.push(frame),
-            }
-        }
+    pub(super) fn compare(&self, recorded: &Replay, replayed: &[Replayed]) -> Comparison {
+        let packet_duration = recorded.negotiated.announcement.packet_duration;
         let mut differences = BTreeSet::new();
-        pictures.check_order(&mut differences);
-        self.compare_sent(&pictures, &mut differences);
-        self.compare_units(&pictures, &mut differences);
-        self.compare_audio(&audio, packet_duration, &mut differences);
-
-        let known = self.known();
-        let unknown = pictures.whole.keys().filter(|n| !known.contains(n)).map(|&n| FrameNumber(n)).collect();
-        // The control stream and the RTSP dialogue are to be compared here.
-        Comparison { differences: differences.into_iter().collect(), unknown, control: 0, rtsp: 0 }
-    }
-
-    /// The frames that either list tells of.
-    fn known(&self) -> BTreeSet<u64> {
-        self.sent.iter().map(|sent| sent.n).chain(self.units.iter().map(|unit| unit.n)).collect()
-    }
-
-    /// Every frame is there as the host sent it, and only those are held back whose references were lost.
-    fn compare_sent(&self, pictures: &Pictures<'_>, differences: &mut BTreeSet<Difference>) {
-        for sent in &self.sent {
-            let number = FrameNumber(sent.n);
-            let Some(frame) = pictures.whole.get(&sent.n) else {
-                differences.insert(Difference::Missing(number));
-                continue;
-            };
-            if !pictures.delivered.contains(&sent.n) && !pictures.is_behind_a_loss(sent.n) {
-                differences.insert(Difference::HeldBack(number));
-            }
-            let latency = (sent.host_lat > 0).then(|| Duration::from_micros(sent.host_lat * 100));
-            let bytes = frame.data.len() == sent.trimmed_len && sha256(&frame.data) == sent.trimmed_sha256;
-            let checks = [
-                (VideoProperty::Bytes, bytes),
-                (VideoProperty::Keyframe, frame.keyframe == (sent.frame_type == 2)),
-                (VideoProperty::HostLatency, frame.host_latency == latency),
-            ];
-            differences.extend(failed(number, checks));
-        }
-    }
-
-    /// Every frame that the reference client got is handed on, with its bytes and its timestamp.
-    fn compare_units(&self, pictures: &Pictures<'_>, differences: &mut BTreeSet<Difference>) {
-        let stamped = self.units.iter().any(|unit| unit.rtp != 0);
-        for unit in &self.units {
-            let number = FrameNumber(unit.n);
-            let Some(frame) = pictures.whole.get(&unit.n) else {
-                differences.insert(Difference::Missing(number));
-                continue;
-            };
-            if !pictures.delivered.contains(&unit.n) {
-                differences.insert(Difference::HeldBack(number));
-            }
-            // In front of an IDR slice the reference client drops an SEI.
-            let padded = frame.keyframe
-                || frame.data.len() <= unit.len && {
-                    let mut padded = frame.data.to_vec();
-                    padded.resize(unit.len, 0);
-                    sha256(&padded) == unit.sha256
-                };
-            let checks = [
-                (VideoProperty::PaddedBytes, padded),
-                (VideoProperty::Keyframe, frame.keyframe == (unit.kind == 1)),
-                (VideoProperty::Timestamp, !stamped || frame.timestamp.rtp() == unit.rtp),
-            ];
-            differences.extend(failed(number, checks));
-        }
-    }
-
-    /// Somewhere in the sound, in step with the packets' numbers, stands all that the reference client got.
-    fn compare_audio(
-        &self,
-        audio: &[&AudioFrame],
-        packet_duration: Duration,
-        differences: &mut BTreeSet<Difference>,
-    ) {
-        let step = (packet_duration.as_nanos() * u128::from(AudioTimestamp::HZ) / 1_000_000_000) as u64;
-        let mut before = None;
-        let mut ours = BTreeMap::new();
-        for frame in audio {
-            let at = frame.timestamp;
-            if !at.0.is_multiple_of(step) || before.is_some_and(|before| before >= at) {
-                differences.insert(Difference::AudioOutOfOrder(at));
-            }
-            before = Some(at);
-            ours.insert(at.0 / step, sha256(&frame.data));
-        }
-        // The first packet that is not there, if the client's first one is ours of this number.
-        let first_missing = |first: u64| {
-            (first..).zip(&self.packets).position(|(number, packet)| {
-                packet.len > 0 && ours.get(&number).map(String::as_str) != packet.sha256.as_deref()
-            })
-        };
-        let mut furthest = (!self.packets.is_empty() && ours.is_empty()).then_some(0);
-        for &first in ours.keys() {
-            match first_missing(first) {
-                None => return,
-                missing => furthest = furthest.max(missing),
-            }
-        }
-        differences.extend(furthest.map(|line| Difference::Audio { line }));
-    }
-}
-
-/// The pictures of a replay.
-#[derive(Default)]
-struct Pictures<'a> {
-    whole: BTreeMap<u64, &'a VideoFrame>,
-    delivered: BTreeSet<u64>,
-    in_order: Vec<&'a VideoFrame>,
-}
-
-impl<'a> Pictures<'a> {
-    fn add(&mut self, frame: &'a VideoFrame, delivered: bool) {
-        self.whole.insert(frame.number.0, frame);
-        if delivered {
-            self.delivered.insert(frame.number.0);
-            self.in_order.push(frame);
-        }
-    }
-
-    /// Whether a decoder can follow what is handed on.
-    fn check_order(&self, differences: &mut BTreeSet<Difference>) {
-        let Some(first) = self.in_order.first() else {
-            differences.insert(Difference::NoVideo);
-            return;
-        };
-        if !first.keyframe {
-            differences.insert(Difference::NoKeyframe(first.number));
-        }
-        for pair in self.in_order.windows(2) {
-            let [before, after] = [pair[0], pair[1]];
-            if after.number <= before.number || after.timestamp <= before.timestamp {
-                differences.insert(Difference::OutOfOrder(after.number));
-            } else if after.number.0 > before.number.0 + 1 && !after.keyframe {
-                differences.insert(Difference::NoKeyframe(after.number));
-            }
-        }
-    }
-
-    /// Whether a frame could not be put together between the last that was handed on and this one.
-    fn is_behind_a_loss(&self, number: u64) -> bool {
-        let next = self.delivered.range(..number).next_back().map_or(0, |last| last + 1);
-        (next..number).any(|n| !self.whole.contains_key(&n))
+        let unknown = self.media.compare(replayed, packet_duration, &mut differences);
+        let control = control::compare(recorded, self.control.as_deref(), &mut differences).len();
+        let rtsp = rtsp::compare(recorded, &mut differences);
+        Comparison { differences: differences.into_iter().collect(), unknown, control, rtsp }
     }
 }
 
@@ -292,6 +185,16 @@ impl fmt::Display for Difference {
                 write!(f, "the sound's timestamp {at} is out of order")
             }
             Self::Audio { line } => write!(f, "the sound differs from line {line} of audio.jsonl on"),
+            Self::ControlDatagram { datagram } => {
+                write!(f, "datagram {datagram} of the control stream does not parse and build back")
+            }
+            Self::Control { message, property } => {
+                write!(f, "message {message} of the control stream: {property}")
+            }
+            Self::ControlEnd => f.write_str("the control stream ends otherwise than the recorded one"),
+            Self::Rtsp { message, property } => {
+                write!(f, "message {message} of the RTSP dialogue: {property}")
+            }
         }
     }
 }
@@ -308,19 +211,42 @@ impl fmt::Display for VideoProperty {
     }
 }
 
-fn failed<const N: usize>(
-    frame: FrameNumber,
-    checks: [(VideoProperty, bool); N],
-) -> impl Iterator<Item = Difference> {
-    checks
-        .into_iter()
-        .filter(|(_, holds)| !holds)
-        .map(move |(property, _)| Difference::Video { frame, property })
+impl fmt::Display for ControlProperty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unlisted => "it is not in control.jsonl",
+            Self::NotSent => "it is not on the wire",
+            Self::Sender => "another sender or time than control.jsonl says",
+            Self::Command => "another ENet command than control.jsonl says",
+            Self::Sealing => "the session's key does not open it, or not to what control.jsonl says",
+            Self::Sequence => "another sequence number than control.jsonl says",
+            Self::Channel => "another channel than control.jsonl or our code says",
+            Self::Delivery => "another delivery than control.jsonl or our code says",
+            Self::Kind => "another type than control.jsonl says",
+            Self::Payload => "another payload than control.jsonl says",
+            Self::Content => "it does not parse and build back",
+            Self::Connect => "our client connects otherwise",
+            Self::Heard => "our client does not hear it once and in order",
+        })
+    }
 }
 
-fn lines<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Vec<T>, RecordingError> {
+impl fmt::Display for RtspProperty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Content => "it does not parse and build back",
+            Self::Body => "its body does not parse and build back",
+            Self::Wire => "something else was on the wire",
+            Self::Said => "our client says something else",
+            Self::Taken => "our client does not go on from it",
+        })
+    }
+}
+
+/// `None` if there is no such file.
+fn lines<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<Vec<T>>, RecordingError> {
     let file = folder.join(name);
-    let Some(text) = optional(read(&file))? else { return Ok(Vec::new()) };
+    let Some(text) = optional(read(&file))? else { return Ok(None) };
     let values = serde_json::Deserializer::from_slice(&text).into_iter();
-    values.collect::<Result<_, _>>().map_err(|source| RecordingError::Json { file, source })
+    values.collect::<Result<_, _>>().map(Some).map_err(|source| RecordingError::Json { file, source })
 }

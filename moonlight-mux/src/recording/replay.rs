@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::iter::Peekable;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::vec;
@@ -12,11 +13,12 @@ use serde::de::DeserializeOwned;
 
 use super::RecordingError;
 use super::negotiated::{Missing, Negotiated, Requested, Window};
-use super::pcap::{self, Datagram};
+use super::pcap::{self, Datagram, Segment};
 use super::reference::{Comparison, Reference};
-use crate::gamestream::session::{AudioConfig, Event, Session, SessionConfig, VideoConfig};
+use super::transcript::{NoMessage, Transcript};
+use crate::gamestream::session::{Event, Session};
 use crate::gamestream::wire::hex;
-use crate::media::{AudioFrame, AudioInfo, FrameNumber, StreamInfo, VideoFrame, VideoInfo};
+use crate::media::{AudioFrame, FrameNumber, StreamInfo, VideoFrame};
 use crate::task;
 
 /// A recorded session, to be put through the receiving side and compared with what others made of it.
@@ -33,8 +35,9 @@ use crate::task;
 #[derive(Debug)]
 pub struct Replay {
     info: StreamInfo,
-    requested: Requested,
-    negotiated: Negotiated,
+    pub(crate) requested: Requested,
+    pub(crate) transcript: Transcript,
+    pub(crate) negotiated: Negotiated,
     window: Option<Window>,
     /// Where the capture was read from.
     pub(super) file: PathBuf,
@@ -64,8 +67,11 @@ impl Replay {
         let requested: Requested = read_json(folder.join("session.json"))?;
         let window: Option<Window> = optional(read_json(folder.join("meta.json")))?;
         let file = folder.join("rtsp.txt");
-        let dialogue = read(&file)?;
-        let negotiated = Negotiated::parse(&String::from_utf8_lossy(&dialogue))
+        let transcript = match Transcript::parse(&read(&file)?) {
+            Ok(transcript) => transcript,
+            Err(NoMessage { offset }) => return Err(RecordingError::Dialogue { file, offset }),
+        };
+        let negotiated = Negotiated::read(&transcript)
             .map_err(|Missing(what)| RecordingError::Negotiation { file, what })?;
 
         let own = folder.join("wire.pcap");
@@ -75,16 +81,9 @@ impl Replay {
         if let Err(source) = pcap::datagrams(&capture) {
             return Err(RecordingError::Capture { file, source });
         }
-        let video = VideoInfo {
-            codec: negotiated.codec,
-            width: requested.width,
-            height: requested.height,
-            fps: requested.fps,
-        };
-        let audio = AudioInfo { channels: requested.channels, packet_duration: negotiated.packet_duration };
-        let info = StreamInfo { video, audio: Some(audio) };
+        let info = negotiated.announcement.info();
         let reference = Reference::read(folder)?;
-        Ok(Self { info, requested, negotiated, window, file, capture, reference })
+        Ok(Self { info, requested, transcript, negotiated, window, file, capture, reference })
     }
 
     /// What the recording carries.
@@ -101,35 +100,49 @@ impl Replay {
         self.run().map(|(_, replayed)| replayed)
     }
 
-    /// Compares all of [`events`](Self::events) with the reference files that the folder has.
+    /// Compares all of [`events`](Self::events) with the reference files that the folder has, and the control stream and
+    /// the RTSP dialogue in it with what our own code makes of them.
     #[must_use]
     pub fn compare(&self, replayed: &[Replayed]) -> Comparison {
-        self.reference.compare(replayed, self.negotiated.packet_duration)
+        self.reference.compare(self, replayed)
+    }
+
+    /// The session's datagrams, both ways.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+        let datagrams = pcap::datagrams(&self.capture).expect("it was checked when it was read");
+        datagrams.into_iter().filter(|&Datagram { at, source, destination, .. }| {
+            self.is_ours(at, source, destination) || self.is_ours(at, destination, source)
+        })
+    }
+
+    /// The session's TCP segments, both ways.
+    pub(super) fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
+        let segments = pcap::segments(&self.capture).expect("it was checked when it was read");
+        segments.into_iter().filter(|&Segment { at, source, destination, .. }| {
+            self.is_ours(at, source, destination) || self.is_ours(at, destination, source)
+        })
+    }
+
+    fn is_ours(&self, at: Duration, host: SocketAddrV4, client: SocketAddrV4) -> bool {
+        self.window.as_ref().is_none_or(|window| window.contains(at, *host.ip(), *client.ip()))
     }
 
     /// As [`events`](Self::events), with the time since the session's first datagram.
     pub(super) fn run(&self) -> impl Iterator<Item = (Duration, Replayed)> {
-        let Self { requested, negotiated, window, .. } = self;
-        let datagrams = pcap::datagrams(&self.capture).expect("it was checked when it was read");
-        let ours = |datagram: &Datagram<'_>| {
-            let (from, to) = (*datagram.source.ip(), *datagram.destination.ip());
-            window.as_ref().is_none_or(|window| window.contains(datagram.at, from, to))
+        let Self { requested, negotiated, .. } = self;
+        let from_host = |datagram: &Datagram<'_>| {
+            let &Datagram { at, source, destination, .. } = datagram;
+            self.is_ours(at, source, destination)
         };
-        let datagrams: Vec<_> = datagrams.into_iter().filter(ours).collect();
+        let datagrams: Vec<_> = self.datagrams().filter(from_host).collect();
         let epoch = task::now();
         Run {
             negotiated,
             began: datagrams.first().map(|datagram| datagram.at).unwrap_or_default(),
             datagrams: datagrams.into_iter().peekable(),
-            session: Session::new(&SessionConfig {
-                key: requested.rikey.clone(),
-                rikeyid: requested.rikeyid(),
-                video: VideoConfig { codec: negotiated.codec, encrypted: negotiated.video_encrypted },
-                audio: AudioConfig {
-                    encrypted: negotiated.audio_encrypted,
-                    packet_duration: negotiated.packet_duration,
-                },
-            }),
+            session: Session::new(
+                &negotiated.announcement.session(requested.rikey.clone(), requested.rikeyid()),
+            ),
             epoch,
             now: epoch,
             repaired: None,

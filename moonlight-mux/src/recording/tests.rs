@@ -3,12 +3,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use proptest::prelude::*;
 use serde_json::json;
 use tokio::time::advance;
 
-use super::negotiated::tests::{DIALOGUE, SESSION};
+use super::negotiated::tests::{SESSION, messages};
+use super::transcript::tests::transcript;
 use super::*;
+use crate::gamestream::control::{Control, ControlConfig};
+use crate::gamestream::crypto::{ControlCipher, ControlNonce, Side};
 use crate::gamestream::test_stream::{audio, key_frame, opus, p_frame, video};
+use crate::gamestream::wire::control::{HostMessage, Termination};
+use crate::gamestream::wire::enet;
 use crate::source::{Event as SourceEvent, SourceEnd};
 use crate::{AudioInfo, AudioTimestamp, FrameNumber, VideoInfo};
 
@@ -28,7 +34,7 @@ impl Folder {
     fn recorded() -> Self {
         let folder = Self::new();
         folder.write("session.json", SESSION);
-        folder.write("rtsp.txt", DIALOGUE);
+        folder.write("rtsp.txt", transcript(&messages()));
         folder.write("wire.pcap", capture());
         folder
     }
@@ -49,6 +55,55 @@ impl Drop for Folder {
     }
 }
 
+/// A control stream of our own with a host that says one thing, and ends with it.
+pub(super) fn control() -> Vec<(u16, u16, Vec<u8>)> {
+    let key = super::negotiated::tests::requested().rikey;
+    let cipher = ControlCipher::new(&key, ControlNonce::Old);
+    let now = task::now();
+    let config = ControlConfig { key, nonce: ControlNonce::Old, connect_data: 7, seed: 9 };
+    let mut stream = Control::new(now, &config);
+    let mut datagrams = Vec::new();
+    let mut say = |commands: Vec<enet::Command<'_>>| {
+        datagrams.extend(std::iter::from_fn(|| stream.poll_datagram()).map(|bytes| (5002, 47999, bytes)));
+        let header = enet::Header { peer: 0, session: 0, sent_time: Some(0) };
+        let mut bytes = Vec::new();
+        enet::Datagram { header, commands }.emit(&mut bytes);
+        stream.handle_datagram(now, &bytes);
+        datagrams.push((47999, 5002, bytes));
+        datagrams.extend(std::iter::from_fn(|| stream.poll_datagram()).map(|bytes| (5002, 47999, bytes)));
+    };
+    let command = |channel, sequence, body| enet::Command {
+        wants_ack: true,
+        unsequenced: false,
+        channel,
+        sequence,
+        body,
+    };
+    let handshake = enet::Handshake {
+        peer: 0,
+        incoming_session: 0,
+        outgoing_session: 0,
+        mtu: 900,
+        window: 65_536,
+        channels: 48,
+        incoming_bandwidth: 0,
+        outgoing_bandwidth: 0,
+        throttle: enet::Throttle { interval: 5000, acceleration: 2, deceleration: 2 },
+        connect_id: 9u32.to_be_bytes(),
+    };
+    say(vec![command(enet::CONNECTION, 1, enet::Body::VerifyConnect(handshake))]);
+    let message = |message: HostMessage, sequence| {
+        let mut clear = Vec::new();
+        message.emit(&mut clear);
+        cipher.seal(Side::Host, sequence, clear)
+    };
+    let led = message(HostMessage::Led { controller: 1, rgb: [1, 2, 3] }, 0);
+    say(vec![command(0, 1, enet::Body::Reliable(&led))]);
+    let end = message(HostMessage::Termination(Termination::INTENDED), 1);
+    say(vec![command(0, 2, enet::Body::Reliable(&end))]);
+    datagrams
+}
+
 /// Half a second of 20 frames a second, of which 0 and 5 are keyframes, and of sound in packets of 5 ms.
 fn capture() -> Vec<u8> {
     let start = Duration::from_secs(1_000_000);
@@ -62,7 +117,7 @@ fn capture() -> Vec<u8> {
         let at = start + Duration::from_millis(5) * base.into();
         datagrams.extend(audio(base, &opus(base)).into_iter().map(|d| (at, 48201, 5001, d)));
     }
-    datagrams.push((start, 47999, 5002, vec![1, 2, 3]));
+    datagrams.extend(control().into_iter().map(|(from, to, bytes)| (start, from, to, bytes)));
     datagrams.sort_by_key(|datagram| datagram.0);
     pcap::tests::capture(&datagrams)
 }
@@ -130,7 +185,9 @@ fn a_malformed_file_is_named() {
     check("session.json", b"{", |e| matches!(e, RecordingError::Json { .. }));
     check("meta.json", b"{}", |e| matches!(e, RecordingError::Json { .. }));
     check("frames.jsonl", b"{}", |e| matches!(e, RecordingError::Json { .. }));
-    check("rtsp.txt", b"\xff", |e| matches!(e, RecordingError::Negotiation { .. }));
+    check("control.jsonl", b"{}", |e| matches!(e, RecordingError::Json { .. }));
+    check("rtsp.txt", b"\xff", |e| matches!(e, RecordingError::Dialogue { offset: 0, .. }));
+    check("rtsp.txt", b"", |e| matches!(e, RecordingError::Negotiation { what: "ANNOUNCE", .. }));
     check("wire.pcap", b"{}", |e| matches!(e, RecordingError::Capture { source: PcapError::NotPcap, .. }));
     let whole = capture();
     check("wire.pcap", &whole[..whole.len() - 1], |e| {
@@ -142,7 +199,9 @@ fn a_malformed_file_is_named() {
 #[test]
 fn a_capture_without_this_sessions_video_is_refused() {
     let folder = Folder::recorded();
-    folder.write("rtsp.txt", DIALOGUE.replace("48101", "48103"));
+    let mut messages = messages();
+    messages[7] = String::from_utf8(messages[7].clone()).unwrap().replace("48101", "48103").into();
+    folder.write("rtsp.txt", transcript(&messages));
     assert!(matches!(Recording::open(&folder.0), Err(RecordingError::NoVideo { .. })));
 }
 
@@ -233,6 +292,82 @@ fn a_frame_behind_a_loss_may_be_held_back_unless_the_reference_client_got_it() {
     assert_eq!(compare(), [&[Difference::Missing(FrameNumber(2))][..], &held_back].concat());
     folder.remove("du.jsonl");
     assert_eq!(compare(), [Difference::Missing(FrameNumber(2))]);
+}
+
+#[test]
+fn control_and_rtsp_are_compared_without_reference_files_too() {
+    let replay = Recording::replay(&Folder::recorded().0).unwrap();
+    let replayed: Vec<_> = replay.events().collect();
+    let Comparison { control, rtsp, differences, .. } = replay.compare(&replayed);
+    // START A, START B, a ping; the host's two.
+    assert_eq!((control, rtsp, differences), (5, 14, vec![]));
+}
+
+#[test]
+fn what_our_client_would_say_otherwise_is_told() {
+    let folder = Folder::recorded();
+    folder.write("session.json", SESSION.replace(r#""encFlags":0"#, r#""encFlags":-1"#));
+    let replay = Recording::replay(&folder.0).unwrap();
+    let replayed: Vec<_> = replay.events().collect();
+    let differences = replay.compare(&replayed).differences;
+    assert_eq!(differences, [Difference::Rtsp { message: 10, property: RtspProperty::Said }]);
+    assert_eq!(differences[0].to_string(), "message 10 of the RTSP dialogue: our client says something else");
+}
+
+/// What differs when these bytes of the capture, which is of datagrams, are changed.
+fn differences_with(datagram: &[u8], change: fn(&mut [u8])) -> Vec<Difference> {
+    let folder = Folder::recorded();
+    let mut file = capture();
+    let at = file.windows(datagram.len()).position(|window| window == datagram).unwrap();
+    change(&mut file[at..at + datagram.len()]);
+    folder.write("wire.pcap", file);
+    let replay = Recording::replay(&folder.0).unwrap();
+    let replayed: Vec<_> = replay.events().collect();
+    replay.compare(&replayed).differences
+}
+
+#[test]
+fn what_our_control_stream_does_not_hear_is_told() {
+    let from_host: Vec<_> = control().into_iter().filter(|(from, ..)| *from == 47999).collect();
+    let [(_, _, verify), (_, _, led), _] = &from_host[..] else { panic!("three datagrams") };
+    let differs = |message, property| [Difference::Control { message, property }];
+    let of_another_connection: fn(&mut [u8]) = |bytes| *bytes.last_mut().unwrap() ^= 1;
+    assert_eq!(differences_with(verify, of_another_connection), differs(5, ControlProperty::Heard));
+    let not_at_all: fn(&mut [u8]) = |bytes| bytes[4] = 0x86 | 0x40 | 0x0f;
+    assert_eq!(differences_with(led, not_at_all), [Difference::ControlDatagram { datagram: 6 }]);
+}
+
+#[test]
+fn what_comes_behind_a_packet_that_is_missing_for_good_is_not_to_be_heard() {
+    let from_host: Vec<_> = control().into_iter().filter(|(from, ..)| *from == 47999).collect();
+    let numbered_third: fn(&mut [u8]) = |bytes| bytes[7] = 3;
+    assert_eq!(differences_with(&from_host[1].2, numbered_third), []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_a_folder_holds_it_is_replayed_or_refused(
+        file in prop::sample::select(vec!["session.json", "rtsp.txt", "wire.pcap", "meta.json", "control.jsonl"]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        control_only: bool,
+    ) {
+        let folder = Folder::recorded();
+        folder.write("meta.json", r#"{"host":"127.0.0.1","client":"127.0.0.1","t0":1000000,"t1":1000001}"#);
+        folder.write("control.jsonl", r#"{"dir":"C","ch":0,"enetcmd":6,"seq":0,"type":"0302","payload":"0000"}"#);
+        let mut content = fs::read(folder.0.join(file)).unwrap();
+        // Most of the capture is media: the control stream stands within its first part.
+        let most = if control_only { content.len().min(4000) } else { content.len() };
+        for (at, byte) in changes {
+            content[at.index(most)] = byte;
+        }
+        folder.write(file, content);
+        if let Ok(replay) = Recording::replay(&folder.0) {
+            let replayed: Vec<_> = replay.events().collect();
+            prop_assert!(replay.compare(&replayed).rtsp <= 14);
+        }
+    }
 }
 
 fn differs(n: u64, property: VideoProperty) -> Difference {

@@ -6,19 +6,15 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::*;
-use crate::gamestream::control::recorded::capture;
 use crate::gamestream::crypto::{ControlCipher, RtspCipher, Side};
-use crate::gamestream::recorded::{dialogue, sessions, wishes};
-use crate::gamestream::rtsp::tests::recorded_wishes;
+use crate::gamestream::recorded::sessions;
 use crate::gamestream::wire;
 use crate::gamestream::wire::control::{
     ClientMessage, FecStatus, Frame, HostMessage, Sealed, Termination, kind,
 };
 use crate::gamestream::wire::enet::{Body, Datagram};
-use crate::gamestream::wire::hex;
-use crate::gamestream::wire::rtsp::{Request, Sender};
-use crate::gamestream::wire::sdp::Announcement;
-use crate::recording::{Recording, pcap};
+use crate::gamestream::wire::rtsp::Sender;
+use crate::recording::Recording;
 
 /// A line of `events.jsonl`.
 #[derive(Deserialize)]
@@ -36,13 +32,6 @@ struct ControlLine {
     payload: Option<String>,
 }
 
-/// What `session.json` says that [`wishes`] leaves out.
-#[derive(Deserialize)]
-struct Id {
-    #[serde(rename = "rikeyid_u32")]
-    rikeyid: u32,
-}
-
 /// A session that is held again.
 struct Replay {
     connection: Connection,
@@ -56,18 +45,15 @@ struct Replay {
 
 impl Replay {
     /// RTSP in no time, with the recorded answers.
-    fn new(session: &Path, seed: u32) -> Self {
-        let recorded = wishes(session);
-        let id: Id = serde_json::from_slice(&fs::read(session.join("session.json")).unwrap()).unwrap();
-        let key = SessionKey::new(hex::decode_array(&recorded.rikey).unwrap());
-        let cipher = RtspCipher::new(&key);
-        let messages = dialogue(session);
-        let host = Announcement::parse(&Request::parse(&messages[10].1).unwrap().body).unwrap().address;
-        let url: SessionUrl = recorded.session_url.parse().unwrap();
-        let encrypted = url.is_encrypted();
-        let wishes = recorded_wishes(&recorded);
+    fn new(recorded: &crate::recording::Replay, seed: u32) -> Self {
+        let announced = &recorded.negotiated.announcement;
+        let url = recorded.requested.url(announced);
+        let (key, rikeyid) = (recorded.requested.rikey.clone(), recorded.requested.rikeyid());
+        let cipher = url.is_encrypted().then(|| RtspCipher::new(&key));
+        let wishes = recorded.requested.wishes(announced);
         let now = crate::task::now();
-        let config = ConnectionConfig { url, host, key: key.clone(), rikeyid: id.rikeyid, wishes, seed };
+        let config =
+            ConnectionConfig { url, host: announced.address, key: key.clone(), rikeyid, wishes, seed };
         let mut replay = Self {
             connection: Connection::new(now, config),
             now,
@@ -76,12 +62,14 @@ impl Replay {
             key,
             fec_statuses: Vec::new(),
         };
-        let answers = messages.into_iter().filter(|(sender, _)| *sender == Sender::Host);
-        for (i, (_, answer)) in answers.enumerate() {
+        let messages = recorded.transcript.messages();
+        let answers = messages.iter().filter(|message| message.sender == Sender::Host);
+        for (i, answer) in answers.enumerate() {
             replay.connection.poll_request(now).unwrap();
             replay.connection.handle_connected(now);
-            let sealed = encrypted.then(|| cipher.seal(Sender::Host, i as u32 + 1, answer.clone()));
-            replay.connection.handle_bytes(now, sealed.as_ref().unwrap_or(&answer));
+            let seal = |cipher: &RtspCipher| cipher.seal(Sender::Host, i as u32 + 1, answer.bytes.clone());
+            let sealed = cipher.as_ref().map(seal);
+            replay.connection.handle_bytes(now, sealed.as_ref().unwrap_or(&answer.bytes));
             replay.connection.handle_end(now);
             replay.exchange();
         }
@@ -140,20 +128,15 @@ struct Seen {
 }
 
 fn check(session: &Path) -> Seen {
-    let (file, share) = capture(session);
-    let datagrams = pcap::datagrams(&file).unwrap();
-    let ours = datagrams.into_iter().filter(|datagram| {
-        let at = datagram.at.as_secs_f64();
-        share.as_ref().is_none_or(|share| (share.t0..=share.t1).contains(&at))
-    });
-    let datagrams: Vec<_> = ours.collect();
+    let recorded = Recording::replay(session).unwrap();
+    let datagrams: Vec<_> = recorded.datagrams().collect();
     let to_control = datagrams.iter().find(|datagram| datagram.destination.port() == CONTROL_PORT).unwrap();
     let Body::Connect { handshake, .. } = Datagram::parse(to_control.payload).unwrap().commands[0].body
     else {
         panic!("the client connects first")
     };
 
-    let mut replay = Replay::new(session, u32::from_be_bytes(handshake.connect_id));
+    let mut replay = Replay::new(&recorded, u32::from_be_bytes(handshake.connect_id));
     let start = replay.now;
     let began = datagrams[0].at;
     let audio_port = replay.connection.audio.as_ref().unwrap().port();

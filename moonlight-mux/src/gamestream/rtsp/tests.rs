@@ -1,7 +1,6 @@
-//! The recorded dialogues, held again with the recorded hosts; and hosts that misbehave.
+//! Hosts that misbehave, and the recorded HTTP API. The recorded dialogues are held again by `recording/reference/rtsp.rs`.
 
 use std::fs;
-use std::path::Path;
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -9,156 +8,13 @@ use uuid::Uuid;
 use super::*;
 use crate::gamestream::crypto::tests::key;
 use crate::gamestream::negotiation::tests::wishes;
-use crate::gamestream::negotiation::{EncryptionWishes, Route};
-use crate::gamestream::recorded::{self, dialogue, exchanges, recording, sessions};
-use crate::gamestream::wire::hex;
+use crate::gamestream::recorded::{exchanges, recording, sessions};
 use crate::gamestream::wire::http::request::{Call, UniqueId};
 use crate::gamestream::wire::http::{self, ServerInfo, Started};
-use crate::gamestream::wire::sdp::{Announcement, Channels};
 use crate::media::VideoCodec;
 
 fn now() -> Instant {
     crate::task::now()
-}
-
-#[test]
-fn recorded_messages_parse_and_build_back() {
-    let Some(sessions) = sessions() else { return };
-    for session in sessions {
-        let messages = dialogue(&session);
-        assert_eq!(messages.len(), 14, "{session:?}");
-        for (sender, message) in messages {
-            let mut built = Vec::new();
-            match sender {
-                Sender::Client => Request::parse(&message).unwrap().emit(&mut built),
-                Sender::Host => Response::parse(&message).unwrap().emit(&mut built),
-            }
-            assert_eq!(built, message, "{session:?}: {}", String::from_utf8_lossy(&message));
-        }
-    }
-}
-
-#[test]
-fn recorded_bodies_parse_and_build_back() {
-    let Some(sessions) = sessions() else { return };
-    for session in sessions {
-        let messages = dialogue(&session);
-        let announce = Request::parse(&messages[10].1).unwrap();
-        let mut built = String::new();
-        Announcement::parse(&announce.body).unwrap().emit(&mut built);
-        assert_eq!(built, announce.body, "{session:?}");
-
-        let describe = Response::parse(&messages[3].1).unwrap();
-        let offer = Offer::parse(&describe.body).unwrap();
-        let mut built = String::new();
-        offer.emit(&mut built);
-        if offer.encryption.is_some() {
-            assert_eq!(built, describe.body, "{session:?}");
-        } else {
-            // Wolf writes another order and other line ends.
-            assert_eq!(Offer::parse(&built), Ok(offer), "{session:?}");
-        }
-    }
-}
-
-/// What the reference client was asked for, as our wishes. `session.json` does not tell the packets' duration, which
-/// follows from the bitrate (session 17.6), nor that the reference client took the loopback interface for local.
-pub(crate) fn recorded_wishes(recorded: &recorded::Wishes) -> Wishes {
-    let wanted = |bit: u32| recorded.video_formats & bit != 0;
-    let codecs = [(0x1000, VideoCodec::Av1), (0x100, VideoCodec::Hevc), (0x1, VideoCodec::H264)];
-    Wishes {
-        width: recorded.width,
-        height: recorded.height,
-        fps: recorded.fps,
-        refresh_rate: 0,
-        bitrate: recorded.bitrate,
-        codecs: codecs.into_iter().filter(|(bit, _)| wanted(*bit)).map(|(_, codec)| codec).collect(),
-        encryption: EncryptionWishes { video: recorded.enc_flags != 0, audio: recorded.enc_flags != 0 },
-        channels: Channels::from_count(recorded.channels).unwrap(),
-        packet_duration: Duration::from_millis(if recorded.bitrate < 5000 { 10 } else { 5 }),
-        packet_size: recorded.packet_size,
-        route: Route::Local,
-    }
-}
-
-/// Makes up for what our client says differently (docs/gamestream.md): the reference client hides the session's URL
-/// when it wants audio of low quality.
-fn with_url(message: &[u8], url: &SessionUrl) -> String {
-    let text = str::from_utf8(message).unwrap();
-    text.replace("rtsp://0.0.0.0:48010", &url.to_string())
-        .replace("Host: 0.0.0.0\r\n", &format!("Host: {}\r\n", url.host()))
-}
-
-/// Holds the recorded dialogue again; returns what it told.
-fn replay(session: &Path) -> Vec<Event> {
-    let recorded = recorded::wishes(session);
-    let url: SessionUrl = recorded.session_url.parse().unwrap();
-    let key = SessionKey::new(hex::decode_array(&recorded.rikey).unwrap());
-    let cipher = RtspCipher::new(&key);
-    let messages = dialogue(session);
-    let announced = Request::parse(&messages[10].1).unwrap();
-    let host = Announcement::parse(&announced.body).unwrap().address;
-
-    let mut now = now();
-    let mut dialogue = Dialogue::new(now, url.clone(), host, &key, recorded_wishes(&recorded));
-    assert_eq!(dialogue.port(), 48010);
-    let mut events = Vec::new();
-    for (i, exchange) in messages.chunks(2).enumerate() {
-        let [(Sender::Client, sent), (Sender::Host, answer)] = exchange else { panic!("they take turns") };
-        let mut request = dialogue.poll_request(now).unwrap().unwrap();
-        if url.is_encrypted() {
-            let sealed = Sealed::parse(&request).unwrap();
-            assert_eq!(sealed.sequence(), i as u32 + 1);
-            request = cipher.open(Sender::Client, &sealed).unwrap();
-        }
-        assert_eq!(String::from_utf8(request).unwrap(), with_url(sent, &url), "{session:?}");
-        assert_eq!(dialogue.poll_request(now), Ok(None), "one at a time");
-
-        dialogue.handle_connected(now);
-        let mut answer = answer.clone();
-        if url.is_encrypted() {
-            answer = cipher.seal(Sender::Host, i as u32 + 1, answer);
-        }
-        for part in answer.chunks(100) {
-            now += Duration::from_secs(1);
-            dialogue.handle_bytes(now, part).unwrap();
-            dialogue.handle_timeout(now).unwrap();
-        }
-        dialogue.handle_end(now).unwrap();
-        events.extend(std::iter::from_fn(|| dialogue.poll_event()));
-    }
-    assert_eq!(dialogue.poll_request(now), Ok(None));
-    assert_eq!(dialogue.poll_timeout(), None);
-    events
-}
-
-#[test]
-fn with_the_recorded_hosts_we_say_what_the_reference_client_said() {
-    let Some(sessions) = sessions() else { return };
-    for session in sessions {
-        let events = replay(&session);
-        let [
-            Event::Audio(audio),
-            Event::Video(video),
-            Event::Control(control),
-            Event::Announced(agreement),
-            Event::Playing,
-        ] = &events[..]
-        else {
-            panic!("{session:?}: {events:?}")
-        };
-        let wolf = session.to_string_lossy().contains("wolf-");
-        assert_eq!(control.port, 47999);
-        assert_eq!(control.connect_data == 0, wolf);
-        assert_eq!(agreement.control_v2(), !wolf);
-        assert_eq!((video.ping.is_none(), audio.ping.is_none()), (wolf, wolf));
-        assert_eq!(agreement.announcement.video_port, video.port);
-        if wolf {
-            assert!(video.port >= 48100 && audio.port >= 48200);
-        } else {
-            assert_eq!((video.port, audio.port), (47998, 48000));
-        }
-    }
 }
 
 #[test]
