@@ -47,10 +47,7 @@
 
 mod broadcast;
 mod egress;
-#[allow(
-    dead_code,
-    reason = "until the driver stands, only recordings and tests use it, and only its receiving half"
-)]
+#[allow(dead_code, reason = "until the driver stands, only recordings and tests use it, and not all of it")]
 mod gamestream;
 mod keyframe;
 mod lifecycle;

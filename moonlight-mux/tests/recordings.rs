@@ -7,6 +7,7 @@ mod folder;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use moonlight_mux::{
     ControlProperty, Difference, FrameNumber, Recording, RecordingError, Replayed, RtspProperty, VideoCodec,
@@ -96,8 +97,10 @@ impl Changed {
     /// Replaces the only `from` in a file.
     fn new(test: &str, name: &str, file: &str, from: &str, to: &str) -> Option<Self> {
         let original = recording(test, name)?;
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder =
-            std::env::temp_dir().join(format!("moonlight-mux-{test}-{}-{file}-{to}", std::process::id()));
+            std::env::temp_dir().join(format!("moonlight-mux-changed-{}-{count}", std::process::id()));
         let changed = Self(folder.clone());
         fs::create_dir(&folder).unwrap();
         for file in ["session.json", "rtsp.txt", "wire.pcap", "control.jsonl"] {
@@ -169,7 +172,8 @@ fn a_changed_byte_of_the_rtsp_dialogue_is_told() {
         assert_eq!(changed.differences().unwrap(), expected, "{from}");
     };
     // What nothing but the wire can betray, sealed and in clear.
-    check("v0.23-default", "2539718825", "2539718826", &[(9, RtspProperty::Wire)]);
+    let ping = "server_port=48000\r\nX-SS-Ping-Payload: BFC9CE4F858F75A";
+    check("v0.23-default", &format!("{ping}F"), &format!("{ping}E"), &[(5, RtspProperty::Wire)]);
     check(
         "v0.23-clear",
         "surround-params=88001234567",
