@@ -46,7 +46,13 @@ fn every_target_has_seeds_and_runs_over_them() {
         let entries = fs::read_dir(folder).unwrap();
         entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
     };
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let built = manifest
+        .lines()
+        .filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""));
+
     let run: BTreeSet<_> = TARGETS.iter().chain(&ELSEWHERE).map(|&target| target.to_owned()).collect();
     assert_eq!(names(&folder.join("fuzz_targets")), run);
+    assert_eq!(built.map(str::to_owned).collect::<BTreeSet<_>>(), run);
     assert_eq!(names(&folder.join("seeds")), run);
 }

@@ -267,7 +267,7 @@ fn host_messages() -> [(&'static str, HostMessage); 6] {
     ]
 }
 
-/// Streams 10.3.
+/// Streams 10.3; and each message with a byte too few, as cutting it does not give: its length says so too.
 fn control_messages() -> Seeds {
     let (of_client, of_host) = wire::control::tests::VECTORS.split_at(6);
     let mut seeds = numbered("vector", "client-message", of_client.iter().map(|vector| vector.clear));
@@ -280,6 +280,13 @@ fn control_messages() -> Seeds {
         ("fec-status.client-message", hex("0255150000000002000a000700030003000200010001420001")),
         ("padded-rumble.host-message", hex("0b010c00000000000100020003000000")),
     ]));
+    let short = seeds.iter().filter(|(name, _)| !name.ends_with("sealed")).map(|(name, message)| {
+        let len = (message.len() - 5) as u16;
+        let framing = [&message[..2], &len.to_le_bytes()].concat();
+        (format!("short-{}", name.replace('.', "-")), [&framing, &message[4..message.len() - 1]].concat())
+    });
+    let short: Seeds = short.collect();
+    seeds.extend(short);
     seeds
 }
 
@@ -301,9 +308,17 @@ fn enet_datagrams() -> Seeds {
     seeds
 }
 
-/// Streams 10.4.
+/// Streams 10.4; and each packet with a byte too few, as its length says too.
 fn input_packets() -> Seeds {
-    numbered("vector", "input", wire::input::tests::PACKETS)
+    let mut seeds = numbered("vector", "input", wire::input::tests::PACKETS);
+    let short = wire::input::tests::PACKETS.iter().enumerate().map(|(i, packet)| {
+        let mut packet = hex(packet);
+        packet.pop();
+        packet[3] -= 1;
+        (format!("short-{i}"), packet)
+    });
+    seeds.extend(short);
+    seeds
 }
 
 /// A script: steps as the targets read them.
