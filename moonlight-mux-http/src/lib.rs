@@ -15,6 +15,9 @@
 
 pub mod close_code;
 pub mod dto;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod instances;
 mod keep_alive;
 mod listener;

@@ -87,10 +87,7 @@ pub mod bench_support {
 /// What the fuzz targets call. No public interface.
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
-pub mod fuzzing {
-    pub use crate::gamestream::fuzzing::*;
-    pub use crate::webrtc::fuzzing::*;
-}
+pub mod fuzzing;
 
 /// The README's example, as a test.
 #[cfg(all(doctest, feature = "test-host"))]

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| moonlight_mux::fuzzing::description(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    moonlight_mux::fuzzing::description(bytes);
+});

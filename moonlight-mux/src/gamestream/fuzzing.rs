@@ -2,7 +2,10 @@
 
 mod connection;
 mod control;
+#[cfg(test)]
+mod seeds;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 pub use self::connection::connection;
@@ -18,54 +21,78 @@ use super::wire::xml::Document;
 use super::wire::{audio, rtsp, video};
 use crate::media::VideoCodec;
 
+/// What the bytes turned out to be, or what a script came to, by the endings of seeds' names (`fuzz/README.md`).
+pub type Forms = BTreeSet<&'static str>;
+
 /// A datagram of the video socket, a frame header, or a ping: what parses builds back to something that means the same.
-pub fn video_datagram(bytes: &[u8]) {
+pub fn video_datagram(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
     let mut built = Vec::new();
     if let Ok(packet) = video::Packet::parse(bytes) {
+        forms.insert("packet");
         packet.header().emit(packet.shard().payload(), &mut built);
         let again = video::Packet::parse(&built).expect("what was built parses");
         assert_eq!(again.header(), packet.header());
         assert_eq!(again.shard().payload(), packet.shard().payload());
     }
     if let Ok(sealed) = video::Sealed::parse(bytes) {
+        forms.insert("sealed");
         assert_eq!(sealed.ciphertext().len() + sealed.tag().len() + sealed.nonce().len() + 4, bytes.len());
     }
     if let Ok(header) = video::FrameHeader::parse(bytes) {
+        forms.insert("frame-header");
         built.clear();
         header.emit(&mut built);
         assert_eq!(video::FrameHeader::parse(&built), Ok(header));
     }
     if let Ok(ping) = video::Ping::parse(bytes) {
+        forms.insert("ping");
         built.clear();
         ping.emit(&mut built);
         assert_eq!(built, bytes);
     }
+    forms
 }
 
 /// A datagram of the audio socket: what parses builds back to something that means the same.
-pub fn audio_datagram(bytes: &[u8]) {
+pub fn audio_datagram(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
     if let Ok(packet) = audio::Packet::parse(bytes) {
         let mut built = Vec::new();
         match packet {
-            audio::Packet::Data(data) => data.emit(&mut built),
-            audio::Packet::Parity(parity) => parity.emit(&mut built),
+            audio::Packet::Data(data) => {
+                forms.insert("data");
+                data.emit(&mut built);
+            }
+            audio::Packet::Parity(parity) => {
+                forms.insert("parity");
+                parity.emit(&mut built);
+            }
         }
         assert_eq!(audio::Packet::parse(&built), Ok(packet));
     }
+    forms
 }
 
 /// A capture file.
-pub fn pcap(bytes: &[u8]) {
+pub fn pcap(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
     if let Ok(datagrams) = crate::recording::pcap::datagrams(bytes) {
+        if !datagrams.is_empty() {
+            forms.insert("datagrams");
+        }
         let payloads: usize = datagrams.iter().map(|datagram| datagram.payload.len() + 58).sum();
         assert!(payloads <= bytes.len(), "each datagram stands in the file once");
     }
+    forms
 }
 
 /// An RTSP message, in clear or encrypted, of either side: what parses builds back to something that means the same.
-pub fn rtsp(bytes: &[u8]) {
+pub fn rtsp(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
     let mut built = Vec::new();
     if let Ok(request) = rtsp::Request::parse(bytes) {
+        forms.insert("request");
         request.emit(&mut built);
         // The empty line that a cut message lacks makes it longer.
         if built.len() <= rtsp::MAX_REQUEST {
@@ -73,6 +100,7 @@ pub fn rtsp(bytes: &[u8]) {
         }
     }
     if let Ok(response) = rtsp::Response::parse(bytes) {
+        forms.insert("response");
         built.clear();
         response.emit(&mut built);
         if built.len() <= rtsp::MAX_RESPONSE {
@@ -80,32 +108,40 @@ pub fn rtsp(bytes: &[u8]) {
         }
     }
     if let Ok(sealed) = rtsp::Sealed::parse(bytes) {
+        forms.insert("sealed");
         built.clear();
         let envelope = rtsp::Envelope { sequence: sealed.sequence(), tag: sealed.tag() };
         envelope.emit(sealed.ciphertext(), &mut built);
         assert_eq!(built, bytes);
     }
+    forms
 }
 
 /// The body of an answer to DESCRIBE, or of ANNOUNCE: what parses builds back to something that means the same.
-pub fn sdp(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
+pub fn sdp(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
+    let Ok(text) = str::from_utf8(bytes) else { return forms };
     let mut built = String::new();
     if let Ok(offer) = Offer::parse(text) {
+        forms.insert("offer");
         offer.emit(&mut built);
         assert_eq!(Offer::parse(&built), Ok(offer));
     }
     if let Ok(announcement) = Announcement::parse(text) {
+        forms.insert("announcement");
         built.clear();
         announcement.emit(&mut built);
         assert_eq!(Announcement::parse(&built), Ok(announcement));
     }
+    forms
 }
 
 /// An answer of the HTTP API: what parses builds back to something that means the same.
-pub fn xml(bytes: &[u8]) {
+pub fn xml(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
     let mut built = String::new();
     if let Ok(document) = Document::parse(bytes) {
+        forms.insert("document");
         document.emit(&mut built);
         // Escapes can make it longer.
         if built.len() <= super::wire::xml::MAX_DOCUMENT {
@@ -115,12 +151,14 @@ pub fn xml(bytes: &[u8]) {
         }
     }
     if let Ok(info) = ServerInfo::parse(bytes) {
+        forms.insert("server-info");
         built.clear();
         info.emit(&mut built);
         let again = ServerInfo::parse(built.as_bytes()).expect("what was built parses");
         assert_eq!((again.version, again.running), (info.version, info.running));
     }
     if let Ok(apps) = http::parse_apps(bytes) {
+        forms.insert("apps");
         built.clear();
         http::emit_apps(&apps, &mut built);
         if built.len() <= super::wire::xml::MAX_DOCUMENT {
@@ -129,20 +167,25 @@ pub fn xml(bytes: &[u8]) {
         }
     }
     if let Ok(started) = Started::parse(bytes) {
+        forms.insert("started");
         built.clear();
         started.emit(Start::Launch, &mut built);
         assert_eq!(Started::parse(built.as_bytes()), Ok(started));
     }
+    forms
 }
 
 /// An answer to `/pair`, a request's target, or a certificate.
-pub fn pairing(bytes: &[u8]) {
+pub fn pairing(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
     if let Ok(answer) = PairAnswer::parse(bytes) {
+        forms.insert("answer");
         let mut built = String::new();
         answer.emit(&mut built);
         assert_eq!(PairAnswer::parse(built.as_bytes()), Ok(answer));
     }
     if let Some((uniqueid, call)) = str::from_utf8(bytes).ok().and_then(|text| Call::parse(text).ok()) {
+        forms.insert("call");
         let uniqueid = uniqueid.unwrap_or_else(|| "0".parse::<UniqueId>().expect("a digit is an id"));
         let target = call.target(&uniqueid, uuid::Uuid::nil());
         let (_, again) = Call::parse(&target).expect("what was built parses");
@@ -150,13 +193,16 @@ pub fn pairing(bytes: &[u8]) {
     }
     let pem = Certificate::from_pem(bytes);
     if let Ok(certificate) = pem.or_else(|_| Certificate::from_der(bytes.to_vec())) {
+        forms.insert("certificate");
         assert_eq!(Certificate::from_der(certificate.der().to_vec()), Ok(certificate));
     }
+    forms
 }
 
 /// A session's media: the bytes are a script of raw and of well-formed datagrams and of passing time. What comes out
 /// keeps the contract of a source: numbers and timestamps rise, and every gap ends with a keyframe.
-pub fn media_session(script: &[u8]) {
+pub fn media_session(script: &[u8]) -> Forms {
+    let mut forms = Forms::new();
     let mut script = Script(script);
     let flags = script.byte().unwrap_or_default();
     let key = SessionKey::new([flags; 16]);
@@ -223,9 +269,10 @@ pub fn media_session(script: &[u8]) {
             }
         }
         while let Some(event) = session.poll_event() {
-            checker.check(&event);
+            forms.insert(checker.check(&event));
         }
     }
+    forms
 }
 
 /// Values read off the fuzzer's bytes, small ones more often than large ones, so that shards meet in frames.
@@ -288,7 +335,7 @@ struct Checker {
 }
 
 impl Checker {
-    fn check(&mut self, event: &Event) {
+    fn check(&mut self, event: &Event) -> &'static str {
         match event {
             Event::Video(frame) => {
                 let (number, timestamp) = (frame.number.0, frame.timestamp.0);
@@ -296,12 +343,17 @@ impl Checker {
                 assert!(continues || frame.keyframe, "a gap ends with a keyframe");
                 assert!(self.video.is_none_or(|last| last.0 < number && last.1 < timestamp));
                 self.video = Some((number, timestamp));
+                "video"
             }
             Event::Audio(frame) => {
                 assert!(self.audio.is_none_or(|last| last < frame.timestamp.0));
                 self.audio = Some(frame.timestamp.0);
+                "audio"
             }
-            Event::RequestIdr | Event::FecStatus(_) | Event::Repaired(_) | Event::HeldBack(_) => {}
+            Event::RequestIdr => "request-idr",
+            Event::FecStatus(_) => "fec-status",
+            Event::Repaired(_) => "repaired",
+            Event::HeldBack(_) => "held-back",
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Script;
 use super::control::{answer_to, datagram};
+use super::{Forms, Script};
 use crate::gamestream::connection::{Connection, ConnectionConfig, Event, Stream};
 use crate::gamestream::crypto::SessionKey;
 use crate::gamestream::negotiation::{EncryptionWishes, Route, Wishes};
@@ -15,7 +15,7 @@ use crate::media::VideoCodec;
 
 /// A connection: the bytes are a script of a host's answers and datagrams, of what is asked of the connection, and of
 /// passing time. Whatever the host says: events come in order, the end is the last, and time never stands still.
-pub fn connection(script: &[u8]) {
+pub fn connection(script: &[u8]) -> Forms {
     let mut script = Script(script);
     // The connection only compares and adds to it.
     let mut now: Instant = crate::task::now();
@@ -59,12 +59,17 @@ pub fn connection(script: &[u8]) {
                     let end = datagram(step, CONNECTION, step.into(), Body::Disconnect { data: 0 });
                     connection.handle_datagram(now, Stream::Control, &end);
                 }
+                5 => drop(connection.poll_request(now)),
+                6 => connection.handle_connected(now),
+                7 => connection.handle_bytes(now, script.bytes()),
+                8 => connection.handle_end(now),
                 // Refused when there is no connection or no room, which is as good here.
                 _ => drop(connection.send_input(now, Input::Scroll(step.into()))),
             },
         }
         checker.check(&mut connection);
     }
+    checker.forms
 }
 
 fn config() -> ConnectionConfig {
@@ -107,6 +112,7 @@ struct Checker {
     informed: bool,
     pictured: bool,
     ended: bool,
+    forms: Forms,
 }
 
 impl Checker {
@@ -124,17 +130,37 @@ impl Checker {
         assert!(datagrams <= 300, "queues are bounded");
         while let Some(event) = connection.poll_event() {
             assert!(!self.ended, "{event:?} after the end");
-            match event {
-                Event::StageStarting(_) | Event::StageComplete(_) => assert!(!self.connected),
-                Event::Connected => assert!(!std::mem::replace(&mut self.connected, true), "connected once"),
-                Event::Info(_) => assert!(!std::mem::replace(&mut self.informed, true), "informed once"),
+            self.forms.insert(match event {
+                Event::StageStarting(_) | Event::StageComplete(_) => {
+                    assert!(!self.connected);
+                    "stage"
+                }
+                Event::Connected => {
+                    assert!(!std::mem::replace(&mut self.connected, true), "connected once");
+                    "connected"
+                }
+                Event::Info(_) => {
+                    assert!(!std::mem::replace(&mut self.informed, true), "informed once");
+                    "info"
+                }
                 Event::Video(frame) => {
                     assert!(self.informed && (self.pictured || frame.keyframe));
                     self.pictured = true;
+                    "video"
                 }
-                Event::Audio(_) | Event::Host(_) => assert!(self.informed),
-                Event::Ended { .. } => self.ended = true,
-            }
+                Event::Audio(_) => {
+                    assert!(self.informed);
+                    "audio"
+                }
+                Event::Host(_) => {
+                    assert!(self.informed);
+                    "host"
+                }
+                Event::Ended { .. } => {
+                    self.ended = true;
+                    "ended"
+                }
+            });
         }
         assert!(!self.ended || connection.poll_timeout().is_none(), "no time is left after the end");
     }
