@@ -54,7 +54,8 @@ pub struct TestPictureConfig {
     /// sign of life that is late, and asks for a keyframe each time.
     pub fps: u32,
     /// What the video takes at most, on average, in bits per second: 100,000 to 100,000,000. Default: 0.08 bits per
-    /// pixel, 4.4 Mbit/s at the default size and rate.
+    /// pixel, at least 500,000: 4.4 Mbit/s at the default size and rate. Where it is too little, the picture gets coarse,
+    /// then frames are left out.
     pub bits_per_second: Option<u32>,
 }
 
@@ -181,7 +182,7 @@ impl fmt::Display for PictureSize {
 impl TestPictureConfig {
     fn bits_per_second(&self) -> u32 {
         let pixels = u64::from(self.size.width) * u64::from(self.size.height) * u64::from(self.fps);
-        let default = (pixels * 8 / 100).clamp(MIN_BITS_PER_SECOND.into(), MAX_BITS_PER_SECOND.into());
+        let default = (pixels * 8 / 100).clamp(500_000, MAX_BITS_PER_SECOND.into());
         self.bits_per_second.unwrap_or(default as u32)
     }
 }
@@ -206,7 +207,7 @@ impl TestPicture {
         Ok(Self { config, skipped: AtomicU64::new(0) })
     }
 
-    /// How many frames were left out so far, over all runs, since encoding took too long.
+    /// How many frames were left out so far, over all runs, since encoding took too long or the bit rate was too little.
     #[must_use]
     pub fn skipped_frames(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
@@ -257,8 +258,9 @@ impl VideoSource for TestPicture {
                 },
                 packet = microphone.finished() => io.audio(packet.map_err(SourceError::permanent)?),
                 frame = camera.finished() => {
-                    if let Some(frame) = frame.map_err(SourceError::permanent)? {
-                        io.video(frame);
+                    match frame.map_err(SourceError::permanent)? {
+                        Some(frame) => io.video(frame),
+                        None => drop(self.skipped.fetch_add(1, Ordering::Relaxed)),
                     }
                 }
                 () = task::at(Some(packets.due())), if microphone.is_idle() => {

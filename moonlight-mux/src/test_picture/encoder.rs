@@ -13,7 +13,11 @@ use crate::media::VideoTimestamp;
 
 /// An encoder of one stream, as game-streaming hosts send it: no B-frames, and no keyframe but the first and those that
 /// are asked for.
-pub(super) struct VideoEncoder(Encoder);
+pub(super) struct VideoEncoder {
+    encoder: Encoder,
+    /// A keyframe was asked for and has not come yet.
+    keyframe_due: bool,
+}
 
 /// An access unit in Annex B form.
 pub(super) struct AccessUnit {
@@ -28,33 +32,36 @@ impl VideoEncoder {
             .max_frame_rate(FrameRate::from_hz(fps as f32))
             .rate_control_mode(RateControlMode::Bitrate)
             // The source skips by time, before it encodes.
-            .skip_frames(false)
+            .skip_frames(true)
             .intra_frame_period(IntraFramePeriod::auto())
             .scene_change_detect(false)
             .complexity(Complexity::Low)
             .num_threads(1)
             .vui(VuiConfig::bt709());
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), config);
-        encoder.map(Self).map_err(EncodingError::StartVideo)
+        let encoder = encoder.map_err(EncodingError::StartVideo)?;
+        Ok(Self { encoder, keyframe_due: false })
     }
 
-    /// `None` if the encoder leaves the picture out.
+    /// `None` if the picture is left out to keep the bit rate; a keyframe that was asked for then comes next.
     pub(super) fn encode(
         &mut self,
         picture: &impl YUVSource,
         timestamp: VideoTimestamp,
         keyframe: bool,
     ) -> Result<Option<AccessUnit>, EncodingError> {
-        if keyframe {
-            self.0.force_intra_frame();
+        self.keyframe_due |= keyframe;
+        if self.keyframe_due {
+            self.encoder.force_intra_frame();
         }
         let timestamp = Timestamp::from_millis(timestamp.0 * 1000 / VideoTimestamp::HZ);
-        let encoded = self.0.encode_at(picture, timestamp).map_err(EncodingError::Video)?;
+        let encoded = self.encoder.encode_at(picture, timestamp).map_err(EncodingError::Video)?;
         let keyframe = match encoded.frame_type() {
             FrameType::IDR => true,
             FrameType::Skip | FrameType::Invalid => return Ok(None),
             FrameType::I | FrameType::P | FrameType::IPMixed => false,
         };
+        self.keyframe_due &= !keyframe;
         Ok(Some(AccessUnit { keyframe, data: encoded.to_vec().into() }))
     }
 }

@@ -1,6 +1,7 @@
 //! Encoded pictures, decoded again; and the running source on a clock that the tests own.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
@@ -86,15 +87,34 @@ fn every_size_and_rate_can_be_encoded_and_decoded() {
 }
 
 #[test]
-fn the_bit_rate_is_kept() {
-    for bits_per_second in [1_000_000, 4_000_000] {
+fn the_bit_rate_is_kept_and_a_keyframe_is_still_the_next_frame() {
+    for bits_per_second in [500_000, 1_000_000] {
         let mut config = config(1280, 720, 60);
         config.bits_per_second = Some(bits_per_second);
         let mut camera = camera(&config);
-        let bytes: usize = (0..300).map(|n| shoot(&mut camera, n, false).data.len()).sum();
-        let rate = bytes as f64 * 8.0 / 5.0;
-        assert!(rate < 1.2 * f64::from(bits_per_second), "{rate:.0} of {bits_per_second} bits per second");
-        assert!(rate > 0.2 * f64::from(bits_per_second), "{rate:.0} of {bits_per_second} bits per second");
+        let (mut bytes, mut asked) = (0, true);
+        for n in 0..300 {
+            let ask = n % 60 == 59;
+            asked |= ask;
+            let utc = Duration::from_secs(1_700_000_000) + Duration::from_secs(n) / 60;
+            let shot = Shot { utc, timestamp: VideoTimestamp(n * 1500), keyframe: ask };
+            if let Some(frame) = camera.shoot(shot).unwrap() {
+                assert_eq!(frame.keyframe, asked, "frame {n}");
+                (bytes, asked) = (bytes + frame.data.len(), false);
+            }
+        }
+        let ratio = bytes as f64 * 8.0 / 5.0 / f64::from(bits_per_second);
+        assert!((0.9..1.1).contains(&ratio), "{ratio} of {bits_per_second} bits per second");
+    }
+}
+
+#[test]
+fn at_the_default_bit_rate_no_frame_is_left_out() {
+    for (width, height, fps) in [(64, 64, 30), (320, 180, 30), (640, 360, 60), (1280, 720, 30)] {
+        let mut camera = camera(&config(width, height, fps));
+        for n in 0..120 {
+            shoot(&mut camera, n, n % 30 == 0);
+        }
     }
 }
 
@@ -160,7 +180,10 @@ impl Run {
 }
 
 fn run(config: TestPictureConfig) -> (task::Task<Result<Ended, SourceError>>, Run) {
-    let source = TestPicture::new(config).unwrap();
+    run_source(Arc::new(TestPicture::new(config).unwrap()))
+}
+
+fn run_source(source: Arc<TestPicture>) -> (task::Task<Result<Ended, SourceError>>, Run) {
     let (io, end) = SourceIo::new();
     let source = task::spawn(async move { source.run(io).await });
     (source, Run { end, frames: Vec::new(), packets: Vec::new(), info: None })
@@ -186,6 +209,25 @@ async fn it_says_what_it_sends_and_sends_it_in_time() {
     for (n, packet) in (0..).zip(&run.packets) {
         assert_eq!(packet.timestamp.0, n * 480);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_was_held_up_shows_what_is_on_then() {
+    let source = Arc::new(TestPicture::new(config(320, 180, 60)).unwrap());
+    let (_source, mut run) = run_source(source.clone());
+    run.frames(10).await;
+    assert_eq!(source.skipped_frames(), 0);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    run.frames(10).await;
+    for (n, frame) in (0..).zip(&run.frames) {
+        assert_eq!((frame.number.0, frame.keyframe), (n, n == 0), "nothing is missing for the decoder");
+    }
+    let steps: Vec<_> = run.frames.windows(2).map(|pair| pair[1].timestamp.0 - pair[0].timestamp.0).collect();
+    let jumps: Vec<_> = steps.into_iter().filter(|step| *step != 1500).collect();
+    assert_eq!(jumps, [(source.skipped_frames() + 1) * 1500]);
+    assert!((58..=60).contains(&source.skipped_frames()), "{}", source.skipped_frames());
+    let jumps = run.packets.windows(2).filter(|pair| pair[1].timestamp.0 - pair[0].timestamp.0 != 480);
+    assert_eq!(jumps.count(), 1, "sound is left out as well");
 }
 
 #[tokio::test(start_paused = true)]
