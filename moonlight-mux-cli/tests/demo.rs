@@ -15,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moonlight-mux"));
-    command.args(arguments).env_remove("MOONLIGHT_MUX_LISTEN").stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).env_remove("MOONLIGHT_MUX_LISTEN").env("RUST_LOG", "warn");
+    command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
