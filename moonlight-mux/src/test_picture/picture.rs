@@ -51,12 +51,18 @@ struct Rect {
     height: usize,
 }
 
+impl Rect {
+    /// The same with even corners: colours have half the resolution, and what changes in colour alone the encoder takes for
+    /// background and lets stand.
+    fn aligned(self) -> Self {
+        let Self { x, y, width, height } = self;
+        Self { x: even(x), y: even(y), width: even(width + 1), height: even(height + 1) }
+    }
+}
+
 impl Picture {
     pub(super) fn new(size: PictureSize, fps: u32) -> Self {
-        let mut background = Planes::gradient(size);
-        let scale = Scale::new(size);
-        let (x, y) = scale.centred(NAME, scale.name_y(), scale.small);
-        background.text(NAME, x, y, scale.small, WHITE);
+        let background = Planes::gradient(size);
         let caption = format!("UTC  {size}  {fps} fps");
         let planes = background.clone();
         Self { size, caption, background, planes }
@@ -70,10 +76,13 @@ impl Picture {
         planes.bars(utc);
         planes.ball(utc);
         let clock = time_of_day(utc);
-        let (x, y) = scale.centred(&clock, scale.clock_y(), scale.large);
-        planes.text(&clock, x, y, scale.large, WHITE);
-        let (x, y) = scale.centred(&self.caption, scale.caption_y(), scale.small);
-        planes.text(&self.caption, x, y, scale.small, WHITE);
+        for (text, y, dot) in [
+            (NAME, scale.name_y(), scale.small),
+            (&clock, scale.clock_y(), scale.large),
+            (&self.caption, scale.caption_y(), scale.small),
+        ] {
+            planes.text(text, scale.centred(text, dot), y, dot);
+        }
         planes.lamp(utc);
         planes.counter(counter);
     }
@@ -115,13 +124,13 @@ impl Scale {
     fn new(size: PictureSize) -> Self {
         let (width, height) = (size.width() as usize, size.height() as usize);
         // The clock takes three quarters of the width, unless the picture is very wide.
-        let large = (width / 96).min(height / 36).max(1);
-        Self { width, height, large, small: (large / 3).max(1) }
+        let large = even(width / 96).min(even(height / 36)).max(2);
+        Self { width, height, large, small: even(large / 3).max(2) }
     }
 
-    fn centred(&self, text: &str, y: usize, dot: usize) -> (usize, usize) {
+    fn centred(&self, text: &str, dot: usize) -> usize {
         let width = (text.chars().count() * font::ADVANCE - 1) * dot;
-        (self.width.saturating_sub(width) / 2, y)
+        self.width.saturating_sub(width) / 2
     }
 
     fn clock_y(&self) -> usize {
@@ -163,7 +172,7 @@ impl Planes {
 
     /// The lowest bit is the left cell. Its cells are square at usual sizes, as in the recorded sessions.
     fn counter(&mut self, counter: u32) {
-        let height = (self.width / CELLS).max(self.height / 45).min(self.height / 8);
+        let height = even((self.width / CELLS).max(self.height / 45).min(self.height / 8));
         for cell in 0..CELLS {
             let (left, right) = (cell * self.width / CELLS, (cell + 1) * self.width / CELLS);
             let colour = if counter >> cell & 1 == 1 { WHITE } else { BLACK };
@@ -177,7 +186,7 @@ impl Planes {
         for (i, colour) in (0..).zip(BARS) {
             let y = self.height * (3 + 2 * i) / 20;
             let x = swing(utc, Duration::from_millis(5000 + 1300 * i as u64), self.width - width);
-            self.fill(Rect { x, y, width, height }, colour);
+            self.fill(Rect { x, y, width, height }.aligned(), colour);
         }
     }
 
@@ -186,10 +195,11 @@ impl Planes {
         let x = radius + swing(utc, Duration::from_millis(7000), self.width - 2 * radius);
         let top = self.height / 8;
         let y = top + radius + swing(utc, Duration::from_millis(3300), self.height - top - 2 * radius);
-        for row in 0..2 * radius {
+        for row in (0..2 * radius).step_by(2) {
             let above = radius.abs_diff(row);
             let half = (radius * radius - above * above).isqrt();
-            self.fill(Rect { x: x - half, y: y - radius + row, width: 2 * half, height: 1 }, BALL);
+            let rect = Rect { x: x - half, y: y - radius + row, width: 2 * half, height: 2 };
+            self.fill(rect.aligned(), BALL);
         }
     }
 
@@ -197,16 +207,17 @@ impl Planes {
     fn lamp(&mut self, utc: Duration) {
         let side = self.height.min(self.width) / 10;
         let colour = if utc.subsec_nanos() < FLASH.subsec_nanos() { WHITE } else { BLACK };
-        self.fill(Rect { x: side / 4, y: self.height - side - side / 4, width: side, height: side }, colour);
+        let rect = Rect { x: side / 4, y: self.height - side - side / 4, width: side, height: side };
+        self.fill(rect.aligned(), colour);
     }
 
-    fn text(&mut self, text: &str, x: usize, y: usize, dot: usize, colour: Colour) {
+    fn text(&mut self, text: &str, x: usize, y: usize, dot: usize) {
         for (i, letter) in text.chars().enumerate() {
             let left = x + i * font::ADVANCE * dot;
             for (row, dots) in glyph(letter).into_iter().enumerate() {
                 for column in (0..5).filter(|column| dots >> (4 - column) & 1 == 1) {
                     let rect = Rect { x: left + column * dot, y: y + row * dot, width: dot, height: dot };
-                    self.fill(rect, colour);
+                    self.fill(rect.aligned(), WHITE);
                 }
             }
         }
@@ -227,6 +238,10 @@ impl Planes {
             self.v[row * stride..][left / 2..right.div_ceil(2)].fill(colour.v);
         }
     }
+}
+
+fn even(pixels: usize) -> usize {
+    pixels & !1
 }
 
 /// `HH:MM:SS.mmm`.
@@ -250,13 +265,13 @@ const WHITE: Colour = Colour { y: 235, u: 128, v: 128 };
 const BLACK: Colour = Colour { y: 16, u: 128, v: 128 };
 const BALL: Colour = Colour { y: 180, u: 60, v: 160 };
 const BARS: [Colour; 8] = [
-    Colour { y: 168, u: 44, v: 136 },
-    Colour { y: 145, u: 147, v: 44 },
-    Colour { y: 133, u: 63, v: 52 },
-    Colour { y: 63, u: 193, v: 204 },
-    Colour { y: 51, u: 109, v: 212 },
-    Colour { y: 150, u: 170, v: 120 },
-    Colour { y: 120, u: 100, v: 180 },
+    Colour { y: 190, u: 40, v: 140 },
+    Colour { y: 170, u: 150, v: 50 },
+    Colour { y: 160, u: 70, v: 60 },
+    Colour { y: 150, u: 170, v: 180 },
+    Colour { y: 140, u: 100, v: 200 },
+    Colour { y: 170, u: 170, v: 120 },
+    Colour { y: 160, u: 80, v: 180 },
     Colour { y: 190, u: 110, v: 100 },
 ];
 
