@@ -1,7 +1,7 @@
 //! Two Chromium pages on one recording: what a person would see, read from the decoded pictures.
 //!
 //! The recording's picture has a frame counter in its top row: 32 cells, lowest bit first, white for 1. The pages' decoded
-//! pictures are compared with each other and with the recording, decoded here by another decoder.
+//! pictures are compared with each other and with the recording, decoded here by another decoder. So has the test picture.
 
 #![expect(clippy::disallowed_methods, reason = "a browser runs in real time")]
 
@@ -12,7 +12,7 @@ mod support;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use moonlight_mux::{Recording, State, Streamer};
+use moonlight_mux::{Recording, State, Streamer, TestPicture, TestPictureConfig};
 use moonlight_mux_benches::chromium::{Chromium, Page};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
@@ -60,6 +60,30 @@ const READ_COUNTERS: &str = r#"(async (ms) => {
   track.stop();
   return result;
 })"#;
+
+/// Listens for two seconds, and gives the loudest frequency of each channel, in Hz: the median over that time.
+const READ_PITCHES: &str = r#"(async () => {
+  const context = new AudioContext({ sampleRate: 48000 });
+  await context.resume();
+  const source = context.createMediaStreamSource(window.moonlightMux.video.srcObject);
+  const splitter = source.connect(context.createChannelSplitter(2));
+  const analysers = [0, 1].map((channel) => {
+    const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
+    splitter.connect(analyser, channel);
+    return analyser;
+  });
+  const pitches = [[], []];
+  const levels = new Float32Array(8192);
+  for (let i = 0; i < 40; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    analysers.forEach((analyser, channel) => {
+      analyser.getFloatFrequencyData(levels);
+      pitches[channel].push(levels.indexOf(Math.max(...levels)) * 48000 / 16384);
+    });
+  }
+  await context.close();
+  return pitches.map((pitches) => pitches.sort((a, b) => a - b)[20]);
+})()"#;
 
 /// One browser at a time: two would share the machine's cores.
 static BROWSER: Mutex<()> = Mutex::const_new(());
@@ -138,6 +162,28 @@ async fn two_pages_show_an_av1_session() {
     assert_same(&seen);
     keep("page-av1.png", &chromium.screenshot(&pages[0]).await.expect("a picture of the page"));
     keep("page-av1-second.png", &chromium.screenshot(&pages[1]).await.expect("a picture of the page"));
+    chromium.quit().await;
+    wait_for_peers(&served.streamer, 0).await;
+}
+
+/// The browser's decoders are the independent ones here, for picture and sound.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pages_show_and_play_the_test_picture() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(TestPicture::new(TestPictureConfig::default()).expect("in range")).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let seen = watch(&mut chromium, &served, &pages, WATCH).await.map(|watched| watched.counters);
+    for (i, counters) in seen.iter().enumerate() {
+        assert!(counters.is_sorted_by(|a, b| a < b), "page {i}: {counters:?}");
+    }
+    assert_same(&seen);
+    let pitches = chromium.evaluate(&pages[0], READ_PITCHES).await.expect("the script runs");
+    for (channel, hz) in [(0, 440.0), (1, 660.0)] {
+        let heard = pitches[channel].as_f64().expect("a number");
+        assert!((heard - hz).abs() < 6.0, "{pitches}");
+    }
+    keep("page-test-picture.png", &chromium.screenshot(&pages[0]).await.expect("a picture of the page"));
     chromium.quit().await;
     wait_for_peers(&served.streamer, 0).await;
 }

@@ -5,7 +5,8 @@
 //!             ◀── keyframe, at most one per 500 ms ◀── wishes of all viewers
 //! ```
 //!
-//! - A [`VideoSource`] is where frames come from: a recording, later a Moonlight host, or anything of your own.
+//! - A [`VideoSource`] is where frames come from: a recording, a test picture, later a Moonlight host, or anything of
+//!   your own.
 //! - A [`Streamer`] keeps one source alive, with or without viewers. A [`Registry`] owns streamers by name.
 //! - A [`Broadcaster`] hands each frame to all viewers; whoever is behind skips to the next keyframe, alone.
 //! - An [`Egress`] is one viewer's way out. [`WebRtc`] makes them, from any [`Signalling`] transport.
@@ -60,6 +61,8 @@ mod signalling;
 mod source;
 mod streamer;
 mod task;
+#[cfg(feature = "test-picture")]
+mod test_picture;
 mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
@@ -75,6 +78,8 @@ pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 pub use streamer::*;
+#[cfg(feature = "test-picture")]
+pub use test_picture::{InvalidPictureSize, PictureSize, TestPicture, TestPictureConfig, TestPictureError};
 pub use webrtc::{BindError, WebRtc, WebRtcConfig};
 
 /// What the benches call. No public interface.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the place")]
 
-use std::future::Future;
+use std::future::{Future, pending};
+use std::mem;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
@@ -70,6 +72,71 @@ impl<T: Send + 'static> TaskSet<T> {
     }
 }
 
+/// Something that does its work piece by piece on tokio's threads for blocking work, at most one piece at a time.
+///
+/// A piece that has begun cannot be interrupted: keep it short. When its owner is dropped it still ends, unheard.
+#[derive(Debug)]
+pub(crate) enum Worker<W, T> {
+    Idle(Box<W>),
+    Busy(Task<(Box<W>, T)>),
+    /// A piece panicked; or the worker is in the caller's hands.
+    Gone,
+}
+
+impl<W: Send + 'static, T: Send + 'static> Worker<W, T> {
+    pub(crate) fn new(worker: W) -> Self {
+        Self::Idle(Box::new(worker))
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle(_))
+    }
+
+    /// Begins a piece of work. Only when idle.
+    #[track_caller]
+    pub(crate) fn start(&mut self, work: impl FnOnce(&mut W) -> T + Send + 'static) {
+        let Self::Idle(mut worker) = mem::replace(self, Self::Gone) else {
+            unreachable!("a worker that is not idle is given no work")
+        };
+        *self = Self::Busy(Task(tokio::task::spawn_blocking(move || {
+            let result = work(&mut worker);
+            (worker, result)
+        })));
+    }
+
+    /// What the piece of work under way gives; waits for ever if there is none. Cancel safe.
+    ///
+    /// # Panics
+    /// When the work panicked.
+    pub(crate) async fn finished(&mut self) -> T {
+        let Self::Busy(task) = self else { return pending().await };
+        match task.await {
+            Ok((worker, result)) => {
+                *self = Self::Idle(worker);
+                result
+            }
+            Err(error) => {
+                *self = Self::Gone;
+                match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    // The runtime is shutting down, and drops who waits here.
+                    Err(_) => pending().await,
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing is under way.
+    ///
+    /// # Panics
+    /// When the work panicked.
+    pub(crate) async fn stop(mut self) {
+        if matches!(self, Self::Busy(_)) {
+            self.finished().await;
+        }
+    }
+}
+
 /// Now, on the clock that tokio's paused tests own.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -79,7 +146,7 @@ pub(crate) fn now() -> Instant {
 pub(crate) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 

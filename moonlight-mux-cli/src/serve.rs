@@ -1,0 +1,61 @@
+//! `serve`: recorded sessions.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use moonlight_mux::{Recording, StreamerConfig, StreamerId};
+
+use crate::server::{Listen, Server};
+use crate::{Failure, exit_codes};
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    listen: Listen,
+    /// A recorded session to serve in a loop under a name. May be given several times.
+    #[arg(long, value_name = "NAME=FOLDER", required = true)]
+    recording: Vec<NamedRecording>,
+}
+
+const EXAMPLES: &str = concat!(
+    "\
+Examples:
+  moonlight-mux serve --recording desktop=recordings/v0.23-clear
+  moonlight-mux serve --listen 127.0.0.1:0 --recording a=FOLDER --recording b=FOLDER
+
+",
+    exit_codes!()
+);
+
+#[derive(Clone, Debug)]
+struct NamedRecording {
+    id: StreamerId,
+    folder: PathBuf,
+}
+
+impl FromStr for NamedRecording {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, folder) = text.split_once('=').ok_or("expected NAME=FOLDER")?;
+        let id = name.parse().map_err(|error| format!("{name:?}: {error}"))?;
+        Ok(Self { id, folder: folder.into() })
+    }
+}
+
+pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
+    let recordings = serve.recording.into_iter().map(|NamedRecording { id, folder }| {
+        let recording = Recording::open(&folder)?;
+        Ok((id, recording))
+    });
+    let recordings = recordings.collect::<Result<Vec<_>, Failure>>()?;
+    let server = Server::bind(&serve.listen).await?;
+    for (id, recording) in recordings {
+        let streamer = server.registry().create(id, recording, StreamerConfig::default())?;
+        server.announce(&streamer);
+    }
+    server.run(pending()).await
+}

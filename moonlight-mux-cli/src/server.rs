@@ -1,0 +1,157 @@
+//! What every command that serves browsers does alike.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use clap::Args;
+use moonlight_mux::{Registry, Streamer, WebRtc, WebRtcConfig};
+use moonlight_mux_http::{BindError, ServerConfig};
+use tokio::net::TcpListener;
+
+use crate::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// Where browsers connect: an address of this machine alone, port 0 for a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", env = "MOONLIGHT_MUX_LISTEN")]
+    #[arg(value_parser = loopback)]
+    listen: SocketAddr,
+    /// The UDP port for the pictures of all viewers, at the same address; 0 for a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    udp_port: u16,
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "expected ADDRESS:PORT, as in 127.0.0.1:8080")?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(format!(
+        "other machines could connect to {}, and nobody is asked who they are yet: listen on 127.0.0.1 or [::1], behind \
+         a server of yours that asks",
+        address.ip()
+    ))
+}
+
+/// A server that is not running yet.
+pub(crate) struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    rtc: WebRtc,
+    registry: Registry,
+    stop: Stop,
+}
+
+impl Server {
+    pub(crate) async fn bind(listen: &Listen) -> Result<Self, Failure> {
+        let stop = Stop::new()?;
+        let listener = moonlight_mux_http::bind(listen.listen).await.map_err(|error| match error {
+            BindError::InUse { address } => Failure(in_use(address)),
+            error => error.into(),
+        })?;
+        let address = listener.local_addr()?;
+        let mut config = WebRtcConfig::default();
+        config.bind = SocketAddr::new(address.ip(), listen.udp_port);
+        let rtc = WebRtc::bind(config)?;
+        Ok(Self { listener, address, rtc, registry: Registry::new(), stop })
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Says on standard output where a streamer can be watched.
+    pub(crate) fn announce(&self, streamer: &Streamer) {
+        let (id, address) = (streamer.id(), self.address);
+        // Nobody may be reading.
+        let _ = writeln!(io::stdout(), "{id} plays at http://{address}/s/{id}");
+    }
+
+    /// Serves until Ctrl-C, SIGTERM, or `failed`.
+    pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
+        let Self { listener, rtc, registry, mut stop, .. } = self;
+        eprintln!("Press Ctrl-C to stop.");
+        let router = moonlight_mux_http::router(registry.clone(), rtc, ServerConfig::default());
+        moonlight_mux_http::serve(listener, router, registry, async move {
+            tokio::select! {
+                () = stop.asked() => {}
+                () = failed => {}
+            }
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+fn in_use(address: SocketAddr) -> String {
+    // Behind the last port comes 0, which takes a free one.
+    let other = SocketAddr::new(address.ip(), address.port().wrapping_add(1));
+    format!("port {} is in use: choose another with --listen {other}", address.port())
+}
+
+/// Ctrl-C and SIGTERM, heard from when it is made: none that comes early is lost.
+#[cfg(unix)]
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Stop {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C, heard from when it is made.
+#[cfg(windows)]
+struct Stop(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Stop {
+    fn new() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn asked(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_this_machine_alone_are_listened_on() {
+        for text in ["127.0.0.1:8080", "127.0.0.9:0", "[::1]:8080"] {
+            assert_eq!(loopback(text), Ok(text.parse().unwrap()));
+        }
+        for text in ["0.0.0.0:8080", "[::]:8080", "192.168.1.2:8080"] {
+            let refusal = loopback(text).unwrap_err();
+            assert!(refusal.starts_with("other machines could connect to "), "{refusal}");
+        }
+        for text in ["", "8080", "localhost:8080", "127.0.0.1"] {
+            assert_eq!(loopback(text).unwrap_err(), "expected ADDRESS:PORT, as in 127.0.0.1:8080");
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_another_one() {
+        for (address, sentence) in [
+            ("127.0.0.1:8080", "port 8080 is in use: choose another with --listen 127.0.0.1:8081"),
+            ("[::1]:65535", "port 65535 is in use: choose another with --listen [::1]:0"),
+        ] {
+            assert_eq!(in_use(address.parse().unwrap()), sentence);
+        }
+    }
+}
