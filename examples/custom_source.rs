@@ -1,0 +1,91 @@
+//! Streams pictures of your own to browsers:
+//!
+//! `cargo run --release -p moonlight-mux-examples --example custom_source -- 127.0.0.1:8080`
+
+#![allow(clippy::print_stdout, reason = "it speaks to a person")]
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use moonlight_mux::{
+    Command, Ended, FrameNumber, Registry, SourceError, SourceIo, StreamInfo, StreamerConfig, VideoCodec,
+    VideoFrame, VideoInfo, VideoSource, VideoTimestamp, WebRtc, WebRtcConfig,
+};
+use moonlight_mux_http::ServerConfig;
+use tokio::time::interval;
+
+/// Four encoded pictures, shown again and again, four in a second. The first is a keyframe, the others build on it.
+struct Slides;
+
+const SLIDES: [&[u8]; 4] = [
+    include_bytes!("frames/0.h264"),
+    include_bytes!("frames/1.h264"),
+    include_bytes!("frames/2.h264"),
+    include_bytes!("frames/3.h264"),
+];
+
+#[async_trait]
+impl VideoSource for Slides {
+    async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
+        let video = VideoInfo { codec: VideoCodec::H264, width: 320, height: 180, fps: 4 };
+        io.connected();
+        io.info(StreamInfo { video, audio: None });
+        let mut ticks = interval(Duration::from_millis(250));
+        let mut slides = SLIDES.into_iter().enumerate().cycle();
+        for number in 0.. {
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => break,
+                    command = io.command() => match command {
+                        // Whoever joins needs one.
+                        Some(Command::Keyframe) => slides = SLIDES.into_iter().enumerate().cycle(),
+                        Some(_) => {}
+                        None => return Ok(Ended::Stopped),
+                    },
+                }
+            }
+            let Some((place, slide)) = slides.next() else { break };
+            io.video(VideoFrame {
+                number: FrameNumber(number),
+                timestamp: VideoTimestamp(number * VideoTimestamp::HZ / 4),
+                keyframe: place == 0,
+                host_latency: None,
+                data: Bytes::from_static(slide),
+            });
+        }
+        Ok(Ended::ByHost)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).ok_or("usage: custom_source ADDRESS:PORT")?;
+    let address: SocketAddr = address.parse()?;
+    let listener = moonlight_mux_http::bind(address).await?;
+    let mut reachable = WebRtcConfig::default();
+    reachable.bind = (address.ip(), 0).into();
+    let (registry, rtc) = (Registry::new(), WebRtc::bind(reachable)?);
+    let _streamer = registry.create("slides".parse()?, Slides, StreamerConfig::default())?;
+    println!("http://{}/s/slides", listener.local_addr()?);
+    let router = moonlight_mux_http::router(registry.clone(), rtc, ServerConfig::default());
+    let stop = async {
+        // Without the signal handler the process ends all the same.
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    Ok(moonlight_mux_http::serve(listener, router, registry, stop).await?)
+}
+
+#[tokio::test]
+async fn its_pictures_come_out_as_they_went_in() {
+    use moonlight_mux::{ExitPolicy, Media, Streamer};
+    let streamer = Streamer::start("slides".parse().unwrap(), Slides, StreamerConfig::default());
+    let subscription = streamer.subscribe();
+    for slide in SLIDES {
+        let Some(Media::Video(frame)) = subscription.recv().await else { panic!("pictures without a gap") };
+        assert_eq!(frame.data, slide);
+    }
+    streamer.shutdown(ExitPolicy::LeaveRunning).await;
+}
