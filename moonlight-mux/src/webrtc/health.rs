@@ -25,7 +25,7 @@ pub(super) enum Report {
 pub(super) struct Reception {
     /// The highest sequence number that arrived, in the low 16 bits; above them how often it wrapped.
     pub(super) highest: u32,
-    /// Packets that have not arrived since the start. It falls when retransmissions do.
+    /// Packets that have not arrived since the start. Where retransmissions count as arrived, it may fall.
     pub(super) lost: i32,
     /// In ticks of the stream's timestamps.
     pub(super) jitter: u32,
