@@ -250,6 +250,24 @@ impl Subscription {
         }
     }
 
+    /// Nothing more until [`resume`](Self::resume), and what waits is dropped: for a viewer that does not answer. No
+    /// effect before [`start`](Self::start).
+    pub fn pause(&self) {
+        self.viewer.outbox().pause();
+    }
+
+    /// After [`pause`](Self::pause): sound at once, pictures from the next keyframe on. This asks for none by itself,
+    /// so that a viewer that comes and goes costs the others no more than its caller lets it.
+    pub fn resume(&self) {
+        self.viewer.outbox().resume();
+    }
+
+    /// No more pictures until a keyframe, and those that wait are dropped: for a viewer that cannot make use of them.
+    /// Sound goes on. This asks for no keyframe by itself: one that comes anyway, or that others asked for, will do.
+    pub fn skip_to_keyframe(&self) {
+        self.viewer.outbox().skip_to_keyframe();
+    }
+
     /// Wishes for a keyframe: what came so far is of no use without one. Wishes are coalesced over all viewers.
     pub fn request_keyframe(&self) {
         self.keyframe_wish.notify_one();

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::broadcast::{Media, Subscription};
 use crate::media::StreamInfo;
-use crate::peer::{LeaveReason, PeerId};
+use crate::peer::{LeaveReason, PeerId, PeerStats};
 
 /// One viewer's way out: WebRTC, or anything else that can carry frames to somebody.
 #[async_trait]
@@ -27,6 +27,7 @@ pub struct ViewerIo {
     pub(crate) media: Subscription,
     pub(crate) info: watch::Receiver<Option<Arc<StreamInfo>>>,
     pub(crate) leave: watch::Receiver<Option<LeaveReason>>,
+    pub(crate) stats: watch::Sender<PeerStats>,
 }
 
 impl ViewerIo {
@@ -55,9 +56,30 @@ impl ViewerIo {
         self.media.recv().await
     }
 
+    /// The viewer does not answer: [`media`](Self::media) gives nothing until [`resume_media`](Self::resume_media).
+    pub fn pause_media(&self) {
+        self.media.pause();
+    }
+
+    /// The viewer answers again: sound at once, pictures from the next keyframe on, which this does not ask for.
+    pub fn resume_media(&self) {
+        self.media.resume();
+    }
+
+    /// The viewer cannot make use of what comes: no more pictures until a keyframe, which this does not ask for. Sound
+    /// goes on.
+    pub fn skip_to_keyframe(&self) {
+        self.media.skip_to_keyframe();
+    }
+
     /// The viewer cannot go on without a keyframe (PLI, FIR): wishes are coalesced over all viewers.
     pub fn request_keyframe(&self) {
         self.media.request_keyframe();
+    }
+
+    /// Changes what [`PeerHandle::stats`](crate::PeerHandle::stats) says of the viewer.
+    pub fn update_stats(&self, update: impl FnOnce(&mut PeerStats)) {
+        self.stats.send_modify(update);
     }
 
     /// Waits until the viewer is asked to leave. Cancel safe.

@@ -1,7 +1,7 @@
 //! A viewer as its Streamer's owner sees it.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -105,6 +105,30 @@ pub struct PeerInfo {
     pub connected_at: SystemTime,
 }
 
+/// How a viewer's connection does, as far as its egress counts that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStats {
+    /// Pictures sent.
+    pub frames: u64,
+    /// Packets of those, without retransmissions.
+    pub packets: u64,
+    /// Of those packets, how many it has not got, by its own report. A retransmission that arrives counts as got.
+    pub lost: u64,
+    /// From us to it and back, by its last report that tells.
+    pub round_trip: Option<Duration>,
+    /// How unevenly packets arrive there (RFC 3550, 6.4.1), by its last report.
+    pub jitter: Option<Duration>,
+    /// Packets that it asked to be sent again (NACK), each time.
+    pub nacks: u64,
+    /// Keyframes that it asked for (PLI, FIR).
+    pub keyframe_requests: u64,
+    /// How often its pictures were held back until a keyframe, since it lost too much.
+    pub holds: u64,
+    /// How often its media were stopped, since it was silent.
+    pub pauses: u64,
+}
+
 /// Holds a viewer of a Streamer. Dropping it asks the viewer to leave.
 #[derive(Debug)]
 #[must_use = "dropping the handle asks the viewer to leave"]
@@ -112,6 +136,7 @@ pub struct PeerHandle {
     id: PeerId,
     leave: watch::Sender<Option<LeaveReason>>,
     gone: watch::Receiver<Option<LeaveReason>>,
+    stats: watch::Receiver<PeerStats>,
 }
 
 impl PeerHandle {
@@ -119,14 +144,27 @@ impl PeerHandle {
         id: PeerId,
         leave: watch::Sender<Option<LeaveReason>>,
         gone: watch::Receiver<Option<LeaveReason>>,
+        stats: watch::Receiver<PeerStats>,
     ) -> Self {
-        Self { id, leave, gone }
+        Self { id, leave, gone, stats }
     }
 
     /// Which viewer this is.
     #[must_use]
     pub fn id(&self) -> PeerId {
         self.id
+    }
+
+    /// How its connection does.
+    #[must_use]
+    pub fn stats(&self) -> PeerStats {
+        *self.stats.borrow()
+    }
+
+    /// How its connection does, to watch.
+    #[must_use]
+    pub fn watch_stats(&self) -> watch::Receiver<PeerStats> {
+        self.stats.clone()
     }
 
     /// Asks the viewer to leave, for this reason; the first reason counts. [`closed`](Self::closed) tells when it has.

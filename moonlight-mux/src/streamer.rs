@@ -17,7 +17,7 @@ use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
 pub use crate::lifecycle::{EndReason, State};
 use crate::media::StreamInfo;
-use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo};
+use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
 use crate::source::VideoSource;
 use crate::task;
 
@@ -246,14 +246,15 @@ impl Streamer {
         let id = PeerId::random();
         let (leave_tx, leave) = watch::channel(None);
         let (gone_tx, gone) = watch::channel(None);
-        let viewer =
-            ViewerIo { id, media: self.inner.broadcaster.subscribe(), info: self.inner.info.clone(), leave };
+        let (stats, watched) = watch::channel(PeerStats::default());
+        let media = self.inner.broadcaster.subscribe();
+        let viewer = ViewerIo { id, media, info: self.inner.info.clone(), leave, stats };
         let join = Join { viewer, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
         self.inner.joins.try_send(join).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AddPeerError::Busy,
             mpsc::error::TrySendError::Closed(_) => AddPeerError::Ended,
         })?;
-        Ok(PeerHandle::new(id, leave_tx, gone))
+        Ok(PeerHandle::new(id, leave_tx, gone, watched))
     }
 
     /// The stream's frames, for code without a browser: recording, analysis. Starts at the next keyframe.

@@ -4,6 +4,8 @@ mod endpoint;
 mod feedback;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod health;
+mod heard;
 mod negotiate;
 mod packetiser;
 mod peer;

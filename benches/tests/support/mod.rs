@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,19 +23,38 @@ use moonlight_mux_benches::viewer::{
 use moonlight_mux_http::ServerConfig;
 use tokio::time::{MissedTickBehavior, interval};
 
+pub(crate) mod wire;
+
 /// Plays access units at 60 frames per second, round and round, with a packet of sound each 5 ms. The first is the only
 /// keyframe; a wish for one jumps back to it, as a recording does.
-pub(crate) struct Pictures(pub(crate) Vec<Bytes>);
+pub(crate) struct Pictures {
+    pictures: Vec<Bytes>,
+    keyframes_asked: Arc<AtomicU64>,
+}
 
 impl Pictures {
-    /// `count` pictures of 1 to 30 kB that no two are alike.
+    /// `count` pictures of 1 to 60 kB that no two are alike.
     pub(crate) fn synthetic(count: u32) -> Self {
-        Self((0..count).map(picture).collect())
+        Self::of((0..count).map(|n| picture(n, 1000, if n == 0 { 60_000 } else { 9_000 })))
+    }
+
+    /// `count` pictures of one to three packets each.
+    pub(crate) fn small(count: u32) -> Self {
+        Self::of((0..count).map(|n| picture(n, 300, 2_000)))
+    }
+
+    fn of(pictures: impl Iterator<Item = Bytes>) -> Self {
+        Self { pictures: pictures.collect(), keyframes_asked: Arc::default() }
+    }
+
+    /// How many keyframes the source was asked for.
+    pub(crate) fn keyframes_asked(&self) -> Arc<AtomicU64> {
+        self.keyframes_asked.clone()
     }
 
     pub(crate) fn check(&self) -> Arc<FrameCheck> {
         let units: Vec<_> = self
-            .0
+            .pictures
             .iter()
             .map(|picture| AccessUnit::parse(Codec::H264, picture).expect("a picture"))
             .collect();
@@ -42,14 +62,15 @@ impl Pictures {
     }
 }
 
-fn picture(n: u32) -> Bytes {
+/// Picture `n`, of `min` to `min + spread` bytes.
+fn picture(n: u32, min: u32, spread: u32) -> Bytes {
     let mut unit = BytesMut::new();
     let keyframe = n == 0;
     if keyframe {
         unit.put_slice(&[0, 0, 0, 1, 0x67, 0x64, 0, 0x20, 0xac, 0, 0, 0, 1, 0x68, 0xee, 0x3c, 0x80]);
     }
     unit.put_slice(&[0, 0, 0, 1, if keyframe { 0x65 } else { 0x41 }]);
-    let size = 1000 + (n.wrapping_mul(2_654_435_761) >> 16) % if keyframe { 60_000 } else { 9_000 };
+    let size = min + (n.wrapping_mul(2_654_435_761) >> 16) % spread;
     // No zero bytes: no start codes inside.
     unit.extend(
         (0..size).map(|i| (n.wrapping_mul(31).wrapping_add(i).wrapping_mul(2_654_435_761) >> 24) as u8 | 1),
@@ -82,15 +103,18 @@ impl VideoSource for Pictures {
                             timestamp: VideoTimestamp(number * 1500),
                             keyframe: at == 0,
                             host_latency: None,
-                            data: self.0[at].clone(),
+                            data: self.pictures[at].clone(),
                         });
                         number += 1;
-                        at = (at + 1) % self.0.len();
+                        at = (at + 1) % self.pictures.len();
                     }
                     packet += 1;
                 }
                 command = io.command() => match command {
-                    Some(Command::Keyframe) => at = 0,
+                    Some(Command::Keyframe) => {
+                        at = 0;
+                        self.keyframes_asked.fetch_add(1, Relaxed);
+                    }
                     Some(_) => {}
                     None => return Ok(Ended::Stopped),
                 },
@@ -204,8 +228,8 @@ struct AbortOnDrop(tokio::task::AbortHandle);
 
 impl AbortOnDrop {
     #[expect(clippy::disallowed_methods, reason = "owned by the guard")]
-    fn spawn(server: impl Future<Output = std::io::Result<()>> + Send + 'static) -> Self {
-        Self(tokio::spawn(server).abort_handle())
+    fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(future).abort_handle())
     }
 }
 

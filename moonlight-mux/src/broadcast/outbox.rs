@@ -33,6 +33,8 @@ enum Gate {
         /// It fell behind, and has not asked for one yet: it asks when it has caught up, not before.
         ask_when_empty: bool,
     },
+    /// The viewer does not answer: everything passes by, until it does again.
+    Paused,
     /// The viewer gets each picture that follows this one.
     Open { last: FrameNumber },
 }
@@ -64,10 +66,34 @@ impl Outbox {
         first
     }
 
+    /// Nothing more until [`Self::resume`]; what waits is dropped. A viewer that is not ready stays so.
+    pub(super) fn pause(&mut self) {
+        if !matches!(self.gate, Gate::Idle) {
+            self.gate = Gate::Paused;
+            self.video.clear();
+            self.audio.clear();
+        }
+    }
+
+    /// Sound at once, pictures from the next keyframe on.
+    pub(super) fn resume(&mut self) {
+        if matches!(self.gate, Gate::Paused) {
+            self.gate = Gate::Shut { ask_when_empty: false };
+        }
+    }
+
+    /// No more pictures until a keyframe; those that wait are dropped. Sound goes on.
+    pub(super) fn skip_to_keyframe(&mut self) {
+        if matches!(self.gate, Gate::Open { .. } | Gate::Shut { .. }) {
+            self.gate = Gate::Shut { ask_when_empty: false };
+            self.video.clear();
+        }
+    }
+
     pub(super) fn push_video(&mut self, frame: &Arc<VideoFrame>) -> Pushed {
         let full = self.video.len() >= VIDEO_FRAMES;
         match self.gate {
-            Gate::Idle => return Pushed::NOTHING,
+            Gate::Idle | Gate::Paused => return Pushed::NOTHING,
             Gate::Open { .. } if frame.keyframe => {
                 if full {
                     self.video.clear();
@@ -93,7 +119,7 @@ impl Outbox {
 
     /// True when there is something to fetch.
     pub(super) fn push_audio(&mut self, frame: &Arc<AudioFrame>) -> bool {
-        if matches!(self.gate, Gate::Idle) {
+        if matches!(self.gate, Gate::Idle | Gate::Paused) {
             return false;
         }
         if self.audio.len() == AUDIO_FRAMES {
@@ -164,16 +190,25 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a viewer fetches and whenever, it sees an unbroken chain from each keyframe on, each gap is told
+        /// Whatever a viewer fetches and whenever, and however it is held and paused, it sees an unbroken chain from each keyframe on, each gap is told
         /// with its length, and the queue stays bounded.
         #[test]
         fn a_viewer_sees_whole_chains_or_nothing(
-            steps in prop::collection::vec((0u64..3, prop::bool::weighted(0.02), 0usize..3), 1..600),
+            steps in prop::collection::vec(
+                (0u64..3, prop::bool::weighted(0.02), 0usize..3, prop::option::weighted(0.05, 0u8..3)),
+                1..600,
+            ),
         ) {
             let mut outbox = Outbox::default();
             prop_assert!(outbox.start());
             let (mut number, mut seen, mut told) = (0, None::<u64>, 0);
-            for (skipped, keyframe, pops) in steps {
+            for (skipped, keyframe, pops, order) in steps {
+                match order {
+                    Some(0) => outbox.pause(),
+                    Some(1) => outbox.resume(),
+                    Some(_) => outbox.skip_to_keyframe(),
+                    None => {}
+                }
                 // A source that lost frames goes on with a keyframe.
                 let skipped = skipped / 2;
                 number += 1 + skipped;
@@ -205,13 +240,67 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.start();
         for n in 0..60 {
-            outbox.push_audio(&Arc::new(AudioFrame {
-                timestamp: crate::media::AudioTimestamp(n),
-                data: Bytes::new(),
-            }));
+            outbox.push_audio(&audio(n));
         }
         assert_eq!(outbox.audio.len(), AUDIO_FRAMES);
         assert_eq!(outbox.audio.front().map(|frame| frame.timestamp.0), Some(10));
+    }
+
+    fn audio(n: u64) -> Arc<AudioFrame> {
+        Arc::new(AudioFrame { timestamp: crate::media::AudioTimestamp(n), data: Bytes::new() })
+    }
+
+    /// What waits, as numbers: pictures `v12`, sound `a3`, gaps `lost 4`.
+    fn drain(outbox: &mut Outbox) -> Vec<String> {
+        std::iter::from_fn(|| match outbox.pop().next {
+            Next::Media(Media::Video(frame)) => Some(format!("v{}", frame.number.0)),
+            Next::Media(Media::Audio(frame)) => Some(format!("a{}", frame.timestamp.0)),
+            Next::Media(Media::Gap { lost }) => Some(format!("lost {lost}")),
+            Next::Empty | Next::Closed => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_viewer_that_skips_gets_sound_and_the_next_keyframe() {
+        let mut outbox = Outbox::default();
+        outbox.start();
+        outbox.push_video(&frame(1, true));
+        assert_eq!(drain(&mut outbox), ["v1"]);
+        outbox.push_video(&frame(2, false));
+        outbox.skip_to_keyframe();
+        assert!(!outbox.push_video(&frame(3, false)).filled);
+        assert!(outbox.push_audio(&audio(1)));
+        assert_eq!(drain(&mut outbox), ["a1"]);
+        assert!(!outbox.pop().wants_keyframe, "it waits for one that comes anyway");
+        outbox.push_video(&frame(4, true));
+        assert_eq!(drain(&mut outbox), ["lost 2", "v4"]);
+    }
+
+    #[test]
+    fn a_paused_viewer_gets_nothing_until_it_is_resumed_and_then_a_keyframe() {
+        let mut outbox = Outbox::default();
+        outbox.pause();
+        assert!(outbox.start(), "a viewer that is not ready cannot be paused");
+        outbox.push_video(&frame(1, true));
+        outbox.push_audio(&audio(1));
+        outbox.pause();
+        outbox.skip_to_keyframe();
+        assert!(!outbox.push_video(&frame(2, true)).filled);
+        assert!(!outbox.push_audio(&audio(2)));
+        assert!(!outbox.start(), "it has been ready before");
+        assert!(drain(&mut outbox).is_empty());
+        outbox.resume();
+        assert!(!outbox.push_video(&frame(3, false)).filled);
+        assert!(outbox.push_audio(&audio(3)));
+        assert!(outbox.push_video(&frame(4, true)).filled);
+        outbox.resume();
+        outbox.push_video(&frame(5, false));
+        assert_eq!(
+            drain(&mut outbox),
+            ["a3", "v4", "v5"],
+            "it has taken no picture yet that a gap could follow"
+        );
     }
 
     #[test]

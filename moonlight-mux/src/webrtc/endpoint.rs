@@ -22,6 +22,7 @@ use tokio::net::UdpSocket;
 use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
+use super::heard::LastHeard;
 use super::stun::{self, Kind};
 use crate::task::{self, Task};
 
@@ -67,6 +68,7 @@ struct Routes {
 /// One peer's share of the port.
 #[derive(Debug, Default)]
 struct Peer {
+    heard: LastHeard,
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     addresses: Mutex<VecDeque<SocketAddr>>,
 }
@@ -141,6 +143,11 @@ impl PeerPort {
     /// What makes the peer's sockets.
     pub(super) fn sockets(&self) -> PeerSockets {
         PeerSockets { shared: self.shared.clone(), peer: self.peer.clone() }
+    }
+
+    /// When the peer was last heard.
+    pub(super) fn heard(&self) -> LastHeard {
+        self.peer.heard.clone()
     }
 
     /// The port that the peer is reached at.
@@ -346,6 +353,7 @@ impl Shared {
 impl Peer {
     /// False when the inbox is full or there is none.
     fn deliver(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
+        self.heard.note();
         let inbox = {
             let inboxes = self.inboxes();
             inboxes.iter().find(|inbox| Some(inbox.local_ip) == to).or(inboxes.first()).cloned()

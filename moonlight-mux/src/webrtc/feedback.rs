@@ -1,14 +1,27 @@
-//! What the WebRTC crate keeps to itself and the egress needs: keyframe requests, and what was negotiated.
+//! What the WebRTC crate keeps to itself and the egress needs: a viewer's reports, and what was negotiated.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
+use tokio::sync::mpsc;
+
+use super::health::{Reception, Report};
+
+/// Reports that the viewer's task has not read yet: a browser sends a few each second. Full: the newest is dropped, as
+/// the network might have done.
+const REPORTS: usize = 64;
+/// Sender reports whose echo may still come: those of sound and picture over four seconds.
+const SENDER_REPORTS: usize = 8;
 
 /// What was negotiated for one outgoing stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +57,86 @@ impl NegotiatedStreams {
     }
 }
 
-/// An interceptor that marks PLI and FIR for the application and notes what is bound. Its place is the application's end
-/// of the chain, behind all that read RTCP for themselves.
+/// What comes back from a viewer: the other end of its [`Feedback`].
+#[derive(Debug)]
+pub(super) struct Backchannel {
+    pub(super) streams: NegotiatedStreams,
+    /// Of which outgoing stream (SSRC), and what.
+    pub(super) reports: mpsc::Receiver<(u32, Report)>,
+}
+
+/// An interceptor that copies a viewer's reports for its [`Backchannel`], and notes what is bound. It changes nothing that
+/// passes. Its place is between the wire and what makes sender reports, which it has to see leave.
 pub(super) struct Feedback {
     streams: NegotiatedStreams,
+    reports: mpsc::Sender<(u32, Report)>,
+    sender_reports: VecDeque<SentReport>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
 
+/// A sender report by which a viewer can tell its round trip.
+struct SentReport {
+    ssrc: u32,
+    /// The middle of its NTP time, which the echo names (RFC 3550, 6.4.1: LSR).
+    name: u32,
+    at: Instant,
+}
+
 impl Feedback {
-    pub(super) fn new(streams: NegotiatedStreams) -> Self {
-        Self { streams, read: VecDeque::new(), write: VecDeque::new() }
+    pub(super) fn new() -> (Self, Backchannel) {
+        let streams = NegotiatedStreams::default();
+        let (reports_tx, reports) = mpsc::channel(REPORTS);
+        let feedback = Self {
+            streams: streams.clone(),
+            reports: reports_tx,
+            sender_reports: VecDeque::new(),
+            read: VecDeque::new(),
+            write: VecDeque::new(),
+        };
+        (feedback, Backchannel { streams, reports })
+    }
+
+    fn report(&self, ssrc: u32, report: Report) {
+        // Nobody reads: the viewer's task has ended, or does not keep up.
+        let _ = self.reports.try_send((ssrc, report));
+    }
+
+    fn copy(&self, now: Instant, packet: &dyn rtc::rtcp::Packet) {
+        let any = packet.as_any();
+        let blocks = any
+            .downcast_ref::<ReceiverReport>()
+            .map(|report| &report.reports)
+            .or_else(|| any.downcast_ref::<SenderReport>().map(|report| &report.reports));
+        if let Some(blocks) = blocks {
+            for block in blocks {
+                self.report(block.ssrc, Report::Reception(self.reception(now, block)));
+            }
+        } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
+            let lost = nack.nacks.iter().flat_map(|&pair| pair).collect();
+            self.report(nack.media_ssrc, Report::Nack(lost));
+        } else if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
+            self.report(pli.media_ssrc, Report::KeyframeRequest);
+        } else if let Some(fir) = any.downcast_ref::<FullIntraRequest>() {
+            for entry in &fir.fir {
+                self.report(entry.ssrc, Report::KeyframeRequest);
+            }
+        }
+    }
+
+    fn reception(&self, now: Instant, block: &ReceptionReport) -> Reception {
+        let sent = self
+            .sender_reports
+            .iter()
+            .find(|sent| sent.ssrc == block.ssrc && sent.name == block.last_sender_report);
+        // RFC 3550, 6.4.1: the echo waited for DLSR, in units of 1/65536 s.
+        let waited = Duration::from_secs_f64(f64::from(block.delay) / 65_536.0);
+        Reception {
+            highest: block.last_sequence_number,
+            lost: sign_extended(block.total_lost),
+            jitter: block.jitter,
+            round_trip: sent.and_then(|sent| now.checked_duration_since(sent.at)?.checked_sub(waited)),
+        }
     }
 }
 
@@ -65,16 +147,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     type Error = Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &mut packet.message.packet {
-            packets.retain(|packet| {
-                let packet = packet.as_any();
-                packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
-            });
-            if packets.is_empty() {
-                return Ok(());
+    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &packet.message.packet {
+            for rtcp in packets {
+                self.copy(packet.now, rtcp.as_ref());
             }
-            packet.message.add(Attribute::DeliverToApplication);
         }
         self.read.push_back(packet);
         Ok(())
@@ -85,6 +162,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     }
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &packet.message.packet {
+            for report in packets.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<SenderReport>()) {
+                if self.sender_reports.len() == SENDER_REPORTS {
+                    self.sender_reports.pop_front();
+                }
+                let name = (report.ntp_time >> 16) as u32;
+                self.sender_reports.push_back(SentReport { ssrc: report.ssrc, name, at: packet.now });
+            }
+        }
         self.write.push_back(packet);
         Ok(())
     }
@@ -114,4 +200,102 @@ impl Interceptor for Feedback {
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
+/// The cumulative loss, a signed number of 24 bits, which the crate reads as an unsigned one.
+fn sign_extended(lost: u32) -> i32 {
+    ((lost << 8) as i32) >> 8
+}
+
 pub(super) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+
+#[cfg(test)]
+mod tests {
+    use rtc::interceptor::AttributedPacket;
+    use rtc::rtcp::Packet as Rtcp;
+    use rtc::rtcp::payload_feedbacks::full_intra_request::FirEntry;
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+    use rtc::shared::TransportContext;
+
+    use super::*;
+
+    fn tagged(now: Instant, packets: Vec<Box<dyn Rtcp>>) -> TaggedPacket {
+        let message = AttributedPacket::new(Packet::Rtcp(packets));
+        TaggedPacket { now, transport: TransportContext::default(), message }
+    }
+
+    fn reports(backchannel: &mut Backchannel) -> Vec<(u32, Report)> {
+        std::iter::from_fn(|| backchannel.reports.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn reports_are_copied_and_go_on_to_the_nack_responder() {
+        let (mut feedback, mut backchannel) = Feedback::new();
+        let packets: Vec<Box<dyn Rtcp>> = vec![
+            Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 }),
+            Box::new(FullIntraRequest {
+                sender_ssrc: 1,
+                media_ssrc: 0,
+                fir: vec![FirEntry { ssrc: 8, sequence_number: 1 }],
+            }),
+            Box::new(TransportLayerNack {
+                sender_ssrc: 1,
+                media_ssrc: 7,
+                nacks: vec![
+                    NackPair { packet_id: 65_535, lost_packets: 0b101 },
+                    NackPair { packet_id: 9, lost_packets: 0 },
+                ],
+            }),
+        ];
+        feedback.handle_read(tagged(crate::task::now(), packets)).expect("it takes all");
+        let passed = feedback.poll_read().expect("it passes all on");
+        assert!(matches!(passed.message.packet, Packet::Rtcp(packets) if packets.len() == 3));
+        let expected = [
+            (7, Report::KeyframeRequest),
+            (8, Report::KeyframeRequest),
+            (7, Report::Nack(vec![65_535, 0, 2, 9])),
+        ];
+        assert_eq!(reports(&mut backchannel), expected);
+    }
+
+    #[test]
+    fn the_round_trip_is_told_by_the_echo_of_a_sender_report() {
+        let start = crate::task::now();
+        let (mut feedback, mut backchannel) = Feedback::new();
+        let sent = SenderReport { ssrc: 7, ntp_time: 0x1111_2222_3333_4444, ..SenderReport::default() };
+        feedback.handle_write(tagged(start, vec![Box::new(sent)])).expect("it takes all");
+        assert!(feedback.poll_write().is_some());
+        let block = |ssrc, last_sender_report| ReceptionReport {
+            ssrc,
+            total_lost: 0xff_fffe,
+            last_sequence_number: 0x1_0005,
+            jitter: 90,
+            last_sender_report,
+            delay: 32_768,
+            ..ReceptionReport::default()
+        };
+        let blocks = vec![block(7, 0x2222_3333), block(7, 0), block(8, 0x2222_3333)];
+        let report = ReceiverReport { ssrc: 1, reports: blocks, ..ReceiverReport::default() };
+        let now = start + Duration::from_millis(530);
+        feedback.handle_read(tagged(now, vec![Box::new(report)])).expect("it takes all");
+        let unknown = Reception { highest: 0x1_0005, lost: -2, jitter: 90, round_trip: None };
+        let known = Reception { round_trip: Some(Duration::from_millis(30)), ..unknown };
+        let expected = [(7, known), (7, unknown), (8, unknown)];
+        assert_eq!(
+            reports(&mut backchannel),
+            expected.map(|(ssrc, reception)| (ssrc, Report::Reception(reception)))
+        );
+    }
+
+    #[test]
+    fn reports_that_nobody_reads_are_dropped() {
+        let (mut feedback, mut backchannel) = Feedback::new();
+        for _ in 0..1000 {
+            let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 };
+            feedback.handle_read(tagged(crate::task::now(), vec![Box::new(pli)])).expect("it takes all");
+            assert!(feedback.poll_read().is_some());
+        }
+        assert_eq!(reports(&mut backchannel).len(), REPORTS);
+        drop(backchannel);
+        let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 };
+        feedback.handle_read(tagged(crate::task::now(), vec![Box::new(pli)])).expect("it takes all");
+    }
+}

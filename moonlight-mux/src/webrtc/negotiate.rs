@@ -17,18 +17,18 @@ use rtc::rtp_transceiver::rtp_sender::{
 use rtc::shared::error::Error;
 
 use super::BindError;
-use super::feedback::{Feedback, NegotiatedStreams, PLAYOUT_DELAY};
+use super::feedback::{Feedback, PLAYOUT_DELAY};
 use super::packetiser::Packetiser;
 use crate::media::VideoCodec;
 
 /// Without an answer to a consent check for this long the connection counts as disconnected, which may pass.
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
-/// Then, after this long, as failed, which is final: a viewer that vanished is gone within 8 s in all.
+/// Then, after this long, as failed, which is final. A viewer that is connected is given up sooner (`health.rs`).
 const ICE_FAILED: Duration = Duration::from_secs(5);
-/// Consent checks, so that a vanished viewer is noticed within [`ICE_DISCONNECTED`].
-const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
+/// Consent checks: two seconds of silence are four of them unanswered (`health.rs`).
+const ICE_KEEPALIVE: Duration = Duration::from_millis(500);
 /// Packets kept for retransmission: a second and a half of a 6 Mbit/s stream, half a second of 20 Mbit/s.
-const RESEND_PACKETS: u16 = 1024;
+pub(super) const RESEND_PACKETS: u16 = 1024;
 /// Sender reports tie sound to picture; the first ones decide how soon the lips fit.
 const SENDER_REPORTS: Duration = Duration::from_secs(1);
 
@@ -146,16 +146,16 @@ fn rtx(apt: u8) -> RTCRtpCodec {
     }
 }
 
-/// What happens to packets on their way: retransmission on request, sender reports, and keyframe requests for us.
-pub(super) fn interceptors(streams: NegotiatedStreams) -> Registry {
+/// What happens to packets on their way: retransmission on request, sender reports, and the viewer's reports for us.
+pub(super) fn interceptors(feedback: Feedback) -> Registry {
     Registry::new()
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RESEND_PACKETS).build())
+        .with(FEEDBACK_SLOT, feedback)
         .with(Slot::SenderReport, SenderReportBuilder::new().with_interval(SENDER_REPORTS).build())
-        .with(Slot::Custom(FEEDBACK_SLOT), Feedback::new(streams))
 }
 
-/// The application's end of the chain.
-const FEEDBACK_SLOT: usize = 20_000;
+/// Nearer to the wire than the sender reports.
+const FEEDBACK_SLOT: Slot = Slot::Custom(10_500);
 
 pub(super) fn settings() -> SettingEngine {
     SettingEngineBuilder::new()

@@ -15,7 +15,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler};
 
 use super::endpoint::PeerPort;
-use super::feedback::NegotiatedStreams;
+use super::feedback::Feedback;
 use super::packetiser::Packetiser;
 use super::runtime::PeerRuntime;
 use super::standard::Tracks;
@@ -214,7 +214,11 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     // It still answers after the grace, so it is there: only its signalling is lost.
                     deadline = None;
                 }
-                reason = &mut media, if connected => return Ok(reason),
+                reason = &mut media, if connected => return Ok(match reason {
+                    // Its signalling said so before.
+                    LeaveReason::Vanished if !signalling => LeaveReason::Left,
+                    reason => reason,
+                }),
                 reason = viewer.leaving() => return Ok(reason),
             }
         }
@@ -278,18 +282,18 @@ impl Connection {
         info: &StreamInfo,
         with_audio: bool,
     ) -> Result<(Self, Tracks), LeaveReason> {
-        let streams = NegotiatedStreams::default();
-        let tracks = Tracks::new(streams.clone(), packetiser, info, with_audio);
+        let (feedback, backchannel) = Feedback::new();
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
         let port = shared.endpoint.peer();
+        let tracks = Tracks::new(backchannel, port.heard(), packetiser, info, with_audio);
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(negotiate::media_engine(packetiser).map_err(internal)?)
             .with_setting_engine(negotiate::settings())
-            .with_interceptor_registry(negotiate::interceptors(streams))
+            .with_interceptor_registry(negotiate::interceptors(feedback))
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))
             .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx }))
             .with_udp_addrs(vec![SocketAddr::new(shared.endpoint.local_addr().ip(), 0)])

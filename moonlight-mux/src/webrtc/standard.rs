@@ -1,6 +1,7 @@
 //! Media through the WebRTC crate's own tracks: right for every viewer, if not the fastest way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
@@ -9,16 +10,19 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
 };
 use webrtc::error::Error;
+use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 
-use super::feedback::NegotiatedStreams;
+use super::feedback::Backchannel;
+use super::health::{Health, Report, Verdict};
+use super::heard::LastHeard;
 use super::negotiate;
 use super::packetiser::Packetiser;
 use crate::broadcast::Media;
 use crate::egress::ViewerIo;
-use crate::media::{AudioFrame, StreamInfo, VideoFrame};
+use crate::media::{AudioFrame, StreamInfo, VideoFrame, VideoTimestamp};
 use crate::peer::LeaveReason;
+use crate::task;
 
 /// The tracks of one viewer.
 pub(super) struct Tracks {
@@ -27,7 +31,8 @@ pub(super) struct Tracks {
     packetiser: Packetiser,
     video_out: RtpOut,
     audio_out: RtpOut,
-    streams: NegotiatedStreams,
+    backchannel: Backchannel,
+    heard: LastHeard,
     /// More than two channels are a multistream, which is no `opus/48000/2`: such a stream is silent so far.
     audible: bool,
 }
@@ -43,7 +48,8 @@ struct RtpOut {
 impl Tracks {
     /// `with_audio`: whether the browser offers a section for it, which must then be taken.
     pub(super) fn new(
-        streams: NegotiatedStreams,
+        backchannel: Backchannel,
+        heard: LastHeard,
         packetiser: Packetiser,
         info: &StreamInfo,
         with_audio: bool,
@@ -56,17 +62,23 @@ impl Tracks {
         let audio =
             with_audio.then(|| track("audio", RtpCodecKind::Audio, negotiate::opus(), audio_out.ssrc, None));
         let audible = info.audio.as_ref().is_some_and(|audio| audio.channels <= 2);
-        Self { video, audio, packetiser, video_out, audio_out, streams, audible }
+        Self { video, audio, packetiser, video_out, audio_out, backchannel, heard, audible }
     }
 
-    /// Sends what the viewer gets until the stream or the connection ends, and hands keyframe requests on.
+    /// Sends what the viewer gets until the stream or the connection ends, as far as its [`Health`] allows.
     /// Not cancel safe: a frame may be sent in part, so the viewer cannot go on afterwards.
     pub(super) async fn serve(mut self, viewer: &ViewerIo) -> LeaveReason {
+        let mut health = Health::new(task::now(), negotiate::RESEND_PACKETS);
         loop {
+            while let Some(verdict) = health.poll_verdict() {
+                if let Some(reason) = obey(verdict, viewer) {
+                    return reason;
+                }
+            }
             tokio::select! {
                 media = viewer.media() => {
                     let sent = match media {
-                        Some(Media::Video(frame)) => self.send_video(&frame).await,
+                        Some(Media::Video(frame)) => self.send_video(&frame, &mut health, viewer).await,
                         Some(Media::Audio(frame)) => self.send_audio(&frame).await,
                         Some(Media::Gap { lost }) => {
                             tracing::debug!(lost, "the viewer misses pictures");
@@ -80,23 +92,34 @@ impl Tracks {
                         return LeaveReason::Vanished;
                     }
                 }
-                event = self.video.poll() => match event {
-                    // Only PLI and FIR come this far (feedback.rs).
-                    Some(TrackLocalEvent::OnRtcpPacket(packets)) => {
-                        tracing::debug!(requests = packets.len(), "the viewer asks for a keyframe");
-                        viewer.request_keyframe();
+                report = self.backchannel.reports.recv() => match report {
+                    Some((ssrc, report)) if ssrc == self.video_out.ssrc => {
+                        count(&report, viewer);
+                        health.handle_report(task::now(), &report);
                     }
                     Some(_) => {}
                     None => return LeaveReason::Vanished,
+                },
+                () = task::at(health.timeout()) => {
+                    let now = task::now();
+                    health.handle_heard(now, self.heard.at());
+                    health.handle_timeout(now);
                 }
             }
         }
     }
 
-    async fn send_video(&mut self, frame: &VideoFrame) -> Result<(), Error> {
-        let Some(negotiated) = self.streams.by_ssrc(self.video_out.ssrc) else { return Ok(()) };
+    async fn send_video(
+        &mut self,
+        frame: &VideoFrame,
+        health: &mut Health,
+        viewer: &ViewerIo,
+    ) -> Result<(), Error> {
+        let Some(negotiated) = self.backchannel.streams.by_ssrc(self.video_out.ssrc) else { return Ok(()) };
         let timestamp = frame.timestamp.rtp();
-        for (i, payload) in self.packetiser.packetise(frame).into_iter().enumerate() {
+        let payloads = self.packetiser.packetise(frame);
+        let packets = payloads.len();
+        for (i, payload) in payloads.into_iter().enumerate() {
             let mut header = self.video_out.header(negotiated.payload_type, timestamp, payload.marker);
             if frame.keyframe
                 && i == 0
@@ -106,15 +129,52 @@ impl Tracks {
             }
             self.video.write_rtp(Packet { header, payload: payload.bytes }).await?;
         }
+        health.handle_sent(task::now(), frame.keyframe, packets, self.video_out.last());
+        viewer.update_stats(|stats| {
+            stats.frames += 1;
+            stats.packets += packets as u64;
+        });
         Ok(())
     }
 
     async fn send_audio(&mut self, frame: &AudioFrame) -> Result<(), Error> {
         let Some(track) = self.audio.as_ref().filter(|_| self.audible) else { return Ok(()) };
-        let Some(negotiated) = self.streams.by_ssrc(self.audio_out.ssrc) else { return Ok(()) };
+        let Some(negotiated) = self.backchannel.streams.by_ssrc(self.audio_out.ssrc) else { return Ok(()) };
         let header = self.audio_out.header(negotiated.payload_type, frame.timestamp.rtp(), false);
         track.write_rtp(Packet { header, payload: frame.data.clone() }).await
     }
+}
+
+/// Does what the viewer's health asks for; `Some` when the viewer has to go.
+fn obey(verdict: Verdict, viewer: &ViewerIo) -> Option<LeaveReason> {
+    tracing::debug!(?verdict, "the viewer's health");
+    match verdict {
+        Verdict::Pause => {
+            viewer.pause_media();
+            viewer.update_stats(|stats| stats.pauses += 1);
+        }
+        Verdict::Resume => viewer.resume_media(),
+        Verdict::Hold => {
+            viewer.skip_to_keyframe();
+            viewer.update_stats(|stats| stats.holds += 1);
+        }
+        Verdict::RequestKeyframe => viewer.request_keyframe(),
+        Verdict::Leave(reason) => return Some(reason),
+    }
+    None
+}
+
+fn count(report: &Report, viewer: &ViewerIo) {
+    viewer.update_stats(|stats| match report {
+        Report::KeyframeRequest => stats.keyframe_requests += 1,
+        Report::Nack(lost) => stats.nacks += lost.len() as u64,
+        Report::Reception(reception) => {
+            stats.lost = u64::try_from(reception.lost).unwrap_or(0);
+            let jitter = u64::from(reception.jitter) * 1_000_000 / VideoTimestamp::HZ;
+            stats.jitter = Some(Duration::from_micros(jitter));
+            stats.round_trip = reception.round_trip.or(stats.round_trip);
+        }
+    });
 }
 
 /// Playout delay 0 to 0: show each frame as soon as it is decoded. On keyframes is enough (docs/webrtc.md).
@@ -130,6 +190,11 @@ impl RtpOut {
             sequence_number: u16::from_be_bytes([e, f]) & 0x7fff,
             timestamp_offset: u32::from_be_bytes([g, h, i, j]),
         }
+    }
+
+    /// The last sequence number that was given out.
+    fn last(&self) -> u16 {
+        self.sequence_number.wrapping_sub(1)
     }
 
     fn header(&mut self, payload_type: u8, timestamp: u32, marker: bool) -> Header {
