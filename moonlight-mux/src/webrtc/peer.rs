@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use self::connection::Connection;
+use super::channels::ChannelSet;
 use super::packetiser::Packetiser;
 use super::{Shared, negotiate};
 use crate::egress::{Egress, ViewerIo};
@@ -20,24 +21,34 @@ use crate::signalling::{
 };
 use crate::task;
 
-/// From the join to the browser's offer.
-const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the join to the browser's offer, or from our offer to its answer.
+const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The farewell to a browser that takes no more messages.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Malformed signalling messages that a viewer may send before it has to go.
+/// Malformed messages that a viewer may send before it has to go, by signalling and on data channels together.
 const ERROR_BUDGET: usize = 20;
-/// Candidates that may come before the answer. A browser has about ten. More: an error each.
+/// Candidates that may come before there is a connection to give them to. A browser has about ten. More: an error each.
 const EARLY_CANDIDATES: usize = 64;
 
 /// The way out to one viewer.
 pub(super) struct WebRtcPeer<S> {
     shared: Arc<Shared>,
     signalling: S,
+    offerer: Offerer,
+}
+
+/// Who makes the offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offerer {
+    /// The viewer.
+    Viewer,
+    /// We.
+    Server,
 }
 
 impl<S: Signalling> WebRtcPeer<S> {
-    pub(super) fn new(shared: Arc<Shared>, signalling: S) -> Self {
-        Self { shared, signalling }
+    pub(super) fn new(shared: Arc<Shared>, signalling: S, offerer: Offerer) -> Self {
+        Self { shared, signalling, offerer }
     }
 }
 
@@ -45,7 +56,7 @@ impl<S: Signalling> WebRtcPeer<S> {
 impl<S: Signalling> Egress for WebRtcPeer<S> {
     async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
         let (sink, stream) = self.signalling.split();
-        let mut session = Session { shared: self.shared, sink, stream, errors: 0 };
+        let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors: 0 };
         let reason = session.run(&viewer).await;
         if timeout(CLOSE_TIMEOUT, session.sink.close(reason)).await.is_err() {
             tracing::debug!("the viewer's signalling takes no farewell");
@@ -56,15 +67,11 @@ impl<S: Signalling> Egress for WebRtcPeer<S> {
 
 struct Session<Sink, Stream> {
     shared: Arc<Shared>,
+    offerer: Offerer,
     sink: Sink,
     stream: Stream,
     /// Malformed messages so far.
     errors: usize,
-}
-
-struct Offer {
-    sdp: String,
-    candidates: Vec<Candidate>,
 }
 
 impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
@@ -76,23 +83,62 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
 
     async fn serve(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
         self.send(Signal::IceServers(self.shared.ice_servers.clone())).await?;
-        let mut offer = self.offer(viewer).await?;
-        let info = self.stream_info(viewer, &mut offer.candidates).await?;
-        let codec = info.video.codec;
-        let Some(packetiser) = Packetiser::of(codec).filter(|_| negotiate::offers(&offer.sdp, codec)) else {
-            tracing::info!(codec = codec.name(), "the viewer cannot play this codec");
-            return Err(LeaveReason::UnsupportedCodec);
+        match self.offerer {
+            Offerer::Viewer => self.serve_offering_viewer(viewer).await,
+            Offerer::Server => self.serve_waiting_viewer(viewer).await,
+        }
+    }
+
+    async fn serve_offering_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+        let mut candidates = Vec::new();
+        let offer = self.description(viewer, DescriptionKind::Offer, &mut candidates).await?;
+        let info = self.stream_info(viewer, &mut candidates).await?;
+        let packetiser = packetiser(&info).filter(|_| negotiate::offers(&offer, info.video.codec));
+        let packetiser = packetiser.ok_or_else(|| unsupported(&info))?;
+        let with_audio = negotiate::offers_audio(&offer);
+        let set =
+            if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
+        let (mut connection, tracks, channels) =
+            Connection::open(&self.shared, packetiser, &info, with_audio, set).await?;
+        let conversation = async {
+            let answer = connection.answer(offer).await?;
+            self.send(Signal::Description(answer)).await?;
+            self.converse(viewer, &mut connection, tracks, channels, candidates).await
         };
-        let with_audio = negotiate::offers_audio(&offer.sdp);
-        let (mut connection, tracks) = Connection::open(&self.shared, packetiser, &info, with_audio).await?;
-        let reason = self.converse(viewer, &mut connection, tracks, offer).await;
+        let reason = conversation.await;
         connection.close().await;
         reason
     }
 
-    async fn offer(&mut self, viewer: &ViewerIo) -> Result<Offer, LeaveReason> {
-        let deadline = task::now() + OFFER_TIMEOUT;
+    async fn serve_waiting_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
         let mut candidates = Vec::new();
+        let info = self.stream_info(viewer, &mut candidates).await?;
+        let packetiser = packetiser(&info).ok_or_else(|| unsupported(&info))?;
+        let (mut connection, tracks, channels) =
+            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage).await?;
+        let conversation = async {
+            let offer = connection.offer().await?;
+            self.send(Signal::Description(offer)).await?;
+            let answer = self.description(viewer, DescriptionKind::Answer, &mut candidates).await?;
+            if !negotiate::takes(&answer, info.video.codec) {
+                return Err(unsupported(&info));
+            }
+            connection.accept(&answer).await?;
+            self.converse(viewer, &mut connection, tracks, channels, candidates).await
+        };
+        let reason = conversation.await;
+        connection.close().await;
+        reason
+    }
+
+    /// The viewer's offer or answer. Candidates may come before it.
+    async fn description(
+        &mut self,
+        viewer: &ViewerIo,
+        wanted: DescriptionKind,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<String, LeaveReason> {
+        let deadline = task::now() + DESCRIPTION_TIMEOUT;
         loop {
             let signal = tokio::select! {
                 signal = self.stream.recv() => signal,
@@ -100,10 +146,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 () = task::at(Some(deadline)) => return Err(LeaveReason::SignallingTimeout),
             };
             match self.accept(signal)? {
-                Some(Signal::Description(Description { kind: DescriptionKind::Offer, sdp })) => {
-                    return Ok(Offer { sdp, candidates });
-                }
-                signal => self.keep_candidate(signal, &mut candidates)?,
+                Some(Signal::Description(Description { kind, sdp })) if kind == wanted => return Ok(sdp),
+                signal => self.keep_candidate(signal, candidates)?,
             }
         }
     }
@@ -139,7 +183,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 candidates.push(candidate);
                 Ok(())
             }
-            Some(_) => self.spend("it has no place before the answer"),
+            Some(_) => self.spend("it has no place before the connection"),
             None => Ok(()),
         }
     }
@@ -160,7 +204,17 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     /// Counts a message that cannot be used.
     fn spend(&mut self, reason: &'static str) -> Result<(), LeaveReason> {
         self.errors += 1;
-        tracing::warn!(reason, errors = self.errors, "a signalling message cannot be used");
+        tracing::warn!(reason, errors = self.errors, "a message cannot be used");
         if self.errors >= ERROR_BUDGET { Err(LeaveReason::BadSignalling) } else { Ok(()) }
     }
+}
+
+/// How the stream's frames are split; `None` for a codec that no browser gets.
+fn packetiser(info: &StreamInfo) -> Option<Packetiser> {
+    Packetiser::of(info.video.codec)
+}
+
+fn unsupported(info: &StreamInfo) -> LeaveReason {
+    tracing::info!(codec = info.video.codec.name(), "the viewer cannot play this codec");
+    LeaveReason::UnsupportedCodec
 }

@@ -11,6 +11,7 @@ use rtc::peer_connection::state::{RTCIceGatheringState, RTCPeerConnectionState};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler};
 
@@ -18,6 +19,7 @@ use crate::media::StreamInfo;
 use crate::peer::LeaveReason;
 use crate::signalling::{Candidate, Description, DescriptionKind};
 use crate::task;
+use crate::webrtc::channels::{self, ChannelSet, Channels};
 use crate::webrtc::endpoint::PeerPort;
 use crate::webrtc::feedback::NegotiatedStreams;
 use crate::webrtc::packetiser::Packetiser;
@@ -45,11 +47,13 @@ impl Connection {
         packetiser: Packetiser,
         info: &StreamInfo,
         with_audio: bool,
-    ) -> Result<(Self, Tracks), LeaveReason> {
+        set: ChannelSet,
+    ) -> Result<(Self, Tracks, Channels), LeaveReason> {
         let streams = NegotiatedStreams::default();
         let tracks = Tracks::new(streams.clone(), packetiser, info, with_audio);
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
+        let (opened_tx, opened) = mpsc::channel(channels::OPENED);
         let port = shared.endpoint.peer();
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
@@ -59,7 +63,8 @@ impl Connection {
             .with_setting_engine(negotiate::settings())
             .with_interceptor_registry(negotiate::interceptors(streams))
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))
-            .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx }))
+            .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx, opened: opened_tx }))
+            .with_data_channel_send_buffer_limit(channels::SEND_BUFFER)
             .with_udp_addrs(vec![SocketAddr::new(shared.endpoint.local_addr().ip(), 0)])
             .build();
         // Boxed: 20 kB that only the start needs.
@@ -69,24 +74,44 @@ impl Connection {
         if let Some(audio) = &tracks.audio {
             connection.pc.add_track(audio.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
         }
-        Ok((connection, tracks))
+        let channels = Channels::open(&*connection.pc, set, opened).await.map_err(internal)?;
+        Ok((connection, tracks, channels))
     }
 
     /// The answer to the browser's offer, with all of our candidates.
     pub(super) async fn answer(&mut self, offer: String) -> Result<Description, LeaveReason> {
-        let offer = RTCSessionDescription::offer(offer).map_err(bad_offer)?;
-        self.pc.set_remote_description(offer).await.map_err(bad_offer)?;
-        let answer = self.pc.create_answer(None).await.map_err(bad_offer)?;
-        if let Some(ufrag) = negotiate::ufrag(&answer.sdp) {
+        let offer = RTCSessionDescription::offer(offer).map_err(unusable)?;
+        self.pc.set_remote_description(offer).await.map_err(unusable)?;
+        let answer = self.pc.create_answer(None).await.map_err(unusable)?;
+        let sdp = self.describe(answer).await?;
+        Ok(Description { kind: DescriptionKind::Answer, sdp })
+    }
+
+    /// Our offer, with all of our candidates.
+    pub(super) async fn offer(&mut self) -> Result<Description, LeaveReason> {
+        let offer = self.pc.create_offer(None).await.map_err(internal)?;
+        let sdp = self.describe(offer).await?;
+        Ok(Description { kind: DescriptionKind::Offer, sdp })
+    }
+
+    /// The browser's answer to our offer.
+    pub(super) async fn accept(&self, answer: &str) -> Result<(), LeaveReason> {
+        let answer = negotiate::without_rejected_credentials(answer);
+        let answer = RTCSessionDescription::answer(answer).map_err(unusable)?;
+        self.pc.set_remote_description(answer).await.map_err(unusable)
+    }
+
+    /// Takes a description as ours, and gives it as the browser should see it.
+    async fn describe(&mut self, local: RTCSessionDescription) -> Result<String, LeaveReason> {
+        if let Some(ufrag) = negotiate::ufrag(&local.sdp) {
             self.port.route(ufrag);
         }
-        self.pc.set_local_description(answer).await.map_err(bad_offer)?;
+        self.pc.set_local_description(local).await.map_err(unusable)?;
         if timeout(GATHER_TIMEOUT, self.gathered.recv()).await.is_err() {
             tracing::warn!("not all ICE candidates were found within {GATHER_TIMEOUT:?}");
         }
-        let answer = self.pc.local_description().await.ok_or(LeaveReason::Internal)?;
-        let sdp = negotiate::with_host_port(&answer.sdp, self.port.port());
-        Ok(Description { kind: DescriptionKind::Answer, sdp })
+        let local = self.pc.local_description().await.ok_or(LeaveReason::Internal)?;
+        Ok(negotiate::with_host_port(&local.sdp, self.port.port()))
     }
 
     /// # Errors
@@ -125,6 +150,7 @@ impl Drop for Connection {
 struct Handler {
     states: mpsc::Sender<RTCPeerConnectionState>,
     gathered: mpsc::Sender<()>,
+    opened: mpsc::Sender<Arc<dyn DataChannel>>,
 }
 
 #[async_trait]
@@ -138,10 +164,14 @@ impl PeerConnectionEventHandler for Handler {
             let _ = self.gathered.try_send(());
         }
     }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        let _ = self.opened.try_send(channel);
+    }
 }
 
-fn bad_offer(error: webrtc::error::Error) -> LeaveReason {
-    tracing::info!(%error, "the viewer's offer cannot be used");
+fn unusable(error: webrtc::error::Error) -> LeaveReason {
+    tracing::info!(%error, "the viewer's description cannot be used");
     LeaveReason::BadSignalling
 }
 

@@ -1,15 +1,17 @@
-//! What happens on a connection, from its answer to its end.
+//! What happens on a connection, from its descriptions to its end.
 
+use std::future::pending;
 use std::time::Duration;
 
 use rtc::peer_connection::state::RTCPeerConnectionState;
 
+use super::Session;
 use super::connection::Connection;
-use super::{Offer, Session};
 use crate::egress::ViewerIo;
 use crate::peer::LeaveReason;
 use crate::signalling::{Candidate, Signal, SignalSink, SignalStream};
 use crate::task;
+use crate::webrtc::channels::{Channels, Fault};
 use crate::webrtc::standard::Tracks;
 
 /// From the offer to a connection: every attempt ends in a picture or a reason within 10 s.
@@ -18,22 +20,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE_WITHOUT_SIGNALLING: Duration = Duration::from_secs(10);
 
 impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
-    /// From the answer to the end.
+    /// From the descriptions to the end. `candidates` are the viewer's that came before.
     pub(super) async fn converse(
         &mut self,
         viewer: &ViewerIo,
         connection: &mut Connection,
         tracks: Tracks,
-        offer: Offer,
+        mut channels: Channels,
+        candidates: Vec<Candidate>,
     ) -> Result<LeaveReason, LeaveReason> {
-        let answer = connection.answer(offer.sdp).await?;
-        self.send(Signal::Description(answer)).await?;
-        for candidate in offer.candidates {
+        for candidate in candidates {
             self.add_candidate(connection, candidate).await?;
         }
 
+        let announcer = channels.announcer.take();
+        let events = async {
+            match announcer {
+                Some(announcer) => announcer.serve(viewer).await,
+                None => pending().await,
+            }
+        };
         let media = tracks.serve(viewer);
-        tokio::pin!(media);
+        tokio::pin!(events, media);
         let (mut connected, mut signalling) = (false, true);
         let mut deadline = Some(task::now() + CONNECT_TIMEOUT);
         loop {
@@ -72,10 +80,17 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     // It still answers after the grace, so it is there: only its signalling is lost.
                     deadline = None;
                 }
+                fault = channels.fault() => self.spend_on(fault)?,
+                never = &mut events => match never {},
                 reason = &mut media, if connected => return Ok(reason),
                 reason = viewer.leaving() => return Ok(reason),
             }
         }
+    }
+
+    /// Counts a fault on a data channel.
+    fn spend_on(&mut self, fault: Fault) -> Result<(), LeaveReason> {
+        self.spend(fault.message()).map_err(|_| LeaveReason::BadInput)
     }
 
     async fn add_candidate(
