@@ -131,7 +131,7 @@ async fn lost_nothing(good: Viewer) {
     let stats = good.close().await;
     let video = stats.video;
     assert_eq!(
-        (video.mismatches, video.misplaced, video.malformed, video.backwards, video.lost, video.skipped),
+        (video.mismatches, video.misplaced, video.malformed, video.backwards, video.lost, video.gaps),
         (0, 0, 0, 0, 0, 0),
         "{stats:?}"
     );
@@ -143,21 +143,16 @@ async fn messages_of_a_bad_length_cost_their_sender_alone() {
     let (streamer, rtc) = (start(Pictures::synthetic(100)), loopback());
     let (good, _good) = good(&streamer, &rtc, &pictures).await;
 
-    for (channel, length) in [
-        ("input", 0),
-        ("motion", 0),
-        ("events", 1),
-        ("input", 8 * 1024 + 1),
-        ("input", 32 * 1024),
-        ("motion", 1025),
-    ] {
+    for (channel, length) in [("events", 1), ("input", 8 * 1024 + 1), ("input", 32 * 1024), ("motion", 1025)]
+    {
         let (viewer, handle) = join(&streamer, &rtc, with_channels()).await;
         let bad = Bytes::from(vec![7; length]);
         // Good ones in between buy nothing.
         for _ in 0..10 {
             viewer.send("input", Bytes::from_static(&[1])).await.expect("it is here");
         }
-        for _ in 0..20 {
+        // More than enough, since those on `motion` may be lost.
+        for _ in 0..40 {
             // It may be gone before the last one.
             let _ = viewer.send(channel, bad.clone()).await;
         }
@@ -175,13 +170,13 @@ async fn a_viewer_with_19_bad_messages_and_any_number_of_good_ones_stays() {
     let (streamer, rtc) = (start(Pictures::synthetic(100)), loopback());
     let (mut viewer, _handle) = join(&streamer, &rtc, with_channels()).await;
     for _ in 0..19 {
-        viewer.send("input", Bytes::new()).await.expect("it is here");
+        viewer.send("events", Bytes::from_static(&[1])).await.expect("it is here");
     }
-    for n in 0..500 {
-        viewer.send("input", Bytes::from(vec![1; 1 + 16 * n])).await.expect("it is here");
-        viewer.send("motion", Bytes::from(vec![1; 1 + 2 * n])).await.expect("it is here");
+    for n in 0..100 {
+        viewer.send("input", Bytes::from(vec![1; 1 + 80 * n])).await.expect("it is here");
+        viewer.send("motion", Bytes::from(vec![1; 1 + 10 * n])).await.expect("it is here");
     }
-    let sent = viewer.wait_for(|stats| stats.messages_sent == 1019);
+    let sent = viewer.wait_for(|stats| stats.messages_sent == 219);
     timeout(PATIENCE, sent).await.expect("they are taken").expect("it stays");
     let (_other, _other_handle) = join(&streamer, &rtc, ViewerConfig::default()).await;
     // The channels work on behind them.
@@ -272,7 +267,7 @@ async fn a_viewer_without_the_subprotocol_gets_an_offer_and_every_frame() {
         timeout(PATIENCE, open).await.expect("they open").expect("it stays");
         for _ in 0..100 {
             viewer.send("7", Bytes::from_static(&[0, 1, 0, 0, 65])).await.expect("it is here");
-            viewer.send("8", Bytes::new()).await.expect("it is here");
+            viewer.send("8", Bytes::from_static(&[0])).await.expect("it is here");
         }
         let sent = viewer.wait_for(|stats| stats.messages_sent == 200);
         timeout(PATIENCE, sent).await.expect("they are taken").expect("it stays");

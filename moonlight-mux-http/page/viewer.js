@@ -3,9 +3,9 @@
 // Each attempt to join is one WebSocket and one RTCPeerConnection, never used twice. The page makes the offer. An
 // attempt ends once, with a verdict: a message for the person, and whether to try again by itself.
 //
-// For tests: `window.moonlightMux` is `{ pc, video, state, events }`. `pc` is the current RTCPeerConnection or null;
+// For tests: `window.moonlightMux` is `{ pc, video, state, events, input, motion }`. `pc` is the current RTCPeerConnection or null;
 // `state` is one of "connecting" (no picture yet), "playing", "waiting" (will try again by itself), "ended" (will not);
-// `events` has the newest of each kind that the server told.
+// `events` has the newest of each kind that the server told; `input` and `motion` are its channels.
 
 const FIRST_FRAME_HINT_MS = 5_000;
 /** For the WebSocket, and for the media connection once the server has answered. In between the server keeps time. */
@@ -110,8 +110,8 @@ class Attempt {
 
   /** Both sides know them by number. */
   #openChannels(pc) {
-    pc.createDataChannel("input", { negotiated: true, id: 0 });
-    pc.createDataChannel("motion", { negotiated: true, id: 1, ordered: false, maxRetransmits: 0 });
+    page.input = pc.createDataChannel("input", { negotiated: true, id: 0 });
+    page.motion = pc.createDataChannel("motion", { negotiated: true, id: 1, ordered: false, maxRetransmits: 0 });
     const events = pc.createDataChannel("events", { negotiated: true, id: 2 });
     events.onmessage = ({ data }) => handleEvent(JSON.parse(data));
   }

@@ -190,6 +190,10 @@ impl Served {
         format!("ws://{}/api/streamers/{}/peer", self.address, self.streamer.id())
     }
 
+    pub(crate) fn list_url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
     pub(crate) fn page_url(&self) -> String {
         format!("http://{}/s/{}", self.address, self.streamer.id())
     }

@@ -36,9 +36,8 @@ const MAX_INPUT: usize = 8 * 1024;
 const MAX_MOTION: usize = 1024;
 /// Faults that nobody has counted yet. Full: the channels' readers wait.
 const FAULTS: usize = 4;
-/// Channels opened by the viewer that nobody has looked at yet. Full: the newest is forgotten, and what comes in on it is
-/// dropped in the crate.
-pub(super) const OPENED: usize = 16;
+/// Channels opened by the viewer that nobody has looked at yet: more than cost it its place. Full: the newest is forgotten.
+pub(super) const OPENED: usize = 64;
 /// Channels that an existing page opens: at most 24 (a keyboard, three for the mouse, 18 for controllers, two more). Those
 /// beyond are closed, and cost an error each.
 const MAX_OPENED: usize = 32;
