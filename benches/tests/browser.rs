@@ -181,7 +181,8 @@ async fn an_existing_page_plays_within_a_few_seconds() {
     for reject_audio in ["false", "true"] {
         // Of the same origin, and without a stream of its own.
         let page = chromium.open(&served.list_url()).await.expect("the page opens");
-        reach(&mut chromium, &page, "document.readyState", "complete").await;
+        let ready = r#"location.protocol === "http:" && document.readyState"#;
+        reach(&mut chromium, &page, ready, "complete").await;
         let script = EXISTING_PAGE.replace("PEER_URL", &served.peer_url());
         let script = script.replace("REJECT_AUDIO", reject_audio);
         chromium.evaluate(&page, &script).await.expect("the script runs");
