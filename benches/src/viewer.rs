@@ -12,7 +12,7 @@
 //! ```
 //!
 //! It offers `recvonly` video (H.264, AV1) and Opus with NACK, RTX and playout delay, and is the DTLS client when the
-//! server answers so.
+//! server answers so; or it answers the server's offer, as existing pages do.
 
 mod access_unit;
 mod check;
@@ -49,6 +49,7 @@ use driver::{Driver, Orders};
 #[derive(Debug)]
 pub struct Viewer {
     orders: watch::Sender<Orders>,
+    outgoing: mpsc::Sender<Data>,
     stats: watch::Receiver<Stats>,
     closed: watch::Receiver<Option<CloseReason>>,
     events: Option<mpsc::Receiver<Event>>,
@@ -71,7 +72,10 @@ impl Viewer {
     /// [`ViewerError::Connect`] when the server does not let it in, and as [`join`](Self::join).
     pub async fn connect(url: &Uri, token: Option<&str>, config: ViewerConfig) -> Result<Self, ViewerError> {
         let start = task::now();
-        let transport = WebSocket::connect(url, token).await?;
+        let transport = match config.offerer {
+            Offerer::Viewer => WebSocket::connect(url, token).await?,
+            Offerer::Server => WebSocket::connect_without_subprotocol(url).await?,
+        };
         Self::join_since(start, transport, config).await
     }
 
@@ -82,6 +86,7 @@ impl Viewer {
         config: ViewerConfig,
     ) -> Result<Self, ViewerError> {
         let (orders, orders_rx) = watch::channel(Orders::default());
+        let (outgoing, outgoing_rx) = mpsc::channel(OUTGOING);
         let (stats_tx, stats) = watch::channel(Stats::default());
         let (closed_tx, closed) = watch::channel(None);
         let (events_tx, events) = match config.keep {
@@ -91,12 +96,13 @@ impl Viewer {
                 (Some(tx), Some(rx))
             }
         };
-        let driver = Box::new(Driver::new(start, transport, config, orders_rx, stats_tx, events_tx)?);
+        let driver =
+            Box::new(Driver::new(start, transport, config, orders_rx, outgoing_rx, stats_tx, events_tx)?);
         let task = task::spawn(async move {
             let reason = driver.run().await;
             closed_tx.send_replace(Some(reason));
         });
-        Ok(Self { orders, stats, closed, events, task })
+        Ok(Self { orders, outgoing, stats, closed, events, task })
     }
 
     /// What was counted so far.
@@ -152,6 +158,19 @@ impl Viewer {
         self.orders.send_modify(|orders| orders.keyframes += 1);
     }
 
+    /// Sends a binary message on the data channel of this label, once the channel is open and takes it. Waits while
+    /// [`OUTGOING`] messages wait for that. Cancel safe.
+    ///
+    /// # Errors
+    /// The reason when the viewer ended before.
+    pub async fn send(&self, channel: &str, data: Bytes) -> Result<(), CloseReason> {
+        let data = Data { channel: channel.to_owned(), data };
+        match self.outgoing.send(data).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.closed().await),
+        }
+    }
+
     /// Stops reading and answering, as a process does that was sent SIGSTOP: its sockets stay open and fill up.
     /// Returns when it has stopped. A dropped call stops it as well.
     ///
@@ -194,6 +213,10 @@ pub struct ViewerConfig {
     pub codecs: Vec<Codec>,
     /// Where its candidate goes. Default: into the offer.
     pub trickle: Trickle,
+    /// Who makes the offer. Default: the viewer.
+    pub offerer: Offerer,
+    /// The data channels that it opens. Default: none.
+    pub channels: Channels,
     /// Which events it keeps. Default: none. Keeping video costs a copy of each frame.
     pub keep: Keep,
     /// How many events wait for a reader; when they are that many, new ones are dropped and counted
@@ -222,6 +245,8 @@ impl Default for ViewerConfig {
             bind: Ipv4Addr::LOCALHOST.into(),
             codecs: vec![Codec::H264],
             trickle: Trickle::InOffer,
+            offerer: Offerer::Viewer,
+            channels: Channels::Nothing,
             keep: Keep::Nothing,
             event_capacity: 256,
             check: None,
@@ -235,10 +260,30 @@ impl Default for ViewerConfig {
     }
 }
 
+/// Who makes the offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offerer {
+    /// The viewer.
+    Viewer,
+    /// The server: the viewer names no subprotocol, waits, and answers.
+    Server,
+}
+
+/// Data channels that a viewer opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    Nothing,
+    /// `input`, `motion` and `events`, by their numbers.
+    Negotiated,
+    /// So many, by DCEP, labelled `0`, `1`, `2` and so on.
+    InBand(u16),
+}
+
 /// How a viewer tells its ICE candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trickle {
-    /// In the offer.
+    /// In the offer or answer.
     InOffer,
     /// In a message of its own, behind the offer, as browsers do.
     Trickled,
@@ -265,6 +310,10 @@ pub enum Event {
     Joined,
     /// The server sent a message that is not about the connection, as `ConnectionComplete`: its name.
     Notice(String),
+    /// A data channel is open: its label.
+    Channel(String),
+    /// A message on a data channel.
+    Data(Data),
     /// A whole frame.
     Video(Frame),
     /// An Opus packet.
@@ -276,6 +325,15 @@ pub enum Event {
     },
     /// It ended.
     Closed(CloseReason),
+}
+
+/// A message on a data channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// The channel's label.
+    pub channel: String,
+    /// What was sent.
+    pub data: Bytes,
 }
 
 /// What a viewer has counted.
@@ -296,6 +354,14 @@ pub struct Stats {
     pub plis: u64,
     /// RTP packets dropped because [`ViewerConfig::drop_every`] says so.
     pub dropped_on_purpose: u64,
+    /// Data channels that are open, whoever opened them.
+    pub channels_open: u64,
+    /// Messages sent on data channels.
+    pub messages_sent: u64,
+    /// Messages received on data channels.
+    pub messages_received: u64,
+    /// Messages that str0m refused to send: longer than the server takes, or on a channel that is closed.
+    pub messages_refused: u64,
     /// Events for which there was no room.
     pub events_dropped: u64,
     /// Whether it stands still since [`Viewer::pause`].
@@ -352,6 +418,9 @@ pub enum ViewerError {
     #[error("cannot connect to the server")]
     Connect(#[from] ConnectError),
 }
+
+/// Messages that wait for their data channel. Full: [`Viewer::send`] waits.
+pub const OUTGOING: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use moonlight_mux::{Recording, State, Streamer, TestPicture, TestPictureConfig};
 use moonlight_mux_benches::chromium::{Chromium, Page};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -141,6 +141,123 @@ async fn two_pages_show_a_wolf_session() {
     wait_for_peers(&served.streamer, 0).await;
 }
 
+/// What an existing page does with the WebSocket: it names no subprotocol, takes the server's offer, and opens channels of
+/// its own.
+const EXISTING_PAGE: &str = r#"(() => {
+  const page = { state: "connecting", video: document.createElement("video"), labels: [], errors: [], started: performance.now() };
+  window.existing = page;
+  page.video.muted = true;
+  document.body.append(page.video);
+  const socket = new WebSocket("PEER_URL");
+  const send = (message) => socket.send(JSON.stringify(message));
+  let received = Promise.resolve();
+  socket.onmessage = ({ data }) => {
+    received = received.then(() => receive(JSON.parse(data))).catch((error) => page.errors.push(String(error)));
+  };
+  socket.onclose = ({ code, reason }) => page.errors.push(`closed: ${code} ${reason}`);
+  async function receive(message) {
+    if (message.WebRtcConfig) {
+      const pc = (page.pc = new RTCPeerConnection({ iceServers: message.WebRtcConfig.ice_servers }));
+      pc.onicecandidate = ({ candidate }) => {
+        if (!candidate) return;
+        send({ Signaling: { AddIceCandidate: { candidate: candidate.candidate, sdp_mid: candidate.sdpMid,
+          sdp_mline_index: candidate.sdpMLineIndex, username_fragment: candidate.usernameFragment } } });
+      };
+      pc.ontrack = ({ track, streams }) => {
+        if (track.kind !== "video") return;
+        page.video.srcObject = streams[0];
+        page.video.requestVideoFrameCallback(() => {
+          page.after = performance.now() - page.started;
+          page.state = "playing";
+        });
+        page.video.play();
+      };
+      pc.ondatachannel = ({ channel }) => page.labels.push(channel.label);
+      for (const label of ["keyboard", "mouseClicks", "mouseAbsolute", "mouseRelative", "touch", "controllers"]) {
+        const channel = pc.createDataChannel(label);
+        channel.onopen = () => {
+          page.labels.push(label);
+          channel.send(new Uint8Array([0, 1, 0, 0, 65]));
+          channel.send("");
+        };
+      }
+    } else if (message.Signaling?.Description) {
+      const { ty, sdp } = message.Signaling.Description;
+      await page.pc.setRemoteDescription({ type: ty, sdp });
+      if (REJECT_AUDIO) page.pc.getTransceivers().find(({ receiver }) => receiver.track.kind === "audio").stop();
+      await page.pc.setLocalDescription(await page.pc.createAnswer());
+      send({ Signaling: { Description: { ty: "answer", sdp: page.pc.localDescription.sdp } } });
+    } else if (message.ConnectionComplete) {
+      page.complete = message.ConnectionComplete;
+    } else {
+      page.errors.push(JSON.stringify(message));
+    }
+  }
+})()"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_existing_page_plays_within_a_few_seconds() {
+    let test = "an_existing_page_plays_within_a_few_seconds";
+    let Some(folder) = recordings::recording(test, "v0.23-clear") else { return };
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(Recording::open(&folder).expect("a whole recording")).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    for reject_audio in ["false", "true"] {
+        // Of the same origin, and without a stream of its own.
+        let page = chromium.open(&served.list_url()).await.expect("the page opens");
+        let ready = r#"location.protocol === "http:" && document.readyState"#;
+        reach(&mut chromium, &page, ready, "complete").await;
+        let script = EXISTING_PAGE.replace("PEER_URL", &served.peer_url());
+        let script = script.replace("REJECT_AUDIO", reject_audio);
+        chromium.evaluate(&page, &script).await.expect("the script runs");
+        reach(&mut chromium, &page, "existing.errors[0] ?? existing.state", "playing").await;
+        reach(&mut chromium, &page, "String(existing.labels.length)", "7").await;
+        reach(&mut chromium, &page, "String(existing.complete?.width)", "1280").await;
+        let seen = "({ after: existing.after, labels: existing.labels, time: existing.video.currentTime })";
+        let seen = chromium.evaluate(&page, seen).await.expect("the page answers");
+        eprintln!("audio rejected: {reject_audio}: {seen}");
+        assert!(seen["labels"].as_array().expect("a list").contains(&json!("general")), "{seen}");
+        assert!(seen["after"].as_f64().expect("a number") < 5_000.0, "{seen}");
+        let later = format!("String(existing.video.currentTime > {} + 1)", seen["time"]);
+        reach(&mut chromium, &page, &later, "true").await;
+        let errors = chromium.evaluate(&page, "existing.errors").await.expect("the page answers");
+        assert_eq!(errors, json!([]));
+        keep("page-existing.png", &chromium.screenshot(&page).await.expect("a picture of the page"));
+        chromium.close(page).await.expect("the page closes");
+    }
+    wait_for_peers(&served.streamer, 0).await;
+    chromium.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pages_are_told_of_each_other_and_empty_input_costs_its_sender_alone() {
+    let test = "two_pages_are_told_of_each_other_and_empty_input_costs_its_sender_alone";
+    let Some(folder) = recordings::recording(test, "v0.23-clear") else { return };
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(Recording::open(&folder).expect("a whole recording")).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    for page in &pages {
+        reach(&mut chromium, page, "String(moonlightMux.events.Viewers?.count)", "2").await;
+        reach(&mut chromium, page, "moonlightMux.events.Stream?.status", "active").await;
+    }
+    let listed = chromium.evaluate(&pages[0], "moonlightMux.events.Viewers").await.expect("the page answers");
+    eprintln!("{listed}");
+    assert_eq!(listed["you"], listed["viewers"][0]["id"]);
+    assert_eq!(listed["viewers"].as_array().map(Vec::len), Some(2));
+
+    let [stays, misbehaves] = pages;
+    let empty = "for (let i = 0; i < 20; i++) moonlightMux.input.send('')";
+    chromium.evaluate(&misbehaves, empty).await.expect("the script runs");
+    reach(&mut chromium, &misbehaves, STATE, "ended").await;
+    let message = chromium.evaluate(&misbehaves, r#"document.getElementById("message").textContent"#).await;
+    let message = message.expect("the page answers");
+    assert!(message.as_str().is_some_and(|message| message.contains("input")), "{message}");
+    reach(&mut chromium, &stays, "String(moonlightMux.events.Viewers?.count)", "1").await;
+    watch(&mut chromium, &served, &[stays], Duration::from_secs(2)).await;
+    chromium.quit().await;
+}
+
 /// There is no second AV1 decoder here: the pages' pictures are compared with each other.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_show_an_av1_session() {
@@ -199,7 +316,7 @@ async fn a_page_says_that_it_cannot_play_hevc() {
     let served = serve(Recording::open(&folder).expect("a whole recording")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
     let page = chromium.open(&served.page_url()).await.expect("the page opens");
-    reach(&mut chromium, &page, "ended").await;
+    reach(&mut chromium, &page, STATE, "ended").await;
     let message = chromium.evaluate(&page, r#"document.getElementById("message").textContent"#).await;
     let message = message.expect("the page answers");
     assert!(message.as_str().is_some_and(|message| message.contains("HEVC")), "{message}");
@@ -258,23 +375,24 @@ async fn wait_for_peers(streamer: &Streamer, count: usize) {
 /// Opens the page and waits until it shows a picture.
 async fn open(chromium: &mut Chromium, served: &Served) -> Page {
     let page = chromium.open(&served.page_url()).await.expect("the page opens");
-    reach(chromium, &page, "playing").await;
+    reach(chromium, &page, STATE, "playing").await;
     page
 }
 
-/// Waits until the page is in a state.
-async fn reach(chromium: &mut Chromium, page: &Page, wanted: &str) {
+const STATE: &str = "window.moonlightMux?.state";
+
+/// Waits until an expression has this value in the page.
+async fn reach(chromium: &mut Chromium, page: &Page, expression: &str, wanted: &str) {
     let reached = timeout(PATIENCE, async {
         loop {
-            let state =
-                chromium.evaluate(page, "window.moonlightMux?.state").await.expect("the page answers");
-            if state == wanted {
+            let value = chromium.evaluate(page, expression).await.expect("the page answers");
+            if value == wanted {
                 break;
             }
             sleep(Duration::from_millis(50)).await;
         }
     });
-    reached.await.unwrap_or_else(|_| panic!("the page is not {wanted}"));
+    reached.await.unwrap_or_else(|_| panic!("{expression} is not {wanted}"));
 }
 
 fn counters(result: &Value) -> Vec<u32> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use moonlight_mux::{LeaveReason, PeerConfig, Streamer, StreamerConfig, WebRtc};
-use moonlight_mux_benches::viewer::{self, Viewer, ViewerConfig};
+use moonlight_mux_benches::viewer::{self, Channels, Message, Offerer, Transport, Viewer, ViewerConfig};
 use tokio::time::timeout;
 
 use support::{InProcess, Pictures, join, loopback};
@@ -35,8 +35,11 @@ fn resident_kilobytes() -> u64 {
 /// Viewers that come and go in every way: by leaving, by vanishing, sent away, and in the middle of signalling.
 async fn round(streamer: &Streamer, rtc: &WebRtc) {
     let mut staying = Vec::new();
-    for _ in 0..5 {
-        staying.push(join(streamer, rtc, ViewerConfig::default()).await);
+    let plain = ViewerConfig::default();
+    let with_channels = ViewerConfig { channels: Channels::Negotiated, ..plain.clone() };
+    let waiting = ViewerConfig { offerer: Offerer::Server, channels: Channels::InBand(8), ..plain.clone() };
+    for config in [&with_channels, &waiting, &with_channels, &waiting, &plain] {
+        staying.push(join(streamer, rtc, config.clone()).await);
     }
     let leaving = staying.into_iter().enumerate().map(async |(i, (viewer, handle))| {
         timeout(PATIENCE, viewer.joined()).await.expect("it joins").expect("it stays");
@@ -62,6 +65,20 @@ async fn round(streamer: &Streamer, rtc: &WebRtc) {
     let viewer = Viewer::join(transport, config).await.expect("a viewer");
     assert_eq!(timeout(PATIENCE, handle.closed()).await, Ok(LeaveReason::UnsupportedCodec));
     viewer.close().await;
+    // One that does not answer our offer, and one whose answer is no use.
+    for answer in [None, Some("v=0")] {
+        let (mut transport, server) = viewer::channel();
+        let egress = rtc.offering_peer(InProcess(server));
+        let handle = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+        while !matches!(transport.recv().await, Ok(Message::Offer(_))) {}
+        if let Some(answer) = answer {
+            transport.send(Message::Answer(answer.to_owned())).await.expect("it listens");
+            assert_eq!(timeout(PATIENCE, handle.closed()).await, Ok(LeaveReason::UnsupportedCodec));
+        } else {
+            drop(transport);
+            assert_eq!(timeout(PATIENCE, handle.closed()).await, Ok(LeaveReason::Left));
+        }
+    }
 }
 
 #[tokio::test]
@@ -76,6 +93,6 @@ async fn viewers_that_are_gone_leave_no_descriptor_and_no_thread() {
         join_all((0..5).map(|_| round(&streamer, &rtc))).await;
     }
     assert_eq!(held(), before);
-    eprintln!("{memory} kB before 70 joins, {} kB after", resident_kilobytes());
+    eprintln!("{memory} kB before 90 joins, {} kB after", resident_kilobytes());
     assert!(streamer.peers().is_empty());
 }

@@ -3,8 +3,9 @@
 // Each attempt to join is one WebSocket and one RTCPeerConnection, never used twice. The page makes the offer. An
 // attempt ends once, with a verdict: a message for the person, and whether to try again by itself.
 //
-// For tests: `window.moonlightMux` is `{ pc, video, state }`. `pc` is the current RTCPeerConnection or null; `state`
-// is one of "connecting" (no picture yet), "playing", "waiting" (will try again by itself), "ended" (will not).
+// For tests: `window.moonlightMux` is `{ pc, video, state, events, input, motion }`. `pc` is the current RTCPeerConnection or null;
+// `state` is one of "connecting" (no picture yet), "playing", "waiting" (will try again by itself), "ended" (will not);
+// `events` has the newest of each kind that the server told; `input` and `motion` are its channels.
 
 const FIRST_FRAME_HINT_MS = 5_000;
 /** For the WebSocket, and for the media connection once the server has answered. In between the server keeps time. */
@@ -36,6 +37,7 @@ const CLOSE_CODES = {
     again: true,
   },
   4011: { message: "The connection was lost.", again: true },
+  4012: { message: "The server could not use this page's input.", again: false },
 };
 
 const element = (id) => document.getElementById(id);
@@ -44,7 +46,7 @@ const streamerId = decodeURIComponent(location.pathname.split("/").pop());
 /** Names this page, so that it takes its own place when it joins again. Random, and new for each page load. */
 const instance = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-const page = { pc: null, video, state: "connecting" };
+const page = { pc: null, video, state: "connecting", events: {} };
 window.moonlightMux = page;
 
 let attempt = null;
@@ -99,10 +101,19 @@ class Attempt {
     pc.onconnectionstatechange = () => this.#connectionChanged();
     pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
+    this.#openChannels(pc);
     const offer = await pc.createOffer();
     const sdp = withStereo(offer.sdp);
     await pc.setLocalDescription({ type: "offer", sdp });
     this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
+  }
+
+  /** Both sides know them by number. */
+  #openChannels(pc) {
+    page.input = pc.createDataChannel("input", { negotiated: true, id: 0 });
+    page.motion = pc.createDataChannel("motion", { negotiated: true, id: 1, ordered: false, maxRetransmits: 0 });
+    const events = pc.createDataChannel("events", { negotiated: true, id: 2 });
+    events.onmessage = ({ data }) => handleEvent(JSON.parse(data));
   }
 
   async #signal({ Description: description, AddIceCandidate: candidate }) {
@@ -220,6 +231,12 @@ class Attempt {
     attempt = null;
     concluded(verdict);
   }
+}
+
+/** What the server tells on the channel `events`. */
+function handleEvent(message) {
+  Object.assign(page.events, message);
+  console.debug(message);
 }
 
 function join() {

@@ -3,7 +3,6 @@
 //! | code | meaning | reconnect? |
 //! | --- | --- | --- |
 //! | 1000 | the viewer left | no |
-//! | 1002 | the subprotocol is missing | no |
 //! | 1009 | a message was larger than [`MAX_MESSAGE`](crate::peer_message::MAX_MESSAGE) | no |
 //! | 1011 | an internal error | yes |
 //! | 1013 | too many viewers, try again later | yes |
@@ -19,14 +18,13 @@
 //! | 4009 | the viewer cannot play the codec | no |
 //! | 4010 | no media connection could be made | yes |
 //! | 4011 | the connection stopped answering | yes |
+//! | 4012 | input that cannot be used | no |
 //!
 //! Codes below 4000 are those of RFC 6455 (section 7.4.1) and its IANA registry. The close frame's reason is a
 //! sentence for people; programs go by the code.
 
 use moonlight_mux::{AddPeerError, LeaveReason};
 
-/// A WebSocket protocol error: the client did not ask for the subprotocol.
-pub const SUBPROTOCOL_REQUIRED: u16 = 1002;
 /// A message was larger than the server takes.
 pub const MESSAGE_TOO_BIG: u16 = 1009;
 /// The server has a bug.
@@ -50,6 +48,7 @@ pub fn of_leave_reason(reason: LeaveReason) -> u16 {
         LeaveReason::UnsupportedCodec => 4009,
         LeaveReason::ConnectionFailed => 4010,
         LeaveReason::Vanished => 4011,
+        LeaveReason::BadInput => 4012,
         LeaveReason::StreamerFull => TRY_AGAIN_LATER,
         // `Internal`, and reasons that the library learns before this table does.
         _ => INTERNAL_ERROR,
@@ -86,6 +85,7 @@ mod tests {
             (LeaveReason::UnsupportedCodec, 4009),
             (LeaveReason::ConnectionFailed, 4010),
             (LeaveReason::Vanished, 4011),
+            (LeaveReason::BadInput, 4012),
             (LeaveReason::StreamerFull, 1013),
             (LeaveReason::Internal, 1011),
         ];

@@ -85,6 +85,9 @@ pub struct Peer {
     pub peer_id: String,
     /// When it was added, RFC 3339 in UTC.
     pub connected_at: String,
+    /// What it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl From<&Streamer> for StreamerInfo {
@@ -129,7 +132,11 @@ impl From<&State> for Status {
 
 impl From<&PeerInfo> for Peer {
     fn from(peer: &PeerInfo) -> Self {
-        Self { peer_id: peer.id.to_string(), connected_at: rfc3339(peer.connected_at) }
+        Self {
+            peer_id: peer.id.to_string(),
+            connected_at: rfc3339(peer.connected_at),
+            name: peer.name.as_ref().map(ToString::to_string),
+        }
     }
 }
 
@@ -249,7 +256,13 @@ mod tests {
             height: 1600,
             fps: 60,
             created_at: "2026-01-31T12:00:00Z".to_owned(),
-            peers: vec![Peer { peer_id: "p".to_owned(), connected_at: "2026-01-31T12:00:01Z".to_owned() }],
+            peers: [None, Some("Ann".to_owned())]
+                .map(|name| Peer {
+                    peer_id: "p".to_owned(),
+                    connected_at: "2026-01-31T12:00:01Z".to_owned(),
+                    name,
+                })
+                .to_vec(),
             stage: None,
             error: None,
             codec: Some("H.264"),
@@ -260,7 +273,10 @@ mod tests {
         let expected = serde_json::json!({"streamers": [{
             "streamer_id": "desk", "status": "active", "moonlight_connected": true, "connected_peers": 1,
             "width": 2560, "height": 1600, "fps": 60, "created_at": "2026-01-31T12:00:00Z",
-            "peers": [{"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z"}],
+            "peers": [
+                {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z"},
+                {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z", "name": "Ann"},
+            ],
             "codec": "H.264", "bitrate_kbps": 8000, "last_frame_age_ms": 7,
         }]});
         assert_eq!(json, expected);

@@ -25,10 +25,30 @@ use crate::peer_message::{ClientMessage, MAX_MESSAGE, ServerMessage};
 /// The WebSocket subprotocol of [`peer_message`](crate::peer_message), in which the viewer makes the offer.
 pub const SUBPROTOCOL: &str = "moonlight-mux.v1";
 
+/// Whom the socket is to. The messages are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Whoever named [`SUBPROTOCOL`], and makes the offer.
+    Ours,
+    /// A page that knows no subprotocol, and waits for the server's offer.
+    ExistingPage,
+}
+
 /// Lets a viewer join `streamer` over `socket`, and returns when it is gone.
-pub(crate) async fn serve(socket: WebSocket, streamer: Streamer, rtc: WebRtc, seat: Option<Seat>) {
+pub(crate) async fn serve(
+    socket: WebSocket,
+    dialect: Dialect,
+    streamer: Streamer,
+    rtc: WebRtc,
+    config: PeerConfig,
+    seat: Option<Seat>,
+) {
     let (signalling, queues) = queues();
-    let peer = match streamer.add_peer(rtc.peer(signalling), PeerConfig::default()) {
+    let added = match dialect {
+        Dialect::Ours => streamer.add_peer(rtc.peer(signalling), config),
+        Dialect::ExistingPage => streamer.add_peer(rtc.offering_peer(signalling), config),
+    };
+    let peer = match added {
         Ok(peer) => peer,
         Err(error) => {
             let (code, reason) = close_code::of_add_peer_error(&error);

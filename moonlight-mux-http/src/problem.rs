@@ -15,6 +15,8 @@ pub(crate) enum Problem {
     OriginNotAllowed,
     #[error("an instance id is 1 to 128 characters of A-Z a-z 0-9 . _ -")]
     InvalidInstanceId,
+    #[error("a name has 1 to 64 characters, none of them a control character")]
+    InvalidName,
     #[error("the address's query cannot be understood")]
     InvalidQuery,
     #[error("this address takes WebSocket connections only")]
@@ -28,7 +30,7 @@ impl Problem {
         match self {
             Self::StreamerNotFound => StatusCode::NOT_FOUND,
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
-            Self::InvalidInstanceId => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidInstanceId | Self::InvalidName => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidQuery => StatusCode::BAD_REQUEST,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -41,6 +43,7 @@ impl Problem {
             Self::StreamerNotFound => "streamer_not_found",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::InvalidInstanceId => "invalid_instance_id",
+            Self::InvalidName => "invalid_name",
             Self::InvalidQuery => "invalid_query",
             Self::UpgradeRequired => "upgrade_required",
             Self::MethodNotAllowed => "method_not_allowed",

@@ -12,14 +12,14 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use moonlight_mux::{ExitPolicy, Registry, Streamer, WebRtc};
+use moonlight_mux::{ExitPolicy, PeerConfig, PeerName, Registry, Streamer, WebRtc};
 use serde::Deserialize;
 
-use crate::close_code::{self, SUBPROTOCOL_REQUIRED};
+use crate::close_code;
 use crate::dto::{StreamerInfo, StreamerList};
 use crate::instances::{Full, InstanceId, Instances};
 use crate::peer_message::MAX_MESSAGE;
-use crate::peer_socket::{self, SUBPROTOCOL};
+use crate::peer_socket::{self, Dialect, SUBPROTOCOL};
 use crate::problem::Problem;
 use crate::{origin, page};
 
@@ -140,6 +140,7 @@ async fn keyframe(Named(streamer): Named) -> StatusCode {
 #[derive(Deserialize)]
 struct PeerQuery {
     instance: Option<String>,
+    name: Option<String>,
 }
 
 async fn peer(
@@ -151,22 +152,20 @@ async fn peer(
     let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
     let instance = query.instance.map(|text| text.parse::<InstanceId>());
     let instance = instance.transpose().map_err(|_| Problem::InvalidInstanceId)?;
+    let mut config = PeerConfig::default();
+    config.name =
+        query.name.map(|text| text.parse::<PeerName>()).transpose().map_err(|_| Problem::InvalidName)?;
     let upgrade = upgrade.map_err(|_| Problem::UpgradeRequired)?;
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         // Larger ones up to here get a close frame that says so; beyond, the connection is cut.
         .max_message_size(4 * MAX_MESSAGE)
         .max_frame_size(4 * MAX_MESSAGE);
-    if upgrade.selected_protocol().is_none() {
-        return Ok(upgrade.on_upgrade(async |socket| {
-            let reason = "the WebSocket subprotocol moonlight-mux.v1 is required";
-            peer_socket::close(socket, SUBPROTOCOL_REQUIRED, reason).await;
-        }));
-    }
+    let dialect = if upgrade.selected_protocol().is_some() { Dialect::Ours } else { Dialect::ExistingPage };
     Ok(upgrade.on_upgrade(async move |socket| {
         let seat = instance.map(|instance| server.instances.take(streamer.id().clone(), instance));
         match seat.transpose() {
-            Ok(seat) => peer_socket::serve(socket, streamer, server.rtc.clone(), seat).await,
+            Ok(seat) => peer_socket::serve(socket, dialect, streamer, server.rtc.clone(), config, seat).await,
             Err(Full) => {
                 let reason = "there are too many viewers, try again later";
                 peer_socket::close(socket, close_code::TRY_AGAIN_LATER, reason).await;

@@ -5,9 +5,11 @@ mod support;
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
-use moonlight_mux::{Ended, ExitPolicy, SourceIo, Stage, State, Streamer};
+use moonlight_mux::{
+    Ended, ExitPolicy, PeerName, SourceIo, Stage, State, StreamInfo, Streamer, VideoCodec, VideoInfo,
+};
 use moonlight_mux_http::SUBPROTOCOL;
-use moonlight_mux_http::peer_message::{MAX_MESSAGE, ServerMessage};
+use moonlight_mux_http::peer_message::{DescriptionType, MAX_MESSAGE, ServerMessage, SignalingMessage};
 use support::Fixture;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -186,17 +188,87 @@ async fn a_page_that_joins_again_takes_the_place_of_its_older_self() {
 }
 
 #[tokio::test]
-async fn the_subprotocol_is_required() {
+async fn a_page_without_the_subprotocol_gets_the_servers_offer() {
     let fixture = Fixture::new();
-    let (streamer, _script) = fixture.streamer("desk", connecting);
+    let (streamer, _script) = fixture.streamer("desk", |io| {
+        io.connected();
+        io.info(StreamInfo {
+            video: VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 },
+            audio: None,
+        });
+    });
     fixture
         .serve(async |server| {
             let url = format!("ws://{server}/api/streamers/desk/peer");
             let mut page = Page::connect(url, &[]).await.unwrap();
-            let (code, reason) = page.close_code().await;
-            assert_eq!(code, 1002);
-            assert!(reason.contains(SUBPROTOCOL), "{reason}");
-            assert!(streamer.peers().is_empty());
+            page.send(
+                r#"{"AuthenticateAndInit":{"credentials":null,"host_id":0,"video_colorspace":"Rec709"}}"#,
+            )
+            .await;
+            assert!(matches!(page.message().await, ServerMessage::WebRtcConfig { .. }));
+            let ServerMessage::Signaling(SignalingMessage::Description { ty, sdp }) = page.message().await
+            else {
+                panic!("no description");
+            };
+            assert_eq!(ty, DescriptionType::Offer);
+            for part in [
+                "m=video ",
+                "m=audio ",
+                "m=application ",
+                "packetization-mode=1;profile-level-id=42e01f",
+                "opus/48000/2",
+                "a=msid:moonlight-mux video",
+                "a=msid:moonlight-mux audio",
+                "a=setup:actpass",
+                "a=candidate:",
+                "a=end-of-candidates",
+            ] {
+                assert!(sdp.contains(part), "{part} is not in {sdp}");
+            }
+            assert_eq!(streamer.peers().len(), 1);
+            page.0.close(None).await.unwrap();
+            until_viewers(&streamer, 0).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_page_without_the_subprotocol_waits_until_the_format_is_known() {
+    let fixture = Fixture::new();
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    streamer.watch_state().wait_for(|state| matches!(state, State::Connecting(_))).await.unwrap();
+    fixture
+        .serve(async |server| {
+            let url = format!("ws://{server}/api/streamers/desk/peer");
+            let mut page = Page::connect(url, &[]).await.unwrap();
+            assert!(matches!(page.message().await, ServerMessage::WebRtcConfig { .. }));
+            let stage = "RTSP handshake".into();
+            assert_eq!(page.message().await, ServerMessage::StageStarting { stage });
+            page.send(Message::Ping(vec![].into())).await;
+            // Nothing comes in between.
+            assert!(matches!(page.0.next().await.unwrap().unwrap(), Message::Pong(_)));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_viewer_has_the_name_that_it_gives_itself() {
+    let fixture = Fixture::new();
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut page = Page::join(server, "?name=%20Ann%20B.%20").await;
+            page.message().await;
+            until_viewers(&streamer, 1).await;
+            assert_eq!(streamer.peers()[0].name.as_ref().map(PeerName::as_str), Some("Ann B."));
+            for bad in ["", "%20", "a%0Ab", &"x".repeat(65)] {
+                let url = format!("ws://{server}/api/streamers/desk/peer?name={bad}");
+                match Page::connect(url, &[("sec-websocket-protocol", SUBPROTOCOL)]).await {
+                    Err(Error::Http(response)) => assert_eq!(response.status(), 422, "{bad:?}"),
+                    other => panic!("{bad:?} let in: {}", other.is_ok()),
+                }
+            }
+            assert_eq!(streamer.peers().len(), 1);
         })
         .await;
 }

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::broadcast::{Media, Subscription};
+use crate::lifecycle::State;
 use crate::media::StreamInfo;
-use crate::peer::{LeaveReason, PeerId, PeerStats};
+use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerStats};
 
 /// One viewer's way out: WebRTC, or anything else that can carry frames to somebody.
 #[async_trait]
@@ -25,7 +26,9 @@ pub trait Egress: Send + 'static {
 pub struct ViewerIo {
     pub(crate) id: PeerId,
     pub(crate) media: Subscription,
+    pub(crate) state: watch::Receiver<State>,
     pub(crate) info: watch::Receiver<Option<Arc<StreamInfo>>>,
+    pub(crate) peers: watch::Receiver<Arc<[PeerInfo]>>,
     pub(crate) leave: watch::Receiver<Option<LeaveReason>>,
     pub(crate) stats: watch::Sender<PeerStats>,
 }
@@ -41,6 +44,24 @@ impl ViewerIo {
     pub async fn stream_info(&self) -> Option<Arc<StreamInfo>> {
         let mut info = self.info.clone();
         info.wait_for(Option::is_some).await.ok().and_then(|info| info.clone())
+    }
+
+    /// What the stream carries, to watch: `None` until the source has said so.
+    #[must_use]
+    pub fn watch_info(&self) -> watch::Receiver<Option<Arc<StreamInfo>>> {
+        self.info.clone()
+    }
+
+    /// What the stream is doing, to watch.
+    #[must_use]
+    pub fn watch_state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// The stream's viewers, this one too, in the order in which they joined, to watch.
+    #[must_use]
+    pub fn watch_peers(&self) -> watch::Receiver<Arc<[PeerInfo]>> {
+        self.peers.clone()
     }
 
     /// The viewer is ready: from the next keyframe on, which this asks for, [`media`](Self::media) gives frames.

@@ -68,7 +68,7 @@ mod webrtc;
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
 pub use egress::{Egress, ViewerIo};
 pub use media::*;
-pub use peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
+pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
 #[cfg(feature = "test-host")]
 pub use recording::{
     Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,

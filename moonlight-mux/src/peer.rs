@@ -1,6 +1,8 @@
 //! A viewer as its Streamer's owner sees it.
 
 use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
@@ -28,10 +30,61 @@ impl fmt::Debug for PeerId {
     }
 }
 
+/// What a viewer calls itself, for the other viewers: 1 to [`MAX_LEN`](Self::MAX_LEN) characters, none of them a control
+/// character, no white space at either end. Nobody vouches for it, and two viewers may have the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PeerName(Arc<str>);
+
+/// The text is no [`PeerName`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a name has 1 to 64 characters, none of them a control character")]
+pub struct InvalidPeerName;
+
+impl PeerName {
+    /// The most characters that a name may have. Four bytes each at most.
+    pub const MAX_LEN: usize = 64;
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PeerName {
+    type Err = InvalidPeerName;
+
+    /// White space at either end is dropped before anything is counted.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.trim();
+        let length = name.chars().take(Self::MAX_LEN + 1).count();
+        if (1..=Self::MAX_LEN).contains(&length) && !name.chars().any(char::is_control) {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidPeerName)
+        }
+    }
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerName({:?})", self.as_str())
+    }
+}
+
 /// How a viewer joins.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct PeerConfig {}
+pub struct PeerConfig {
+    /// What it is called. Default: nothing.
+    pub name: Option<PeerName>,
+}
 
 /// Why a viewer is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +112,8 @@ pub enum LeaveReason {
     SignallingTimeout,
     /// It sent a session description or a candidate that cannot be used, or too many malformed messages.
     BadSignalling,
+    /// It sent too many malformed messages on its data channels.
+    BadInput,
     /// It cannot play this stream: it does not know the codec.
     UnsupportedCodec,
     /// No connection to it could be made.
@@ -83,6 +138,7 @@ impl LeaveReason {
             Self::ServerShutdown => "the server is shutting down",
             Self::SignallingTimeout => "the viewer did not finish its signalling in time",
             Self::BadSignalling => "the viewer sent signalling messages that cannot be used",
+            Self::BadInput => "the viewer sent input messages that cannot be used",
             Self::UnsupportedCodec => "the viewer cannot play the codec of this stream",
             Self::ConnectionFailed => "no connection to the viewer could be made",
             Self::Internal => "an internal error ended the viewer's connection",
@@ -103,6 +159,8 @@ pub struct PeerInfo {
     pub id: PeerId,
     /// When it was added.
     pub connected_at: SystemTime,
+    /// What it calls itself.
+    pub name: Option<PeerName>,
 }
 
 /// How a viewer's connection does, as far as its egress counts that.
@@ -197,4 +255,33 @@ pub(crate) fn ask_to_leave(leave: &watch::Sender<Option<LeaveReason>>, reason: L
         }
         first
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_trimmed_and_has_1_to_64_characters_without_control_characters() {
+        let longest = "ä".repeat(64);
+        for (text, name) in [("Ann", "Ann"), ("  Ann B. \t", "Ann B."), ("名", "名"), (&longest, &longest)]
+        {
+            assert_eq!(text.parse::<PeerName>().map(|name| name.to_string()).as_deref(), Ok(name));
+        }
+        for text in ["", "  ", "a\nb", "a\u{0}", "\u{7f}x", "a\u{9b}b", &"x".repeat(65)] {
+            assert_eq!(text.parse::<PeerName>(), Err(InvalidPeerName), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_a_name_of_itself(text in any::<String>()) {
+            if let Ok(name) = text.parse::<PeerName>() {
+                prop_assert!(name.as_str().len() <= 4 * PeerName::MAX_LEN);
+                prop_assert_eq!(name.as_str().parse::<PeerName>(), Ok(name.clone()));
+            }
+        }
+    }
 }

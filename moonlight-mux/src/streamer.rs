@@ -239,7 +239,7 @@ impl Streamer {
     /// # Errors
     /// See [`AddPeerError`]; then nothing of the viewer is left, and its egress was dropped without being run.
     pub fn add_peer(&self, egress: impl Egress, config: PeerConfig) -> Result<PeerHandle, AddPeerError> {
-        let PeerConfig {} = config;
+        let PeerConfig { name } = config;
         if matches!(*self.inner.state.borrow(), State::Ended(_)) {
             return Err(AddPeerError::Ended);
         }
@@ -247,9 +247,16 @@ impl Streamer {
         let (leave_tx, leave) = watch::channel(None);
         let (gone_tx, gone) = watch::channel(None);
         let (stats, watched) = watch::channel(PeerStats::default());
-        let media = self.inner.broadcaster.subscribe();
-        let viewer = ViewerIo { id, media, info: self.inner.info.clone(), leave, stats };
-        let join = Join { viewer, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
+        let viewer = ViewerIo {
+            id,
+            media: self.inner.broadcaster.subscribe(),
+            state: self.inner.state.clone(),
+            info: self.inner.info.clone(),
+            peers: self.inner.peers.clone(),
+            leave,
+            stats,
+        };
+        let join = Join { viewer, name, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
         self.inner.joins.try_send(join).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AddPeerError::Busy,
             mpsc::error::TrySendError::Closed(_) => AddPeerError::Ended,

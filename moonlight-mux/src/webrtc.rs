@@ -1,5 +1,6 @@
 //! Viewers over WebRTC. The only module that names the WebRTC crate.
 
+mod channels;
 mod endpoint;
 mod feedback;
 #[cfg(feature = "fuzzing")]
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use rtc::peer_connection::certificate::RTCCertificate;
 
 use self::endpoint::Endpoint;
-use self::peer::WebRtcPeer;
+use self::peer::{Offerer, WebRtcPeer};
 use crate::egress::Egress;
 use crate::signalling::{IceServer, Signalling};
 
@@ -75,9 +76,16 @@ impl WebRtc {
         self.shared.endpoint.local_addr()
     }
 
-    /// The way out to one viewer, who is reached through `signalling` and makes the offer.
+    /// The way out to one viewer, who is reached through `signalling` and makes the offer: the fastest way, and the one that
+    /// our own page goes.
     pub fn peer<S: Signalling>(&self, signalling: S) -> impl Egress + use<S> {
-        WebRtcPeer::new(self.shared.clone(), signalling)
+        WebRtcPeer::new(self.shared.clone(), signalling, Offerer::Viewer)
+    }
+
+    /// The way out to one viewer, who is reached through `signalling` and waits for our offer: it comes as soon as the
+    /// stream's format is known. Such a viewer opens data channels of its own, which are read and not yet understood.
+    pub fn offering_peer<S: Signalling>(&self, signalling: S) -> impl Egress + use<S> {
+        WebRtcPeer::new(self.shared.clone(), signalling, Offerer::Server)
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec as RtpCodec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
@@ -18,7 +19,10 @@ use tokio::time;
 use super::message::{Candidate, Message};
 use super::transport::{Closed, Transport};
 use super::video::{Detail, KeyframeWish, VideoReceiver};
-use super::{AudioStats, CloseReason, Codec, Event, Frame, Keep, Stats, Trickle, ViewerConfig, ViewerError};
+use super::{
+    AudioStats, Channels, CloseReason, Codec, Data, Event, Frame, Keep, Offerer, Stats, Trickle,
+    ViewerConfig, ViewerError,
+};
 use crate::task;
 
 /// What the viewer's owner wants. The latest state counts, so no wish queues behind another.
@@ -36,6 +40,7 @@ pub(super) struct Driver<T> {
     config: ViewerConfig,
     transport: T,
     orders: watch::Receiver<Orders>,
+    outgoing: mpsc::Receiver<Data>,
     stats: watch::Sender<Stats>,
     events: Option<mpsc::Sender<Event>>,
 
@@ -44,6 +49,10 @@ pub(super) struct Driver<T> {
     rtc: Rtc,
     pending: Option<SdpPendingOffer>,
     video_mid: Option<Mid>,
+    /// The open data channels.
+    open: Vec<(String, ChannelId)>,
+    /// The message to be sent next, once its channel takes it.
+    unsent: Option<Data>,
     /// Candidates that came before the answer. At most [`MAX_EARLY_CANDIDATES`]; more are dropped.
     early_candidates: Vec<IceCandidate>,
 
@@ -63,6 +72,7 @@ impl<T: Transport> Driver<T> {
         transport: T,
         config: ViewerConfig,
         orders: watch::Receiver<Orders>,
+        outgoing: mpsc::Receiver<Data>,
         stats: watch::Sender<Stats>,
         events: Option<mpsc::Sender<Event>>,
     ) -> Result<Self, ViewerError> {
@@ -74,6 +84,7 @@ impl<T: Transport> Driver<T> {
             config,
             transport,
             orders,
+            outgoing,
             stats,
             events,
             socket,
@@ -81,6 +92,8 @@ impl<T: Transport> Driver<T> {
             rtc,
             pending: None,
             video_mid: None,
+            open: Vec::new(),
+            unsent: None,
             early_candidates: Vec::new(),
             video: None,
             audio: AudioReceiver::default(),
@@ -113,6 +126,7 @@ impl<T: Transport> Driver<T> {
             tokio::select! {
                 biased;
                 changed = self.orders.changed() => changed.map_err(|_| CloseReason::Left)?,
+                Some(data) = self.outgoing.recv(), if self.unsent.is_none() => self.unsent = Some(data),
                 message = self.transport.recv() => self.handle_message(message).await?,
                 readable = self.socket.readable() => {
                     readable.map_err(|_| CloseReason::Internal)?;
@@ -149,6 +163,7 @@ impl<T: Transport> Driver<T> {
         }
         self.take_frames(now);
         self.request_keyframe(now)?;
+        self.send_data(now)?;
         let mut timeout = self.drain()?;
 
         let own = [
@@ -170,7 +185,9 @@ impl<T: Transport> Driver<T> {
 
     async fn handle_message(&mut self, message: Result<Message, Closed>) -> Result<(), CloseReason> {
         match message.map_err(CloseReason::Signalling)? {
+            Message::Config if self.config.offerer == Offerer::Server => {}
             Message::Config => self.offer().await?,
+            Message::Offer(sdp) if self.config.offerer == Offerer::Server => self.answer(&sdp).await?,
             Message::Answer(sdp) => {
                 let Some(pending) = self.pending.take() else {
                     tracing::warn!("an answer without an offer");
@@ -214,6 +231,9 @@ impl<T: Transport> Driver<T> {
         let mut api = self.rtc.sdp_api();
         let video_mid = api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        for channel in channels(self.config.channels) {
+            api.add_channel_with_config(channel);
+        }
         let (offer, pending) = api.apply().ok_or(CloseReason::Internal)?;
         self.video_mid = Some(video_mid);
         self.pending = Some(pending);
@@ -229,6 +249,53 @@ impl<T: Transport> Driver<T> {
             self.rtc.add_local_candidate(candidate);
             self.send(Message::Candidate(message.clone())).await;
             self.send(Message::Candidate(Candidate { candidate: String::new(), ..message })).await;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, sdp: &str) -> Result<(), CloseReason> {
+        let candidate = IceCandidate::host(self.local, Protocol::Udp).map_err(|_| CloseReason::Internal)?;
+        if self.config.trickle == Trickle::InOffer {
+            self.rtc.add_local_candidate(candidate.clone());
+        }
+        let offer = SdpOffer::from_sdp_string(sdp).map_err(|error| {
+            tracing::warn!(%error, "unreadable offer");
+            CloseReason::Refused
+        })?;
+        let answer = self.rtc.sdp_api().accept_offer(offer).map_err(refused)?;
+        for channel in channels(self.config.channels) {
+            self.rtc.direct_api().create_data_channel(channel);
+        }
+        self.send(Message::Answer(answer.to_sdp_string())).await;
+        if self.config.trickle == Trickle::Trickled {
+            let message = Candidate { candidate: candidate.to_sdp_string(), ..Candidate::default() };
+            self.rtc.add_local_candidate(candidate);
+            self.send(Message::Candidate(message)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, as long as its channel takes it.
+    fn send_data(&mut self, now: Instant) -> Result<(), CloseReason> {
+        while let Some(data) = self.unsent.take().or_else(|| self.outgoing.try_recv().ok()) {
+            let channel = self.open.iter().find(|(label, _)| *label == data.channel);
+            let Some(mut channel) = channel.and_then(|(_, id)| self.rtc.channel(*id)) else {
+                self.unsent = Some(data);
+                return Ok(());
+            };
+            match channel.write(true, &data.data) {
+                Ok(true) => self.counts.messages_sent += 1,
+                Ok(false) => {
+                    self.unsent = Some(data);
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "not sent");
+                    self.counts.messages_refused += 1;
+                }
+            }
+            self.input(Input::Timeout(now))?;
+            self.drain()?;
         }
         Ok(())
     }
@@ -300,6 +367,23 @@ impl<T: Transport> Driver<T> {
             }
             RtcEvent::IceConnectionStateChange(state) => {
                 self.ice_lost_at = (state == IceConnectionState::Disconnected).then(task::now);
+            }
+            RtcEvent::MediaAdded(media) if media.kind == MediaKind::Video => self.video_mid = Some(media.mid),
+            RtcEvent::ChannelOpen(id, label) => {
+                self.open.push((label.clone(), id));
+                self.counts.channels_open = self.open.len() as u64;
+                self.tell(Keep::Lifecycle, || Event::Channel(label));
+            }
+            RtcEvent::ChannelClose(id) => {
+                self.open.retain(|(_, open)| *open != id);
+                self.counts.channels_open = self.open.len() as u64;
+            }
+            RtcEvent::ChannelData(received) => {
+                self.counts.messages_received += 1;
+                if let Some((label, _)) = self.open.iter().find(|(_, id)| *id == received.id) {
+                    let data = Data { channel: label.clone(), data: received.data.into() };
+                    self.tell(Keep::Lifecycle, || Event::Data(data));
+                }
             }
             RtcEvent::RtpPacket(packet) => self.handle_packet(packet),
             RtcEvent::Closed => {
@@ -402,6 +486,27 @@ impl<T: Transport> Driver<T> {
     }
 }
 
+fn channels(channels: Channels) -> Vec<ChannelConfig> {
+    let config = |label: &str, negotiated| ChannelConfig {
+        label: label.to_owned(),
+        negotiated,
+        ..ChannelConfig::default()
+    };
+    match channels {
+        Channels::Nothing => Vec::new(),
+        Channels::Negotiated => vec![
+            config("input", Some(0)),
+            ChannelConfig {
+                ordered: false,
+                reliability: Reliability::MaxRetransmits { retransmits: 0 },
+                ..config("motion", Some(1))
+            },
+            config("events", Some(2)),
+        ],
+        Channels::InBand(count) => (0..count).map(|n| config(&n.to_string(), None)).collect(),
+    }
+}
+
 /// Counts the packets of an audio stream.
 #[derive(Debug, Default)]
 struct AudioReceiver {
@@ -440,6 +545,7 @@ fn build_rtc(codecs: &[Codec], now: Instant) -> Rtc {
         .clear_codecs()
         .enable_opus(true, false)
         .set_rtp_mode(true)
+        .set_sctp_max_buffered_amount(SEND_BUFFER)
         .set_extension(PLAYOUT_DELAY_ID, Extension::PlayoutDelay);
     for codec in codecs {
         let offered = config.codec_config();
@@ -483,6 +589,9 @@ const MAX_DATAGRAM: usize = 2048;
 
 /// About a frame at 18 Mbit/s and 60 frames per second, twice.
 const READ_BATCH: usize = 64;
+
+/// What may wait on the data channels: room for a message that no server takes.
+const SEND_BUFFER: usize = 1 << 20;
 
 /// A server names a handful; more is a fault.
 const MAX_EARLY_CANDIDATES: usize = 32;

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 pub enum Message {
     /// From the server, first of all. Which ICE servers it names is of no use to a viewer on the same machine.
     Config,
-    /// From the viewer: an SDP offer.
+    /// From whoever offers: an SDP offer.
     Offer(String),
-    /// From the server: an SDP answer.
+    /// From the other: an SDP answer.
     Answer(String),
     /// Either way: one ICE candidate.
     Candidate(Candidate),

@@ -61,6 +61,18 @@ impl WebSocket {
         if let Some(token) = token {
             request = request.with_sub_protocol(format!("bearer.{token}"));
         }
+        Self::open(request).await
+    }
+
+    /// As [`connect`](Self::connect), but without a subprotocol, as existing pages do.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_without_subprotocol(url: &Uri) -> Result<Self, ConnectError> {
+        Self::open(ClientRequestBuilder::new(url.clone())).await
+    }
+
+    async fn open(request: ClientRequestBuilder) -> Result<Self, ConnectError> {
         match Box::pin(connect_async_with_config(request, None, true)).await {
             Ok((stream, _)) => Ok(Self { stream, closed: None }),
             Err(tungstenite::Error::Http(response)) => {

@@ -17,8 +17,8 @@ use moonlight_mux::{
     VideoFrame, VideoInfo, VideoSource, VideoTimestamp, WebRtc, WebRtcConfig,
 };
 use moonlight_mux_benches::viewer::{
-    self, AccessUnit, Closed, Codec, FrameCheck, Message, ServerEnd, ServerSink, ServerStream, Viewer,
-    ViewerConfig,
+    self, AccessUnit, Closed, Codec, FrameCheck, Message, Offerer, ServerEnd, ServerSink, ServerStream,
+    Viewer, ViewerConfig,
 };
 use moonlight_mux_http::ServerConfig;
 use tokio::time::{MissedTickBehavior, interval};
@@ -142,7 +142,8 @@ impl SignalSink for Sink {
     async fn send(&mut self, signal: Signal) -> Result<(), SignalError> {
         let message = match signal {
             Signal::IceServers(_) => Message::Config,
-            Signal::Description(Description { sdp, .. }) => Message::Answer(sdp),
+            Signal::Description(Description { kind: DescriptionKind::Offer, sdp }) => Message::Offer(sdp),
+            Signal::Description(Description { kind: DescriptionKind::Answer, sdp }) => Message::Answer(sdp),
             Signal::Candidate(candidate) => Message::Candidate(viewer::Candidate {
                 candidate: candidate.candidate,
                 sdp_mid: candidate.sdp_mid,
@@ -166,6 +167,9 @@ impl SignalStream for Stream {
             Some(Message::Offer(sdp)) => {
                 Ok(Signal::Description(Description { kind: DescriptionKind::Offer, sdp }))
             }
+            Some(Message::Answer(sdp)) => {
+                Ok(Signal::Description(Description { kind: DescriptionKind::Answer, sdp }))
+            }
             Some(Message::Candidate(candidate)) => Ok(Signal::Candidate(Candidate {
                 candidate: candidate.candidate,
                 sdp_mid: candidate.sdp_mid,
@@ -188,8 +192,11 @@ pub(crate) fn loopback() -> WebRtc {
 /// A viewer that joins within the process.
 pub(crate) async fn join(streamer: &Streamer, rtc: &WebRtc, config: ViewerConfig) -> (Viewer, PeerHandle) {
     let (transport, server) = viewer::channel();
-    let handle =
-        streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()).expect("it takes viewers");
+    let handle = match config.offerer {
+        Offerer::Viewer => streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()),
+        Offerer::Server => streamer.add_peer(rtc.offering_peer(InProcess(server)), PeerConfig::default()),
+    };
+    let handle = handle.expect("it takes viewers");
     (Viewer::join(transport, config).await.expect("a viewer"), handle)
 }
 
@@ -205,6 +212,10 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn peer_url(&self) -> String {
         format!("ws://{}/api/streamers/{}/peer", self.address, self.streamer.id())
+    }
+
+    pub(crate) fn list_url(&self) -> String {
+        format!("http://{}/", self.address)
     }
 
     pub(crate) fn page_url(&self) -> String {

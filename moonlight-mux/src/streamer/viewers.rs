@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::egress::{Egress, ViewerIo};
-use crate::peer::{LeaveReason, PeerInfo, ask_to_leave};
+use crate::peer::{LeaveReason, PeerInfo, PeerName, ask_to_leave};
 use crate::task::{self, TaskSet};
 
 /// How long an egress may take to end when it is told to (contract of `Egress`).
@@ -19,6 +19,7 @@ const EGRESS_GRACE: Duration = Duration::from_secs(5);
 /// A viewer on its way in.
 pub(super) struct Join {
     pub(super) viewer: ViewerIo,
+    pub(super) name: Option<PeerName>,
     pub(super) egress: Box<dyn Egress>,
     pub(super) leave: watch::Sender<Option<LeaveReason>>,
     pub(super) gone: watch::Sender<Option<LeaveReason>>,
@@ -52,8 +53,8 @@ impl Viewers {
             tracing::warn!(peer = %join.viewer.id, max = self.max, "viewer refused: the streamer is full");
             ask_to_leave(&join.leave, LeaveReason::StreamerFull);
         }
-        let Join { viewer, egress, leave, gone } = join;
-        let info = PeerInfo { id: viewer.id, connected_at: task::wall_clock() };
+        let Join { viewer, name, egress, leave, gone } = join;
+        let info = PeerInfo { id: viewer.id, connected_at: task::wall_clock(), name };
         let span = tracing::info_span!("peer", id = %viewer.id);
         let task = self.tasks.spawn(serve(egress, viewer).instrument(span));
         self.entries.insert(task, Entry { info, order: self.joined, leave, gone });

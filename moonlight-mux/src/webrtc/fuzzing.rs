@@ -54,6 +54,8 @@ pub fn description(sdp: &[u8]) -> Forms {
             forms.insert(form);
         }
     }
+    let _ = (negotiate::offers_channels(&sdp), negotiate::takes(&sdp, VideoCodec::H264));
+    assert!(negotiate::without_rejected_credentials(&sdp).len() <= sdp.len());
     let rewritten = negotiate::with_host_port(&sdp, 5000);
     assert_eq!(negotiate::with_host_port(&rewritten, 5000), rewritten);
     forms

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::channels::VideoQuality;
 use crate::peer::LeaveReason;
 
 /// What a viewer reports of one outgoing stream.
@@ -75,6 +76,17 @@ impl Health {
             keyframes: Backoff::default(),
             verdicts: VecDeque::new(),
             left: false,
+        }
+    }
+
+    /// Whether pictures flow, for the viewer to know.
+    pub(super) fn quality(&self) -> VideoQuality {
+        if self.silence.is_paused() {
+            VideoQuality::Paused
+        } else if self.behind.as_ref().is_some_and(|behind| behind.held) {
+            VideoQuality::Held
+        } else {
+            VideoQuality::Flowing
         }
     }
 

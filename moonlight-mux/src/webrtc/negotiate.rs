@@ -9,7 +9,9 @@ use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
 };
-use rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
+use rtc::peer_connection::configuration::setting_engine::{
+    SctpMaxMessageSize, SettingEngine, SettingEngineBuilder,
+};
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
@@ -17,6 +19,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 use rtc::shared::error::Error;
 
 use super::BindError;
+use super::channels;
 use super::feedback::{Feedback, PLAYOUT_DELAY};
 use super::packetiser::Packetiser;
 use crate::media::VideoCodec;
@@ -46,19 +49,57 @@ pub(super) fn certificate() -> Result<RTCCertificate, BindError> {
 
 /// Whether the browser that made this offer can decode `codec`.
 pub(super) fn offers(sdp: &str, codec: VideoCodec) -> bool {
-    let name = match codec {
-        VideoCodec::H264 => "H264/90000",
-        VideoCodec::Hevc => "H265/90000",
-        VideoCodec::Av1 => "AV1/90000",
-    };
-    sdp.lines()
-        .filter_map(|line| line.strip_prefix("a=rtpmap:")?.trim().split_once(' '))
-        .any(|(_, encoding)| encoding.eq_ignore_ascii_case(name))
+    sdp.lines().any(|line| maps(line, codec))
 }
 
 /// Whether the offer has a section for sound.
 pub(super) fn offers_audio(sdp: &str) -> bool {
     sdp.lines().any(|line| line.starts_with("m=audio "))
+}
+
+/// Whether the offer has a section for data channels.
+pub(super) fn offers_channels(sdp: &str) -> bool {
+    sdp.lines().any(|line| line.starts_with("m=application "))
+}
+
+/// Whether the answer takes `codec` for the picture. A section that it rejects has port 0 (RFC 3264, 6).
+pub(super) fn takes(sdp: &str, codec: VideoCodec) -> bool {
+    let mut taken = false;
+    sdp.lines().any(|line| {
+        if let Some(media) = line.strip_prefix("m=") {
+            taken = media.starts_with("video ") && !is_rejected(media);
+        }
+        taken && maps(line, codec)
+    })
+}
+
+/// The same answer without the ICE credentials of the sections that it rejects: the crate wants them to be those of the
+/// others, and nobody uses them.
+pub(super) fn without_rejected_credentials(sdp: &str) -> String {
+    let mut rejected = false;
+    let keep = |line: &&str| {
+        if let Some(media) = line.strip_prefix("m=") {
+            rejected = is_rejected(media);
+        }
+        !(rejected && (line.starts_with("a=ice-ufrag:") || line.starts_with("a=ice-pwd:")))
+    };
+    sdp.split_inclusive('\n').filter(keep).collect()
+}
+
+/// `media`: an `m=` line without these two characters.
+fn is_rejected(media: &str) -> bool {
+    media.split(' ').nth(1) == Some("0")
+}
+
+/// Whether the line gives `codec` a payload type.
+fn maps(line: &str, codec: VideoCodec) -> bool {
+    let name = match codec {
+        VideoCodec::H264 => "H264/90000",
+        VideoCodec::Hevc => "H265/90000",
+        VideoCodec::Av1 => "AV1/90000",
+    };
+    let mapping = line.strip_prefix("a=rtpmap:").and_then(|mapping| mapping.trim().split_once(' '));
+    mapping.is_some_and(|(_, encoding)| encoding.eq_ignore_ascii_case(name))
 }
 
 /// The ICE user name fragment of a description.
@@ -167,6 +208,8 @@ pub(super) fn settings() -> SettingEngine {
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_include_loopback_candidate(true)
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(channels::MAX_MESSAGE))
+        .with_sctp_max_receive_buffer_size(channels::RECEIVE_BUFFER)
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .build()
 }
@@ -186,6 +229,35 @@ mod tests {
         assert!(!offers(sdp, VideoCodec::Hevc));
         assert!(offers_audio(sdp));
         assert!(!offers_audio("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n"));
+        assert!(!offers_channels(sdp));
+        assert!(offers_channels("v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"));
+    }
+
+    #[test]
+    fn an_answer_takes_a_codec_in_a_section_that_it_does_not_reject() {
+        let section = |kind: &str, port: u16, codec: &str| {
+            format!("m={kind} {port} UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 {codec}\r\n")
+        };
+        let audio = section("audio", 9, "opus/48000/2");
+        for (sdp, taken) in [
+            (section("video", 9, "H264/90000"), true),
+            (audio.clone() + &section("video", 9, "h264/90000"), true),
+            (section("video", 0, "H264/90000"), false),
+            (section("video", 9, "VP8/90000"), false),
+            (section("video", 0, "H264/90000") + &audio, false),
+            (section("video", 9, "VP8/90000") + &section("audio", 9, "H264/90000"), false),
+        ] {
+            assert_eq!(takes(&sdp, VideoCodec::H264), taken, "{sdp}");
+        }
+    }
+
+    #[test]
+    fn a_rejected_sections_credentials_are_dropped_and_nothing_else() {
+        let sdp = "v=0\r\na=ice-ufrag:s\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=ice-ufrag:a\r\na=ice-pwd:b\r\n\
+                   m=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=ice-ufrag:c\r\na=ice-pwd:d\r\na=mid:1\r\n\
+                   m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=ice-ufrag:a\r\na=ice-pwd:b";
+        let expected = sdp.replace("a=ice-ufrag:c\r\na=ice-pwd:d\r\n", "");
+        assert_eq!(without_rejected_credentials(sdp), expected);
     }
 
     #[test]
@@ -208,6 +280,8 @@ mod tests {
         #[test]
         fn any_text_is_taken(sdp in "[a-z=: 0-9\r\n]{0,200}") {
             let _ = (offers(&sdp, VideoCodec::H264), offers_audio(&sdp), ufrag(&sdp), with_host_port(&sdp, 1));
+            let _ = (offers_channels(&sdp), takes(&sdp, VideoCodec::H264));
+            prop_assert!(without_rejected_credentials(&sdp).len() <= sdp.len());
         }
     }
 }

@@ -9,10 +9,12 @@ use rtc::rtp::{Packet, header::Header};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
 };
+use tokio::sync::watch;
 use webrtc::error::Error;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
+use super::channels::VideoQuality;
 use super::feedback::Backchannel;
 use super::health::{Health, Report, Verdict};
 use super::heard::LastHeard;
@@ -65,9 +67,13 @@ impl Tracks {
         Self { video, audio, packetiser, video_out, audio_out, backchannel, heard, audible }
     }
 
-    /// Sends what the viewer gets until the stream or the connection ends, as far as its [`Health`] allows.
-    /// Not cancel safe: a frame may be sent in part, so the viewer cannot go on afterwards.
-    pub(super) async fn serve(mut self, viewer: &ViewerIo) -> LeaveReason {
+    /// Sends what the viewer gets until the stream or the connection ends, as far as its [`Health`] allows, of which
+    /// `quality` tells. Not cancel safe: a frame may be sent in part, so the viewer cannot go on afterwards.
+    pub(super) async fn serve(
+        mut self,
+        viewer: &ViewerIo,
+        quality: watch::Sender<VideoQuality>,
+    ) -> LeaveReason {
         let mut health = Health::new(task::now(), negotiate::RESEND_PACKETS);
         loop {
             while let Some(verdict) = health.poll_verdict() {
@@ -75,6 +81,8 @@ impl Tracks {
                     return reason;
                 }
             }
+            let now = health.quality();
+            quality.send_if_modified(|told| std::mem::replace(told, now) != now);
             tokio::select! {
                 media = viewer.media() => {
                     let sent = match media {

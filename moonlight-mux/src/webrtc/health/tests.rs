@@ -136,8 +136,10 @@ fn a_viewer_that_answers_again_goes_on_with_a_keyframe() {
     let mut run = Run::new();
     run.send(true, 50);
     run.pass(ms(3000));
+    assert_eq!(run.health.quality(), VideoQuality::Paused);
     run.pli();
     run.hear();
+    assert_eq!(run.health.quality(), VideoQuality::Flowing);
     run.pass(ms(1000));
     assert_eq!(run.said(), [(2000, Pause), (3000, Resume), (3000, RequestKeyframe)]);
     run.hear();
@@ -150,6 +152,9 @@ fn a_viewer_that_answers_again_goes_on_with_a_keyframe() {
     assert!(run.said().is_empty());
     run.second(50);
     assert_eq!(run.said(), [(7000, Hold)]);
+    assert_eq!(run.health.quality(), VideoQuality::Held);
+    run.send(true, 50);
+    assert_eq!(run.health.quality(), VideoQuality::Flowing);
 }
 
 #[test]

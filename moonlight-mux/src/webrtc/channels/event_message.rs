@@ -1,0 +1,223 @@
+//! The messages of the channel `events`: JSON texts, externally tagged (docs/http-api.md). Pure.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::lifecycle::{EndReason, State};
+use crate::media::StreamInfo;
+use crate::peer::{PeerId, PeerInfo};
+
+/// How many viewers are listed; more are only counted.
+const LISTED: usize = 50;
+
+/// What a viewer is told.
+#[derive(Debug, Serialize)]
+pub(super) enum EventMessage<'a> {
+    /// Who is here.
+    Viewers {
+        /// The one who is told.
+        you: String,
+        /// All of them, listed or not.
+        count: usize,
+        /// In the order in which they joined, the first [`LISTED`].
+        viewers: Vec<Viewer<'a>>,
+    },
+    /// How the stream is.
+    Stream(Stream),
+    /// How the viewer's own connection is.
+    Quality {
+        /// Its picture.
+        video: VideoQuality,
+    },
+}
+
+/// One of those who are here.
+#[derive(Debug, Serialize)]
+pub(super) struct Viewer<'a> {
+    id: String,
+    name: Option<&'a str>,
+    /// How long it has been here, in milliseconds.
+    since_ms: u64,
+}
+
+/// How a stream is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Stream {
+    status: Status,
+    codec: Option<&'static str>,
+    /// Pixels; 0 until it is known, as the other two.
+    width: u32,
+    height: u32,
+    fps: u32,
+}
+
+/// The words of the HTTP API's `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Starting,
+    Active,
+    Stalled,
+    Failed,
+    Stopped,
+}
+
+/// What a viewer's connection does with the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum VideoQuality {
+    /// It takes every frame.
+    Flowing,
+    /// It could not keep up: frames are left out until the next keyframe.
+    Held,
+    /// It was silent: nothing is sent until it answers.
+    Paused,
+}
+
+impl<'a> EventMessage<'a> {
+    pub(super) fn viewers(you: PeerId, peers: &'a [PeerInfo], now: SystemTime) -> Self {
+        let viewers = peers.iter().take(LISTED).map(|peer| Viewer {
+            id: peer.id.to_string(),
+            name: peer.name.as_ref().map(|name| name.as_str()),
+            // A clock that was set back makes nobody's stay negative.
+            since_ms: now
+                .duration_since(peer.connected_at)
+                .map_or(0, |stay| u64::try_from(stay.as_millis()).unwrap_or(u64::MAX)),
+        });
+        Self::Viewers { you: you.to_string(), count: peers.len(), viewers: viewers.collect() }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers always have a JSON form")
+    }
+}
+
+impl Stream {
+    pub(super) fn new(state: &State, info: Option<&StreamInfo>) -> Self {
+        let status = match state {
+            State::Starting | State::Connecting(_) | State::Connected => Status::Starting,
+            State::Streaming => Status::Active,
+            State::Stalled => Status::Stalled,
+            State::Ended(EndReason::Stopped | EndReason::ByHost) => Status::Stopped,
+            State::Ended(EndReason::Failed(_) | EndReason::SourcePanicked) => Status::Failed,
+        };
+        let video = info.map(|info| &info.video);
+        Self {
+            status,
+            codec: video.map(|video| video.codec.name()),
+            width: video.map_or(0, |video| video.width),
+            height: video.map_or(0, |video| video.height),
+            fps: video.map_or(0, |video| video.fps),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::media::{VideoCodec, VideoInfo};
+    use crate::peer::PeerName;
+    use crate::source::{SourceError, Stage};
+    use crate::webrtc::channels::MAX_MESSAGE;
+
+    fn value(message: &EventMessage<'_>) -> Value {
+        serde_json::from_str(&message.to_json()).expect("it is JSON")
+    }
+
+    fn peer(name: Option<&str>, connected_at: SystemTime) -> PeerInfo {
+        let name = name.map(|name| name.parse().expect("a name"));
+        PeerInfo { id: PeerId::random(), connected_at, name }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no answer")]
+    struct NoAnswer;
+
+    #[test]
+    fn the_messages_have_their_documented_form() {
+        let start = SystemTime::UNIX_EPOCH;
+        let now = start + Duration::from_millis(12_345);
+        let peers =
+            [peer(None, start), peer(Some("Ann"), now), peer(Some("late"), now + Duration::from_secs(1))];
+        let [first, second, third] = [0, 1, 2].map(|i| peers[i].id.to_string());
+        let info = StreamInfo {
+            video: VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 },
+            audio: None,
+        };
+        let nothing = json!({"codec": null, "width": 0, "height": 0, "fps": 0});
+        let known = json!({"codec": "H.264", "width": 1280, "height": 720, "fps": 60});
+        let failed = EndReason::Failed(SourceError::retryable(NoAnswer));
+        let stream = |state: State, info| EventMessage::Stream(Stream::new(&state, info));
+        let with = |status: &str, rest: &Value| {
+            let mut rest = rest.clone();
+            rest["status"] = status.into();
+            json!({ "Stream": rest })
+        };
+        let table = [
+            (
+                EventMessage::viewers(peers[1].id, &peers, now),
+                json!({"Viewers": {"you": second, "count": 3, "viewers": [
+                    {"id": first, "name": null, "since_ms": 12345},
+                    {"id": second, "name": "Ann", "since_ms": 0},
+                    {"id": third, "name": "late", "since_ms": 0},
+                ]}}),
+            ),
+            (stream(State::Starting, None), with("starting", &nothing)),
+            (stream(State::Connecting(Stage::Launch), None), with("starting", &nothing)),
+            (stream(State::Connected, Some(&info)), with("starting", &known)),
+            (stream(State::Streaming, Some(&info)), with("active", &known)),
+            (stream(State::Stalled, Some(&info)), with("stalled", &known)),
+            (stream(State::Ended(EndReason::Stopped), Some(&info)), with("stopped", &known)),
+            (stream(State::Ended(EndReason::ByHost), Some(&info)), with("stopped", &known)),
+            (stream(State::Ended(failed), None), with("failed", &nothing)),
+            (stream(State::Ended(EndReason::SourcePanicked), None), with("failed", &nothing)),
+            (
+                EventMessage::Quality { video: VideoQuality::Flowing },
+                json!({"Quality": {"video": "flowing"}}),
+            ),
+            (EventMessage::Quality { video: VideoQuality::Held }, json!({"Quality": {"video": "held"}})),
+            (EventMessage::Quality { video: VideoQuality::Paused }, json!({"Quality": {"video": "paused"}})),
+        ];
+        for (message, expected) in table {
+            assert_eq!(value(&message), expected);
+        }
+    }
+
+    #[test]
+    fn the_longest_list_fits_into_a_message() {
+        let names = ["\"".repeat(PeerName::MAX_LEN), "\u{10ffff}".repeat(PeerName::MAX_LEN)];
+        for name in names {
+            let peers: Vec<_> = (0..5000).map(|_| peer(Some(&name), SystemTime::UNIX_EPOCH)).collect();
+            let message = EventMessage::viewers(peers[0].id, &peers, SystemTime::UNIX_EPOCH + LONG);
+            let json = message.to_json();
+            assert!(json.len() <= MAX_MESSAGE as usize, "{} bytes", json.len());
+            assert_eq!(value(&message)["Viewers"]["count"], 5000);
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(1 << 40);
+
+    proptest! {
+        #[test]
+        fn the_first_viewers_are_listed_in_order_and_all_are_counted(
+            names in prop::collection::vec(prop::option::of("[^\\s\\pC]{1,64}"), 0..120),
+        ) {
+            let now = SystemTime::UNIX_EPOCH;
+            let peers: Vec<_> = names.iter().map(|name| peer(name.as_deref(), now)).collect();
+            let value = value(&EventMessage::viewers(PeerId::random(), &peers, now));
+            let listed = value["Viewers"]["viewers"].as_array().expect("a list");
+            prop_assert_eq!(&value["Viewers"]["count"], &json!(peers.len()));
+            prop_assert_eq!(listed.len(), peers.len().min(LISTED));
+            for (listed, peer) in listed.iter().zip(&peers) {
+                prop_assert_eq!(&listed["id"], &json!(peer.id.to_string()));
+                prop_assert_eq!(&listed["name"], &json!(peer.name.as_ref().map(|name| name.to_string())));
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What happens on a connection, from its descriptions to its end.
+
+use std::future::pending;
+use std::time::Duration;
+
+use rtc::peer_connection::state::RTCPeerConnectionState;
+use tokio::sync::watch;
+
+use super::Session;
+use super::connection::Connection;
+use crate::egress::ViewerIo;
+use crate::peer::LeaveReason;
+use crate::signalling::{Candidate, Signal, SignalSink, SignalStream};
+use crate::task;
+use crate::webrtc::channels::{Channels, Fault, VideoQuality};
+use crate::webrtc::standard::Tracks;
+
+/// From the offer to a connection: every attempt ends in a picture or a reason within 10 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A browser that closed its signalling and whose connection still answers may only have lost the WebSocket.
+const GRACE_WITHOUT_SIGNALLING: Duration = Duration::from_secs(10);
+
+impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
+    /// From the descriptions to the end. `candidates` are the viewer's that came before.
+    pub(super) async fn converse(
+        &mut self,
+        viewer: &ViewerIo,
+        connection: &mut Connection,
+        tracks: Tracks,
+        mut channels: Channels,
+        candidates: Vec<Candidate>,
+    ) -> Result<LeaveReason, LeaveReason> {
+        for candidate in candidates {
+            self.add_candidate(connection, candidate).await?;
+        }
+
+        let (quality, told) = watch::channel(VideoQuality::Flowing);
+        let announcer = channels.announcer.take();
+        let events = async {
+            match announcer {
+                Some(announcer) => announcer.serve(viewer, told).await,
+                None => pending().await,
+            }
+        };
+        let media = tracks.serve(viewer, quality);
+        tokio::pin!(events, media);
+        let (mut connected, mut signalling) = (false, true);
+        let mut deadline = Some(task::now() + CONNECT_TIMEOUT);
+        loop {
+            tokio::select! {
+                signal = self.stream.recv(), if signalling => match self.accept(signal) {
+                    Ok(Some(Signal::Candidate(candidate))) => self.add_candidate(connection, candidate).await?,
+                    Ok(Some(Signal::Report(report))) => {
+                        tracing::info!(event = ?report.event, after = ?report.after, "the viewer reports");
+                    }
+                    Ok(Some(_)) => self.spend("it has no place behind the answer: each join is a new connection")?,
+                    Ok(None) => {}
+                    Err(LeaveReason::Left) if connected => {
+                        signalling = false;
+                        deadline = Some(task::now() + GRACE_WITHOUT_SIGNALLING);
+                    }
+                    Err(reason) => return Err(reason),
+                },
+                Some(state) = connection.states.recv() => match state {
+                    RTCPeerConnectionState::Connected => {
+                        tracing::info!("viewer connected");
+                        connected = true;
+                        deadline = None;
+                        viewer.start_media();
+                    }
+                    RTCPeerConnectionState::Disconnected if !signalling => return Ok(LeaveReason::Left),
+                    RTCPeerConnectionState::Disconnected => tracing::debug!("the viewer does not answer"),
+                    RTCPeerConnectionState::Closed => return Ok(LeaveReason::Left),
+                    RTCPeerConnectionState::Failed if connected => return Ok(LeaveReason::Vanished),
+                    RTCPeerConnectionState::Failed => return Ok(LeaveReason::ConnectionFailed),
+                    _ => {}
+                },
+                () = task::at(deadline) => {
+                    if !connected {
+                        return Ok(LeaveReason::ConnectionFailed);
+                    }
+                    // It still answers after the grace, so it is there: only its signalling is lost.
+                    deadline = None;
+                }
+                fault = channels.fault() => self.spend_on(fault)?,
+                never = &mut events => match never {},
+                reason = &mut media, if connected => return Ok(match reason {
+                    // Its signalling said so before.
+                    LeaveReason::Vanished if !signalling => LeaveReason::Left,
+                    reason => reason,
+                }),
+                reason = viewer.leaving() => return Ok(reason),
+            }
+        }
+    }
+
+    /// Counts a fault on a data channel.
+    fn spend_on(&mut self, fault: Fault) -> Result<(), LeaveReason> {
+        self.spend(fault.message()).map_err(|_| LeaveReason::BadInput)
+    }
+
+    async fn add_candidate(
+        &mut self,
+        connection: &Connection,
+        candidate: Candidate,
+    ) -> Result<(), LeaveReason> {
+        match connection.add_candidate(candidate).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "a candidate cannot be used");
+                self.spend("the candidate cannot be used")
+            }
+        }
+    }
+}
