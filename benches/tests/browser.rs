@@ -9,7 +9,6 @@
 mod recordings;
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use moonlight_mux::{Recording, State, Streamer};
@@ -20,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use support::page::{keep, open, reach};
 use support::{Served, serve};
 
 /// How long the pages are watched.
@@ -77,7 +77,8 @@ async fn two_pages_show_a_sunshine_session_and_neither_notices_the_other_leave()
     let source = source_counters(&recording);
     let served = serve(recording).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
 
     let seen = watch(&mut chromium, &served, &pages, WATCH).await.map(|watched| watched.counters);
     for counters in &seen {
@@ -110,7 +111,8 @@ async fn two_pages_show_a_wolf_session() {
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Recording::open(&folder).expect("a whole recording")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
     watch(&mut chromium, &served, &pages, WATCH).await;
     keep("page-wolf.png", &chromium.screenshot(&pages[0]).await.expect("a picture of the page"));
     chromium.quit().await;
@@ -126,7 +128,8 @@ async fn two_pages_show_an_av1_session() {
     let round = recording.frames().count();
     let served = serve(recording).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
     let seen = watch(&mut chromium, &served, &pages, WATCH).await.map(|watched| watched.counters);
     for (i, counters) in seen.iter().enumerate() {
         // It falls where the recording begins anew, and nowhere else.
@@ -209,28 +212,6 @@ async fn wait_for_peers(streamer: &Streamer, count: usize) {
     eprintln!("{count} viewers left after {:?}", before.elapsed());
 }
 
-/// Opens the page and waits until it shows a picture.
-async fn open(chromium: &mut Chromium, served: &Served) -> Page {
-    let page = chromium.open(&served.page_url()).await.expect("the page opens");
-    reach(chromium, &page, "playing").await;
-    page
-}
-
-/// Waits until the page is in a state.
-async fn reach(chromium: &mut Chromium, page: &Page, wanted: &str) {
-    let reached = timeout(PATIENCE, async {
-        loop {
-            let state =
-                chromium.evaluate(page, "window.moonlightMux?.state").await.expect("the page answers");
-            if state == wanted {
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    });
-    reached.await.unwrap_or_else(|_| panic!("the page is not {wanted}"));
-}
-
 fn counters(result: &Value) -> Vec<u32> {
     let counters = result["counters"].as_array().expect("a list").iter();
     counters.map(|counter| counter.as_u64().and_then(|n| u32::try_from(n).ok()).expect("32 bits")).collect()
@@ -286,12 +267,4 @@ fn common_subsequence(a: &[u32], b: &[u32]) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// Keeps a screenshot where a person can look at it: `target/screenshots/`.
-fn keep(name: &str, png: &[u8]) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join(name), png).expect("the screenshot is written");
-    eprintln!("screenshot: target/screenshots/{name}");
 }

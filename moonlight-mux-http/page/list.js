@@ -45,7 +45,7 @@ function makeItem(id) {
   const link = document.createElement("a");
   link.className = "streamer";
   link.href = `s/${encodeURIComponent(id)}`;
-  for (const part of ["name", "state", "facts", "problem"]) {
+  for (const part of ["state", "watching", "name", "facts", "problem"]) {
     const span = document.createElement("span");
     span.className = part;
     link.append(span);
@@ -60,6 +60,7 @@ function update(item, streamer) {
   item.firstChild.dataset.status = streamer.status;
   const text = STATUS[streamer.status] ?? streamer.status;
   setText(item.querySelector(".state"), streamer.stage ? `${text}: ${streamer.stage}` : text);
+  setText(item.querySelector(".watching"), watching(streamer));
   setText(item.querySelector(".facts"), facts(streamer).join(" · "));
   setText(item.querySelector(".problem"), problem(streamer));
 }
@@ -70,12 +71,11 @@ function facts(streamer) {
     streamer.fps > 0 && `${streamer.fps} fps`,
     streamer.codec,
     streamer.bitrate_kbps > 0 && `${(streamer.bitrate_kbps / 1000).toFixed(1)} Mbit/s`,
-    !OVER.has(streamer.status) && watching(streamer.connected_peers),
   ].filter(Boolean);
 }
 
-function watching(viewers) {
-  return viewers === 0 ? "nobody watching" : `${viewers} watching`;
+function watching(streamer) {
+  return OVER.has(streamer.status) ? "" : `${streamer.connected_peers || "nobody"} watching`;
 }
 
 /** What went wrong, as a sentence. */

@@ -6,37 +6,34 @@ import { rows } from "./statistics.js";
 const POINTS = 60;
 
 export class Overlay {
-  #list;
   #line;
   #values = [];
   #rates = [];
 
   /** `list` is a `dl`, `line` an SVG polyline in a view box of 59 by 20. */
   constructor(list, line) {
-    this.#list = list;
     this.#line = line;
+    for (const [label, text] of rows(null)) this.#values.push(addRow(list, label, text));
   }
 
-  /** Shows figures, or that there are none yet. */
+  /** Shows figures, or that there are none yet. To be called every second, shown or not. */
   show(figures) {
-    const pairs = rows(figures);
-    if (this.#values.length === 0) this.#build(pairs);
-    pairs.forEach(([, text], i) => {
+    rows(figures).forEach(([, text], i) => {
       if (this.#values[i].textContent !== text) this.#values[i].textContent = text;
     });
     if (!figures) return;
     this.#rates = [...this.#rates, figures.framesPerSecond].slice(-POINTS);
     this.#line.setAttribute("points", points(this.#rates));
   }
+}
 
-  #build(pairs) {
-    for (const [label] of pairs) {
-      const [term, value] = [document.createElement("dt"), document.createElement("dd")];
-      term.textContent = label;
-      this.#list.append(term, value);
-      this.#values.push(value);
-    }
-  }
+/** The element of the text. */
+function addRow(list, label, text) {
+  const [term, value] = [document.createElement("dt"), document.createElement("dd")];
+  term.textContent = label;
+  value.textContent = text;
+  list.append(term, value);
+  return value;
 }
 
 /** The newest at the right edge, the highest at the top. */

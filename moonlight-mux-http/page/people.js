@@ -73,7 +73,7 @@ export class People {
   }
 }
 
-/** "3 watching", you among them. */
+/** You are one of them. */
 export function watching(count) {
   return count === 1 ? "Only you are watching" : `${count} are watching`;
 }
@@ -89,7 +89,7 @@ export function since(ms) {
 export function hue(id) {
   let hash = 0;
   for (const character of id) hash = (hash * 31 + character.codePointAt(0)) % 360;
-  return hash;
+  return (hash * 137) % 360; // The golden angle: ids that are alike get colours that are not.
 }
 
 /** Leaves the element alone when nothing changes. */

@@ -1,7 +1,7 @@
 // Keyboard and mouse shortcuts, all in one table, so that they can be switched off together when keys are for the host.
 
 /** Elements that use keys themselves. */
-const KEY_USERS = "input, textarea, select, [contenteditable], dialog";
+const KEY_USERS = "input, textarea, select, [contenteditable], dialog[open]";
 
 /**
  * `table`: rows `{ key, description, run }`, `key` as in KeyboardEvent, or "dblclick" on the picture. Buttons keep Space

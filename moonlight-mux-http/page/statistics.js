@@ -79,7 +79,7 @@ export function rows(figures) {
     ["Frames per second", known(figures?.framesPerSecond, (fps) => fps.toFixed(0))],
     ["Bitrate", known(figures?.videoBitrate, bitrate)],
     ["Sound", known(figures?.audioBitrate, bitrate)],
-    ["Round trip", known(figures?.roundTripMs, milliseconds)],
+    ["Round trip", known(figures?.roundTripMs, (ms) => (ms < 1 ? "under 1 ms" : `${Math.round(ms)} ms`))],
     ["Packets lost", known(figures?.lossNow, (loss) => `${(loss * 100).toFixed(1)} % · ${count(figures.packetsLost)} in all`)],
     ["Jitter buffer", known(figures?.jitterBufferMs, milliseconds)],
     ["Decoding", known(figures?.decodeMs, milliseconds)],
@@ -116,15 +116,15 @@ function selectedPair(report, all) {
   return pairs.find((pair) => pair.selected) ?? pairs.find((pair) => pair.nominated && pair.state === "succeeded");
 }
 
-/** The way that packets take: "UDP, direct (host – prflx)". */
+/** The way that packets take: protocol, and the types of this side's and the server's candidate: "UDP, prflx – host". */
 function path(report, pair) {
   const [local, remote] = [report.get(pair?.localCandidateId), report.get(pair?.remoteCandidateId)];
   if (!local || !remote) return null;
-  const relayed = local.candidateType === "relay" || remote.candidateType === "relay";
-  const protocol = (local.relayProtocol ?? local.protocol ?? remote.protocol ?? "?").toUpperCase();
-  return `${protocol}, ${relayed ? "relayed" : "direct"} (${local.candidateType} – ${remote.candidateType})`;
+  const protocol = (local.relayProtocol ?? local.protocol ?? "?").toUpperCase();
+  return `${protocol}, ${local.candidateType} – ${remote.candidateType}`;
 }
 
+/** A figure that changes with whatever comes from the other side: media, feedback, answers to checks. */
 function heard(pair) {
   if (typeof pair?.bytesReceived !== "number") return null;
   return pair.bytesReceived + (pair.responsesReceived ?? 0);

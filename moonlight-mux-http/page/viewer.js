@@ -115,7 +115,7 @@ function setHealth(changes) {
 async function observe() {
   const counted = await connection?.sample();
   if (counted) history.add(counted);
-  if (!element("statistics-panel").hidden) overlay.show(connection && history.figures());
+  overlay.show(connection && history.figures());
   people.tick(performance.now());
   showInterruption();
 }
@@ -130,7 +130,6 @@ function show({ state, message = "", hint = "" }) {
   const before = page.state;
   page.state = state;
   element("viewer").dataset.state = state;
-  setText("status", STATUS[state]);
   setText("message", message);
   setText("hint", hint);
   setText("countdown", "");
@@ -151,6 +150,7 @@ function showInterruption() {
   if (page.state === "connecting" && text) setText("hint", text);
   const [banner, shown] = [element("interruption"), page.state === "playing" && text !== null];
   element("viewer").classList.toggle("interrupted", shown);
+  setText("status", shown ? "Interrupted" : STATUS[page.state]);
   if (shown && setText("interruption-text", text)) announce(text);
   if (!shown && !banner.hidden && setText("interruption-text", "") && page.state === "playing") announce("Playing");
   element("rejoin").hidden = !frozen;
@@ -174,7 +174,6 @@ function showSound() {
 function showStatistics(shown) {
   element("statistics-panel").hidden = !shown;
   setToggle("statistics", shown, "Statistics", "i");
-  if (shown) overlay.show(connection && history.figures());
 }
 
 function showPeople(shown) {
