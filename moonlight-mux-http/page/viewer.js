@@ -164,7 +164,7 @@ function showView() {
 }
 
 function showSound() {
-  const label = video.muted ? "Turn sound on" : "Turn sound off";
+  const label = video.muted ? "Unmute" : "Mute";
   element("sound").querySelector(".label").textContent = label;
   element("sound").title = `${label} (M)`;
   element("sound").classList.toggle("on", !video.muted);
