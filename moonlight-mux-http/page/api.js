@@ -2,9 +2,12 @@
 
 const TIMEOUT_MS = 5_000;
 
+/** Relative to this file, so that the server may live below any path. */
+const address = (streamerId) => new URL(`../api/streamers/${encodeURIComponent(streamerId)}`, import.meta.url);
+
 /** The address of the stream's peer WebSocket. The page's own `?name=` goes along: it is the viewer's name. */
 export function peerUrl(streamerId, instance) {
-  const url = new URL(`../api/streamers/${encodeURIComponent(streamerId)}/peer`, location.href);
+  const url = new URL(`${address(streamerId)}/peer`);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.searchParams.set("instance", instance);
   const name = new URLSearchParams(location.search).get("name");
@@ -16,7 +19,7 @@ export function peerUrl(streamerId, instance) {
 export async function streamer(streamerId) {
   try {
     const options = { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) };
-    const response = await fetch(`../api/streamers/${encodeURIComponent(streamerId)}`, options);
+    const response = await fetch(address(streamerId), options);
     if (response.status === 404) return null;
     return response.ok ? await response.json() : undefined;
   } catch {
