@@ -129,13 +129,15 @@ fn used_codes() -> Vec<u16> {
     codes
 }
 
-/// A WebSocket that closes at once, with the code behind `#` in the page's address.
+/// A WebSocket that closes at once, with the code behind `#` in the page's address. `sockets` are all their addresses.
 const CLOSING_SOCKET: &str = r#"
+  window.sockets = [];
   window.WebSocket = class extends EventTarget {
     static OPEN = 1;
     readyState = 3;
-    constructor() {
+    constructor(url) {
       super();
+      window.sockets.push(String(url));
       setTimeout(() => this.onclose({ code: Number(location.hash.slice(1)) }));
     }
     close() {}
@@ -156,21 +158,24 @@ async fn each_close_code_is_said_in_words() {
         let url = json!({ "url": format!("{}?code={code}#{code}", served.page_url()) });
         command(&mut chromium, &page, "Page.navigate", url).await;
         let wanted = if again { "waiting" } else { "ended" };
-        let there = format!("location.hash === '#{code}' && window.moonlightMux?.state === '{wanted}'");
-        until(&mut chromium, &page, &there).await;
-        let script = format!(
-            r#"import("/assets/verdicts.js").then(({{ CLOSE_CODES }}) => {{
+        // All at once: a moment later it may try again.
+        let said = format!(
+            r#"location.hash === '#{code}' && window.moonlightMux?.state === "{wanted}" && (() => {{
                 const seen = (id) => document.getElementById(id).checkVisibility() && document.getElementById(id).textContent;
-                return {{
-                    sentence: CLOSE_CODES[{code}].message,
+                window.said = {{
                     message: seen("message"),
                     countdown: seen("countdown"),
                     retry: seen("retry"),
                     announced: document.getElementById("announcement").textContent,
                 }};
-            }})"#
+                return true;
+            }})()"#
         );
-        let said = evaluate(&mut chromium, &page, &script).await;
+        until(&mut chromium, &page, &said).await;
+        let sentence = format!(
+            r#"import("/assets/verdicts.js").then(({{ CLOSE_CODES }}) => ({{ ...said, sentence: CLOSE_CODES[{code}].message }}))"#
+        );
+        let said = evaluate(&mut chromium, &page, &sentence).await;
         let sentence = said["sentence"].as_str().expect("a sentence");
         // The stream plays H.264, and the page may say so.
         if code != close_code::of_leave_reason(LeaveReason::UnsupportedCodec) {
@@ -189,6 +194,99 @@ async fn each_close_code_is_said_in_words() {
     }
     chromium.quit().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_looked_at_again_does_not_wait_any_longer() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(Pictures::synthetic(10)).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let page = chromium.open("about:blank").await.expect("a page");
+    command(&mut chromium, &page, "Page.enable", json!({})).await;
+    let socket = json!({ "source": CLOSING_SOCKET });
+    command(&mut chromium, &page, "Page.addScriptToEvaluateOnNewDocument", socket).await;
+    let url = json!({ "url": format!("{}?name=Ann%20%26%20Bob#4010", served.page_url()) });
+    command(&mut chromium, &page, "Page.navigate", url).await;
+    for (target, event) in [("document", "visibilitychange"), ("window", "online")] {
+        // All at once: no timer fires within a script.
+        let script = format!(
+            "window.moonlightMux?.state === 'waiting' && (() => {{
+                const before = sockets.length;
+                {target}.dispatchEvent(new Event('{event}'));
+                window.joined = sockets.length - before;
+                return true;
+            }})()"
+        );
+        until(&mut chromium, &page, &script).await;
+        assert_eq!(evaluate(&mut chromium, &page, "window.joined").await, 1, "{event}");
+    }
+    let name = evaluate(&mut chromium, &page, "new URL(sockets.at(-1)).searchParams.get('name')").await;
+    assert_eq!(name, "Ann & Bob", "the page's own name goes along");
+    let instances = "new Set(sockets.map((url) => new URL(url).searchParams.get('instance'))).size";
+    assert_eq!(evaluate(&mut chromium, &page, instances).await, 1, "it is the same page all along");
+    chromium.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_does_not_answer_any_more_is_replaced() {
+    let Some(source) = moving_picture("a_connection_that_does_not_answer_any_more_is_replaced") else {
+        return;
+    };
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(source).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let page = open(&mut chromium, &served.page_url()).await;
+    // As far as the page can see, nothing comes from here on.
+    let script = r#"(async () => {
+        const pc = window.dead = window.moonlightMux.pc;
+        const report = await pc.getStats();
+        pc.getStats = async () => report;
+    })()"#;
+    evaluate(&mut chromium, &page, script).await;
+    let replaced =
+        "![null, window.dead].includes(window.moonlightMux.pc) && window.moonlightMux.state === 'playing'";
+    until(&mut chromium, &page, replaced).await;
+    assert_eq!(evaluate(&mut chromium, &page, "window.dead.connectionState").await, "closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_stands_out_in_light_and_dark() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(Pictures::synthetic(10)).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let page = chromium.open(&served.list_url()).await.expect("the page opens");
+    until(&mut chromium, &page, "document.querySelectorAll('.streamer').length === 1").await;
+    for scheme in ["light", "dark"] {
+        prefer(&mut chromium, &page, scheme).await;
+        let faint = evaluate(&mut chromium, &page, FAINT).await;
+        assert_eq!(faint, json!([]), "{scheme}");
+    }
+    chromium.quit().await;
+}
+
+/// The pairs of text and ground below the contrast of 4.5 to 1 that WCAG 2.2 (1.4.3) asks for.
+const FAINT: &str = r#"(() => {
+  const probe = document.body.appendChild(document.createElement("i"));
+  const luminance = (name) => {
+    probe.style.color = `var(--${name})`;
+    const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g).map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (one, other) => {
+    const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const pairs = [["on-accent", "accent"]];
+  for (const ground of ["ground", "surface", "raised"]) {
+    for (const text of ["text", "quiet", "accent"]) pairs.push([text, ground]);
+  }
+  for (const state of ["good", "busy", "bad", "quiet"]) pairs.push([state, "surface"]);
+  const faint = pairs.map(([text, ground]) => [text, ground, contrast(text, ground)]).filter(([, , ratio]) => !(ratio >= 4.5));
+  probe.remove();
+  return faint;
+})()"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_shows_figures_and_is_worked_by_keyboard() {
@@ -211,7 +309,7 @@ async fn a_page_shows_figures_and_is_worked_by_keyboard() {
     assert_eq!(evaluate(chromium, &page, &figure("Codec")).await, "H264");
     for label in ["Bitrate", "Sound", "Round trip", "Packets lost", "Jitter buffer", "Frames dropped", "Path"]
     {
-        assert_ne!(evaluate(chromium, &page, &figure(label)).await, "–", "{label}");
+        until(chromium, &page, &format!("{} !== '–'", figure(label))).await;
     }
     let path = evaluate(chromium, &page, &figure("Path")).await;
     assert!(path.as_str().is_some_and(|path| path.starts_with("UDP, ")), "{path}");
@@ -232,6 +330,11 @@ async fn a_page_shows_figures_and_is_worked_by_keyboard() {
     until(chromium, &page, "!window.moonlightMux.video.muted").await;
     press(chromium, &page, "f").await;
     until(chromium, &page, "document.fullscreenElement?.id === 'viewer'").await;
+    // The controls go by themselves, but not from under the keyboard.
+    let opacity = "getComputedStyle(document.querySelector('.controls')).opacity";
+    until(chromium, &page, &format!("{opacity} === '0'")).await;
+    evaluate(chromium, &page, "document.getElementById('help').focus()").await;
+    until(chromium, &page, &format!("{opacity} === '1'")).await;
     press(chromium, &page, "f").await;
     until(chromium, &page, "document.fullscreenElement === null").await;
 
@@ -244,7 +347,10 @@ async fn a_page_shows_figures_and_is_worked_by_keyboard() {
     press(chromium, &page, "p").await;
     assert_eq!(evaluate(chromium, &page, &format!("{width} === 1280")).await, true, "shortcuts are off");
 
-    // The choices are remembered.
+    // The choices are remembered, and nothing is done that the security policy forbids.
+    let listen = json!({ "source": "window.forbidden = []; addEventListener('securitypolicyviolation', ({ blockedURI, effectiveDirective }) => forbidden.push(`${effectiveDirective} ${blockedURI}`))" });
+    command(chromium, &page, "Page.enable", json!({})).await;
+    command(chromium, &page, "Page.addScriptToEvaluateOnNewDocument", listen).await;
     command(chromium, &page, "Page.reload", json!({})).await;
     until(
         chromium,
@@ -257,6 +363,7 @@ async fn a_page_shows_figures_and_is_worked_by_keyboard() {
         evaluate(chromium, &page, "document.getElementById('shortcuts-enabled').checked").await,
         false
     );
+    assert_eq!(evaluate(chromium, &page, "window.forbidden").await, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -557,8 +664,8 @@ async fn the_server_hears_of_a_picture_that_stands_still_and_of_one_that_moves_a
     let chromium = &mut chromium;
     let page = open(chromium, &served.page_url()).await;
     until_reported("FirstFrame").await;
-    assert!(!reported("Black") && !reported("Frozen"));
 
+    forget_reports();
     freeze.send(true).expect("the source runs");
     until_reported("Frozen").await;
     let says = "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent";
@@ -569,8 +676,8 @@ async fn the_server_hears_of_a_picture_that_stands_still_and_of_one_that_moves_a
     )
     .await;
     picture(chromium, &page, "page-frozen.png").await;
-    assert!(!reported("Playing"));
 
+    forget_reports();
     freeze.send(false).expect("the source runs");
     until_reported("Playing").await;
     until(chromium, &page, "!document.getElementById('interruption').checkVisibility()").await;
@@ -583,6 +690,10 @@ async fn until_reported(event: &str) {
         }
     });
     heard.await.unwrap_or_else(|_| panic!("no report of {event}"));
+}
+
+fn forget_reports() {
+    LOG.lock().expect("nobody panics with it").clear();
 }
 
 /// Whether the server has logged such a report.

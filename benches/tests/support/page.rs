@@ -1,7 +1,5 @@
 //! What tests do with a page in a browser.
 
-#![expect(clippy::disallowed_methods, reason = "a browser runs in real time")]
-
 use std::path::PathBuf;
 use std::time::Duration;
 
