@@ -128,6 +128,19 @@ impl Chromium {
         }
     }
 
+    /// Gives a tab a command of the DevTools protocol that has no method here, and gives its result.
+    ///
+    /// # Errors
+    /// See [`ChromiumError`].
+    pub async fn command(
+        &mut self,
+        page: &Page,
+        method: &'static str,
+        parameters: Value,
+    ) -> Result<Value, ChromiumError> {
+        self.connection.call(Some(&page.session), method, parameters).await
+    }
+
     /// A picture of a tab, as PNG.
     ///
     /// # Errors

@@ -9,7 +9,6 @@
 mod recordings;
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use moonlight_mux::{Recording, State, Streamer, TestPicture, TestPictureConfig};
@@ -20,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use support::page::{keep, open, reach, until};
 use support::{Served, serve};
 
 /// How long the pages are watched.
@@ -101,7 +101,8 @@ async fn two_pages_show_a_sunshine_session_and_neither_notices_the_other_leave()
     let source = source_counters(&recording);
     let served = serve(recording).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
 
     let seen = watch(&mut chromium, &served, &pages, WATCH).await.map(|watched| watched.counters);
     for counters in &seen {
@@ -134,7 +135,8 @@ async fn two_pages_show_a_wolf_session() {
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Recording::open(&folder).expect("a whole recording")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
     watch(&mut chromium, &served, &pages, WATCH).await;
     keep("page-wolf.png", &chromium.screenshot(&pages[0]).await.expect("a picture of the page"));
     chromium.quit().await;
@@ -206,20 +208,20 @@ async fn an_existing_page_plays_within_a_few_seconds() {
         // Of the same origin, and without a stream of its own.
         let page = chromium.open(&served.list_url()).await.expect("the page opens");
         let ready = r#"location.protocol === "http:" && document.readyState"#;
-        reach(&mut chromium, &page, ready, "complete").await;
+        becomes(&mut chromium, &page, ready, "complete").await;
         let script = EXISTING_PAGE.replace("PEER_URL", &served.peer_url());
         let script = script.replace("REJECT_AUDIO", reject_audio);
         chromium.evaluate(&page, &script).await.expect("the script runs");
-        reach(&mut chromium, &page, "existing.errors[0] ?? existing.state", "playing").await;
-        reach(&mut chromium, &page, "String(existing.labels.length)", "7").await;
-        reach(&mut chromium, &page, "String(existing.complete?.width)", "1280").await;
+        becomes(&mut chromium, &page, "existing.errors[0] ?? existing.state", "playing").await;
+        becomes(&mut chromium, &page, "String(existing.labels.length)", "7").await;
+        becomes(&mut chromium, &page, "String(existing.complete?.width)", "1280").await;
         let seen = "({ after: existing.after, labels: existing.labels, time: existing.video.currentTime })";
         let seen = chromium.evaluate(&page, seen).await.expect("the page answers");
         eprintln!("audio rejected: {reject_audio}: {seen}");
         assert!(seen["labels"].as_array().expect("a list").contains(&json!("general")), "{seen}");
         assert!(seen["after"].as_f64().expect("a number") < 5_000.0, "{seen}");
         let later = format!("String(existing.video.currentTime > {} + 1)", seen["time"]);
-        reach(&mut chromium, &page, &later, "true").await;
+        becomes(&mut chromium, &page, &later, "true").await;
         let errors = chromium.evaluate(&page, "existing.errors").await.expect("the page answers");
         assert_eq!(errors, json!([]));
         keep("page-existing.png", &chromium.screenshot(&page).await.expect("a picture of the page"));
@@ -236,10 +238,11 @@ async fn two_pages_are_told_of_each_other_and_empty_input_costs_its_sender_alone
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Recording::open(&folder).expect("a whole recording")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
     for page in &pages {
-        reach(&mut chromium, page, "String(moonlightMux.events.Viewers?.count)", "2").await;
-        reach(&mut chromium, page, "moonlightMux.events.Stream?.status", "active").await;
+        becomes(&mut chromium, page, "String(moonlightMux.events.Viewers?.count)", "2").await;
+        becomes(&mut chromium, page, "moonlightMux.events.Stream?.status", "active").await;
     }
     let listed = chromium.evaluate(&pages[0], "moonlightMux.events.Viewers").await.expect("the page answers");
     eprintln!("{listed}");
@@ -249,11 +252,11 @@ async fn two_pages_are_told_of_each_other_and_empty_input_costs_its_sender_alone
     let [stays, misbehaves] = pages;
     let empty = "for (let i = 0; i < 20; i++) moonlightMux.input.send('')";
     chromium.evaluate(&misbehaves, empty).await.expect("the script runs");
-    reach(&mut chromium, &misbehaves, STATE, "ended").await;
+    reach(&mut chromium, &misbehaves, "ended").await;
     let message = chromium.evaluate(&misbehaves, r#"document.getElementById("message").textContent"#).await;
     let message = message.expect("the page answers");
     assert!(message.as_str().is_some_and(|message| message.contains("input")), "{message}");
-    reach(&mut chromium, &stays, "String(moonlightMux.events.Viewers?.count)", "1").await;
+    becomes(&mut chromium, &stays, "String(moonlightMux.events.Viewers?.count)", "1").await;
     watch(&mut chromium, &served, &[stays], Duration::from_secs(2)).await;
     chromium.quit().await;
 }
@@ -267,7 +270,8 @@ async fn two_pages_show_an_av1_session() {
     let round = recording.frames().count();
     let served = serve(recording).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
     let seen = watch(&mut chromium, &served, &pages, WATCH).await.map(|watched| watched.counters);
     for (i, counters) in seen.iter().enumerate() {
         // It falls where the recording begins anew, and nowhere else.
@@ -289,7 +293,8 @@ async fn two_pages_show_and_play_the_test_picture() {
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(TestPicture::new(TestPictureConfig::default()).expect("in range")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [open(&mut chromium, &served).await, open(&mut chromium, &served).await];
+    let pages =
+        [open(&mut chromium, &served.page_url()).await, open(&mut chromium, &served.page_url()).await];
     let seen = watch(&mut chromium, &served, &pages, WATCH).await.map(|watched| watched.counters);
     for (i, counters) in seen.iter().enumerate() {
         assert!(counters.is_sorted_by(|a, b| a < b), "page {i}: {counters:?}");
@@ -316,7 +321,7 @@ async fn a_page_says_that_it_cannot_play_hevc() {
     let served = serve(Recording::open(&folder).expect("a whole recording")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
     let page = chromium.open(&served.page_url()).await.expect("the page opens");
-    reach(&mut chromium, &page, STATE, "ended").await;
+    reach(&mut chromium, &page, "ended").await;
     let message = chromium.evaluate(&page, r#"document.getElementById("message").textContent"#).await;
     let message = message.expect("the page answers");
     assert!(message.as_str().is_some_and(|message| message.contains("HEVC")), "{message}");
@@ -372,27 +377,9 @@ async fn wait_for_peers(streamer: &Streamer, count: usize) {
     eprintln!("{count} viewers left after {:?}", before.elapsed());
 }
 
-/// Opens the page and waits until it shows a picture.
-async fn open(chromium: &mut Chromium, served: &Served) -> Page {
-    let page = chromium.open(&served.page_url()).await.expect("the page opens");
-    reach(chromium, &page, STATE, "playing").await;
-    page
-}
-
-const STATE: &str = "window.moonlightMux?.state";
-
 /// Waits until an expression has this value in the page.
-async fn reach(chromium: &mut Chromium, page: &Page, expression: &str, wanted: &str) {
-    let reached = timeout(PATIENCE, async {
-        loop {
-            let value = chromium.evaluate(page, expression).await.expect("the page answers");
-            if value == wanted {
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    });
-    reached.await.unwrap_or_else(|_| panic!("{expression} is not {wanted}"));
+async fn becomes(chromium: &mut Chromium, page: &Page, expression: &str, wanted: &str) {
+    until(chromium, page, &format!("({expression}) === '{wanted}'")).await;
 }
 
 fn counters(result: &Value) -> Vec<u32> {
@@ -450,12 +437,4 @@ fn common_subsequence(a: &[u32], b: &[u32]) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// Keeps a screenshot where a person can look at it: `target/screenshots/`.
-fn keep(name: &str, png: &[u8]) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join(name), png).expect("the screenshot is written");
-    eprintln!("screenshot: target/screenshots/{name}");
 }

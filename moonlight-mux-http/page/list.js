@@ -1,12 +1,13 @@
 // The list of streams, asked for every two seconds while somebody looks.
 
-const PERIOD_MS = 2000;
+const PERIOD_MS = 2_000;
+const TIMEOUT_MS = 10_000;
 
 const STATUS = {
   starting: "Starting",
   active: "Live",
-  stalled: "No picture from the host at the moment",
-  reconnecting: "Connecting to the host again",
+  stalled: "No new pictures",
+  reconnecting: "Reconnecting",
   failed: "Failed",
   stopped: "Ended",
 };
@@ -20,13 +21,14 @@ const status = document.getElementById("status");
 
 /** The shown streams' elements, by id: they are kept, so that keyboard focus survives each update. */
 const shown = new Map();
+let timer = null;
+let polling = false;
 
 function show(streamers) {
   for (const [id, item] of shown) {
-    if (!streamers.some((streamer) => streamer.streamer_id === id)) {
-      item.remove();
-      shown.delete(id);
-    }
+    if (streamers.some((streamer) => streamer.streamer_id === id)) continue;
+    item.remove();
+    shown.delete(id);
   }
   streamers.forEach((streamer, index) => {
     const item = shown.get(streamer.streamer_id) ?? makeItem(streamer.streamer_id);
@@ -35,7 +37,7 @@ function show(streamers) {
   });
   empty.hidden = streamers.length > 0;
   const count = streamers.length;
-  setText(status, count === 0 ? "" : count === 1 ? "1 stream" : `${count} streams`);
+  setText(status, count === 0 ? "No streams" : count === 1 ? "1 stream" : `${count} streams`);
 }
 
 function makeItem(id) {
@@ -43,7 +45,7 @@ function makeItem(id) {
   const link = document.createElement("a");
   link.className = "streamer";
   link.href = `s/${encodeURIComponent(id)}`;
-  for (const part of ["name", "state", "facts"]) {
+  for (const part of ["state", "watching", "name", "facts", "problem"]) {
     const span = document.createElement("span");
     span.className = part;
     link.append(span);
@@ -56,28 +58,31 @@ function makeItem(id) {
 
 function update(item, streamer) {
   item.firstChild.dataset.status = streamer.status;
-  setText(item.querySelector(".state"), describe(streamer));
-  setText(item.querySelector(".facts"), facts(streamer).join(" · "));
-}
-
-function describe(streamer) {
   const text = STATUS[streamer.status] ?? streamer.status;
-  if (streamer.stage) return `${text}: ${streamer.stage}`;
-  if (streamer.error) return `${text}: ${streamer.error.message}`;
-  return text;
+  setText(item.querySelector(".state"), streamer.stage ? `${text}: ${streamer.stage}` : text);
+  setText(item.querySelector(".watching"), watching(streamer));
+  setText(item.querySelector(".facts"), facts(streamer).join(" · "));
+  setText(item.querySelector(".problem"), problem(streamer));
 }
 
 function facts(streamer) {
   return [
     streamer.width > 0 && `${streamer.width}×${streamer.height}`,
+    streamer.fps > 0 && `${streamer.fps} fps`,
     streamer.codec,
     streamer.bitrate_kbps > 0 && `${(streamer.bitrate_kbps / 1000).toFixed(1)} Mbit/s`,
-    !OVER.has(streamer.status) && watching(streamer.connected_peers),
   ].filter(Boolean);
 }
 
-function watching(viewers) {
-  return viewers === 0 ? "nobody watching" : viewers === 1 ? "1 viewer" : `${viewers} viewers`;
+function watching(streamer) {
+  return OVER.has(streamer.status) ? "" : `${streamer.connected_peers || "nobody"} watching`;
+}
+
+/** What went wrong, as a sentence. */
+function problem({ error }) {
+  if (!error) return "";
+  const text = error.stage ? `${error.stage}: ${error.message}` : error.message;
+  return `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 }
 
 /** Leaves the element alone when nothing changes: screen readers announce each change. */
@@ -85,23 +90,24 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** One call at a time, and the next one later; at once when the page is looked at again. */
 async function poll() {
-  if (!document.hidden) {
-    try {
-      const response = await fetch("api/streamers", { cache: "no-store", signal: AbortSignal.timeout(10_000) });
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      show((await response.json()).streamers);
-    } catch {
-      setText(status, "The server cannot be reached. Trying again…");
-    }
+  if (polling) return;
+  polling = true;
+  clearTimeout(timer);
+  try {
+    const response = await fetch("api/streamers", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    show((await response.json()).streamers);
+    document.body.classList.remove("stale");
+  } catch {
+    setText(status, "The server cannot be reached. Trying again…");
+    document.body.classList.add("stale");
   }
-  timer = setTimeout(poll, PERIOD_MS);
+  polling = false;
+  if (!document.hidden) timer = setTimeout(poll, PERIOD_MS);
 }
 
-let timer = setTimeout(poll, 0);
-
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden || timer === null) return;
-  clearTimeout(timer);
-  timer = setTimeout(poll, 0);
-});
+document.addEventListener("visibilitychange", () => document.hidden || poll());
+addEventListener("online", poll);
+poll();

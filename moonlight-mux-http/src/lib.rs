@@ -10,7 +10,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`router`] is an ordinary [`axum::Router`]: serve it alone, merge it into another one, or nest it below a path.
+//! [`router`] is an ordinary [`axum::Router`]: serve it alone, merge it into another one, or nest it below a path that
+//! ends in a slash (`nest("/mux/", router)`), as the pages' relative addresses need it.
 //! Nobody is asked who they are yet, so listen on loopback only, or put a guard in front of it.
 
 pub mod close_code;

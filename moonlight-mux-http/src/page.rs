@@ -10,13 +10,12 @@ use axum::routing::get;
 
 /// The routes of the pages and what they need. All addresses in them are relative, so that they work below any path.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
+    let pages = Router::new()
         .route("/", get(|| asset(HTML, include_str!("../page/list.html"))))
-        .route("/s/{id}", get(|| asset(HTML, include_str!("../page/viewer.html"))))
-        .route("/assets/list.js", get(|| asset(JAVASCRIPT, include_str!("../page/list.js"))))
-        .route("/assets/viewer.js", get(|| asset(JAVASCRIPT, include_str!("../page/viewer.js"))))
-        .route("/assets/style.css", get(|| asset(CSS, include_str!("../page/style.css"))))
-        .route("/assets/icon.svg", get(|| asset(SVG, include_str!("../page/icon.svg"))))
+        .route("/s/{id}", get(|| asset(HTML, include_str!("../page/viewer.html"))));
+    ASSETS.iter().fold(pages, |router, &(path, content_type, body)| {
+        router.route(path, get(move || asset(content_type, body)))
+    })
 }
 
 /// Puts the headers on a response that keep pages and answers from being put to another use.
@@ -38,6 +37,28 @@ const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
+
+/// Path, content type, content.
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("/assets/api.js", JAVASCRIPT, include_str!("../page/api.js")),
+    ("/assets/channels.js", JAVASCRIPT, include_str!("../page/channels.js")),
+    ("/assets/connection.js", JAVASCRIPT, include_str!("../page/connection.js")),
+    ("/assets/events.js", JAVASCRIPT, include_str!("../page/events.js")),
+    ("/assets/icon.svg", SVG, include_str!("../page/icon.svg")),
+    ("/assets/icons.svg", SVG, include_str!("../page/icons.svg")),
+    ("/assets/list.js", JAVASCRIPT, include_str!("../page/list.js")),
+    ("/assets/overlay.js", JAVASCRIPT, include_str!("../page/overlay.js")),
+    ("/assets/people.js", JAVASCRIPT, include_str!("../page/people.js")),
+    ("/assets/reconnect.js", JAVASCRIPT, include_str!("../page/reconnect.js")),
+    ("/assets/settings.js", JAVASCRIPT, include_str!("../page/settings.js")),
+    ("/assets/shortcuts.js", JAVASCRIPT, include_str!("../page/shortcuts.js")),
+    ("/assets/statistics.js", JAVASCRIPT, include_str!("../page/statistics.js")),
+    ("/assets/style.css", CSS, include_str!("../page/style.css")),
+    ("/assets/verdicts.js", JAVASCRIPT, include_str!("../page/verdicts.js")),
+    ("/assets/view.js", JAVASCRIPT, include_str!("../page/view.js")),
+    ("/assets/viewer.js", JAVASCRIPT, include_str!("../page/viewer.js")),
+    ("/assets/watchdog.js", JAVASCRIPT, include_str!("../page/watchdog.js")),
+];
 
 /// No inline script or style, nothing from elsewhere, no framing by others.
 const SECURITY_HEADERS: [(HeaderName, &str); 3] = [

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -205,18 +207,20 @@ async fn bad_requests_are_problems_too() {
 }
 
 #[tokio::test]
-async fn pages_come_with_all_they_need_and_with_hardened_headers() {
-    let router = Fixture::new().router();
-    for (path, content_type) in [
-        ("/", "text/html; charset=utf-8"),
-        ("/s/desk", "text/html; charset=utf-8"),
-        ("/assets/list.js", "text/javascript; charset=utf-8"),
-        ("/assets/viewer.js", "text/javascript; charset=utf-8"),
-        ("/assets/style.css", "text/css; charset=utf-8"),
-        ("/assets/icon.svg", "image/svg+xml"),
-    ] {
-        let answer = call(&router, request("GET", path)).await;
-        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, content_type), "{path}");
+async fn pages_come_with_all_they_need_below_any_path_and_with_hardened_headers() {
+    let router = Router::new().nest("/below/", Fixture::new().router());
+    let mut found = BTreeSet::from(["/below/s/desk".to_owned(), "/below/".to_owned()]);
+    let mut todo: Vec<_> = found.iter().cloned().collect();
+    while let Some(path) = todo.pop() {
+        let answer = call(&router, request("GET", &path)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        let content_type = match path.rsplit_once('.') {
+            Some((_, "js")) => "text/javascript; charset=utf-8",
+            Some((_, "css")) => "text/css; charset=utf-8",
+            Some((_, "svg")) => "image/svg+xml",
+            _ => "text/html; charset=utf-8",
+        };
+        assert_eq!(answer.header("content-type"), content_type, "{path}");
         assert!(answer.header("content-security-policy").starts_with("default-src 'self'"), "{path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
@@ -225,9 +229,42 @@ async fn pages_come_with_all_they_need_and_with_hardened_headers() {
         for inline in ["<style", "style=\"", "onclick=\"", "<script>"] {
             assert!(!text.contains(inline), "{path} has {inline}, which its security policy forbids");
         }
+        for reference in references(&text) {
+            let target = resolve(&path, reference);
+            if found.insert(target.clone()) {
+                todo.push(target);
+            }
+        }
     }
+    for page in ["/below/assets/list.js", "/below/assets/viewer.js", "/below/assets/watchdog.js"] {
+        assert!(found.contains(page), "{page} is not among {found:?}");
+    }
+    let router = Fixture::new().router();
     assert_eq!(call(&router, request("GET", "/healthz")).await.body, b"ok");
     assert_eq!(call(&router, request("GET", "/nothing")).await.status, StatusCode::NOT_FOUND);
+}
+
+/// The addresses of what a page or a script needs.
+fn references(text: &str) -> Vec<&str> {
+    let starts = [" href=\"", " src=\"", " from \""];
+    let behind = starts.iter().flat_map(|start| text.split(start).skip(1));
+    let addresses = behind.filter_map(|rest| rest.split_once('"')).map(|(address, _)| address);
+    addresses.map(|address| address.split_once('#').map_or(address, |(file, _)| file)).collect()
+}
+
+/// Where a relative address leads from a page, as browsers have it.
+fn resolve(page: &str, address: &str) -> String {
+    assert!(!address.starts_with('/') && !address.contains(':'), "{address} in {page} is not relative");
+    let mut parts: Vec<_> = page.split('/').collect();
+    parts.pop();
+    for part in address.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 #[tokio::test]

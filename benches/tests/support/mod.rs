@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod page;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -202,6 +204,7 @@ pub(crate) async fn join(streamer: &Streamer, rtc: &WebRtc, config: ViewerConfig
 
 /// A streamer behind a real server on loopback.
 pub(crate) struct Served {
+    pub(crate) registry: Registry,
     pub(crate) streamer: Streamer,
     pub(crate) rtc: WebRtc,
     address: SocketAddr,
@@ -214,12 +217,12 @@ impl Served {
         format!("ws://{}/api/streamers/{}/peer", self.address, self.streamer.id())
     }
 
-    pub(crate) fn list_url(&self) -> String {
-        format!("http://{}/", self.address)
-    }
-
     pub(crate) fn page_url(&self) -> String {
         format!("http://{}/s/{}", self.address, self.streamer.id())
+    }
+
+    pub(crate) fn list_url(&self) -> String {
+        format!("http://{}/", self.address)
     }
 }
 
@@ -231,8 +234,8 @@ pub(crate) async fn serve(source: impl VideoSource) -> Served {
         .create("test".parse().expect("an id"), source, StreamerConfig::default())
         .expect("a free name");
     let router = moonlight_mux_http::router(registry.clone(), rtc.clone(), ServerConfig::default());
-    let server = moonlight_mux_http::serve(listener, router, registry, std::future::pending());
-    Served { streamer, rtc, address, _server: AbortOnDrop::spawn(server) }
+    let server = moonlight_mux_http::serve(listener, router, registry.clone(), std::future::pending());
+    Served { registry, streamer, rtc, address, _server: AbortOnDrop::spawn(server) }
 }
 
 struct AbortOnDrop(tokio::task::AbortHandle);

@@ -168,11 +168,7 @@ async fn read(
                 }
             }
             DataChannelEvent::OnMessage(message) if (1..=max_len).contains(&message.data.len()) => {}
-            DataChannelEvent::OnMessage(_) => {
-                if faults.send(Fault::Malformed).await.is_err() {
-                    return;
-                }
-            }
+            DataChannelEvent::OnMessage(_) if faults.send(Fault::Malformed).await.is_err() => return,
             _ => {}
         }
     }

@@ -1,0 +1,84 @@
+//! What tests do with a page in a browser.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use moonlight_mux_benches::chromium::{Chromium, Page};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+/// Far above what anything here takes, on a machine that does much else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Opens a viewer's page and waits until it shows a picture.
+pub(crate) async fn open(chromium: &mut Chromium, url: &str) -> Page {
+    let page = chromium.open(url).await.expect("the page opens");
+    reach(chromium, &page, "playing").await;
+    page
+}
+
+/// Waits until a viewer's page is in a state.
+pub(crate) async fn reach(chromium: &mut Chromium, page: &Page, wanted: &str) {
+    until(chromium, page, &format!("window.moonlightMux?.state === {}", json!(wanted))).await;
+}
+
+/// Waits until a script gives `true`.
+pub(crate) async fn until(chromium: &mut Chromium, page: &Page, script: &str) {
+    let reached = timeout(PATIENCE, async {
+        while evaluate(chromium, page, script).await != true {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    if reached.await.is_err() {
+        let text = evaluate(chromium, page, "document.body.innerText").await;
+        panic!("not within {PATIENCE:?}: {script}; the page says: {text}");
+    }
+}
+
+/// Runs a script that does not throw.
+pub(crate) async fn evaluate(chromium: &mut Chromium, page: &Page, script: &str) -> Value {
+    chromium.evaluate(page, script).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+}
+
+/// Gives the tab a command that it does not refuse.
+pub(crate) async fn command(
+    chromium: &mut Chromium,
+    page: &Page,
+    method: &'static str,
+    parameters: Value,
+) -> Value {
+    chromium.command(page, method, parameters).await.expect("it takes the command")
+}
+
+/// Presses and releases a key that types a character.
+pub(crate) async fn press(chromium: &mut Chromium, page: &Page, key: &str) {
+    let down = json!({ "type": "keyDown", "key": key, "text": key });
+    command(chromium, page, "Input.dispatchKeyEvent", down).await;
+    command(chromium, page, "Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": key })).await;
+}
+
+/// Gives the tab another screen.
+pub(crate) async fn resize(chromium: &mut Chromium, page: &Page, width: u32, height: u32, mobile: bool) {
+    let scale = if mobile { 2 } else { 1 };
+    let screen = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile });
+    command(chromium, page, "Emulation.setDeviceMetricsOverride", screen).await;
+}
+
+/// Gives the person another taste: "light" or "dark".
+pub(crate) async fn prefer(chromium: &mut Chromium, page: &Page, scheme: &str) {
+    let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+    command(chromium, page, "Emulation.setEmulatedMedia", features).await;
+}
+
+/// Keeps what a tab shows where a person can look at it.
+pub(crate) async fn picture(chromium: &mut Chromium, page: &Page, name: &str) {
+    keep(name, &chromium.screenshot(page).await.expect("a picture of the page"));
+}
+
+/// Keeps a screenshot where a person can look at it: `target/screenshots/`.
+pub(crate) fn keep(name: &str, png: &[u8]) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(name), png).expect("the screenshot is written");
+    eprintln!("screenshot: target/screenshots/{name}");
+}

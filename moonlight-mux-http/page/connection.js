@@ -1,0 +1,239 @@
+// One attempt to join: one WebSocket and one RTCPeerConnection, never used twice. The page makes the offer.
+//
+// An attempt ends once, with a verdict (verdicts.js).
+
+import { peerUrl, streamer } from "./api.js";
+import { snapshot } from "./statistics.js";
+import { LEFT, LOST, NO_ANSWER, NO_MEDIA, verdictOf } from "./verdicts.js";
+import { Watchdog } from "./watchdog.js";
+
+/** For the WebSocket, and for the media connection once the server has answered. In between the server keeps time. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** What the watchdog says and the server wants to know. */
+const REPORTS = new Set(["first_frame", "black", "frozen", "playing"]);
+
+/** Names this page, so that it takes its own place when it joins again. Random, and new for each page load. */
+const instance = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/**
+ * Begins to join at once. `handlers`:
+ * - `peer(pc)`: the RTCPeerConnection, before it makes its offer;
+ * - `progress(text)`: what is being waited for, until the first picture;
+ * - `stream({ status })`: what the WebSocket says of the stream;
+ * - `change(name)`: what the watchdog has seen;
+ * - `ended(verdict)`: the end, once.
+ */
+export class Connection {
+  #streamerId;
+  #video;
+  #handlers;
+  #socket;
+  #pc = null;
+  #media = new MediaStream();
+  #watchdog = new Watchdog();
+  #joined = performance.now();
+  #firstFrameAt = null;
+  #status = null;
+  #timers = [];
+  #over = false;
+  /** Candidates that came before the answer. */
+  #early = [];
+
+  constructor(streamerId, video, handlers) {
+    this.#streamerId = streamerId;
+    this.#video = video;
+    this.#handlers = handlers;
+    this.#socket = new WebSocket(peerUrl(streamerId, instance), "moonlight-mux.v1");
+    this.#socket.onmessage = ({ data }) => this.#receive(data).catch((error) => this.#fail(error));
+    this.#socket.onclose = ({ code }) => this.#closed(code);
+    this.#after(CONNECT_TIMEOUT_MS, () => this.#pc || this.end(NO_ANSWER));
+  }
+
+  /** "new", "connecting", "connected", "disconnected", "failed" or "closed". */
+  get state() {
+    return this.#pc?.connectionState ?? "new";
+  }
+
+  /** For how long there have been pictures; 0 without one. */
+  get playedMs() {
+    return this.#firstFrameAt === null ? 0 : performance.now() - this.#firstFrameAt;
+  }
+
+  /** Null while the picture moves or has not come yet, else `{ arriving }`: whether data come that make no picture. */
+  get frozen() {
+    return this.#watchdog.phase === "frozen" ? { arriving: this.#watchdog.arriving } : null;
+  }
+
+  /** What the stream is doing, as the API names it: whether pictures can be expected. */
+  handleStatus(status) {
+    this.#status = status;
+  }
+
+  /** Asks the browser for its counters and watches over the picture; to be called every second. Null before the offer. */
+  async sample() {
+    if (!this.#pc) return null;
+    const counted = snapshot(await this.#pc.getStats());
+    if (this.#over) return null;
+    const changes = this.#watchdog.handleSample(performance.now(), {
+      visible: !document.hidden,
+      connected: this.state === "connected" || this.state === "disconnected",
+      status: this.#status,
+      framesDecoded: counted.framesDecoded,
+      bytesReceived: counted.videoBytes,
+      heard: counted.heard,
+    });
+    this.#changed(changes);
+    return counted;
+  }
+
+  /** Ends the attempt; only the first call counts. */
+  end(verdict) {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timers.forEach(clearTimeout);
+    this.#socket.close();
+    this.#pc?.close();
+    this.#handlers.ended(verdict);
+  }
+
+  leave() {
+    this.end(LEFT);
+  }
+
+  lose() {
+    this.end(LOST);
+  }
+
+  async #receive(data) {
+    if (this.#over) return;
+    const message = JSON.parse(data);
+    const [name, body] = typeof message === "string" ? [message, {}] : Object.entries(message)[0];
+    switch (name) {
+      case "WebRtcConfig": return this.#offer(body.ice_servers);
+      case "Signaling": return this.#signal(body);
+      case "StageStarting":
+        this.#handlers.stream({ status: "starting" });
+        return this.#progress(`Connecting to the host: ${body.stage}…`);
+      case "StageFailed": return this.#progress(`The host could not be connected: ${body.stage} failed.`);
+      case "ConnectionComplete":
+        this.#handlers.stream({ status: "active" });
+        return this.#progress("Waiting for the picture…");
+      // Others, `ConnectionTerminated` too, need no word of their own: the close code behind them says more.
+      default: return undefined;
+    }
+  }
+
+  async #offer(iceServers) {
+    const pc = new RTCPeerConnection({ iceServers });
+    this.#pc = pc;
+    pc.onicecandidate = ({ candidate }) => candidate && this.#sendCandidate(candidate);
+    pc.ontrack = ({ track }) => this.#play(track);
+    pc.onconnectionstatechange = () => this.#connectionChanged();
+    pc.addTransceiver("video", { direction: "recvonly" });
+    pc.addTransceiver("audio", { direction: "recvonly" });
+    this.#handlers.peer(pc);
+    const offer = await pc.createOffer();
+    const sdp = withStereo(offer.sdp);
+    await pc.setLocalDescription({ type: "offer", sdp });
+    this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
+  }
+
+  async #signal({ Description: description, AddIceCandidate: candidate }) {
+    if (description) {
+      await this.#pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
+      this.#after(CONNECT_TIMEOUT_MS, () => {
+        if (this.state === "connecting" || this.state === "new") this.end(NO_MEDIA);
+      });
+      for (const early of this.#early.splice(0)) await this.#pc.addIceCandidate(early);
+    } else if (candidate) {
+      const init = {
+        candidate: candidate.candidate,
+        sdpMid: candidate.sdp_mid,
+        sdpMLineIndex: candidate.sdp_mline_index,
+        usernameFragment: candidate.username_fragment,
+      };
+      if (this.#pc.remoteDescription) await this.#pc.addIceCandidate(init);
+      else this.#early.push(init);
+    }
+  }
+
+  #sendCandidate({ candidate, sdpMid, sdpMLineIndex, usernameFragment }) {
+    this.#send({
+      Signaling: {
+        AddIceCandidate: {
+          candidate,
+          sdp_mid: sdpMid,
+          sdp_mline_index: sdpMLineIndex,
+          username_fragment: usernameFragment,
+        },
+      },
+    });
+  }
+
+  #play(track) {
+    this.#media.addTrack(track);
+    if (this.#video.srcObject !== this.#media) this.#video.srcObject = this.#media;
+    if (track.kind !== "video") return;
+    onNextFrame(this.#video, () => this.#over || this.#changed(this.#watchdog.handleFrame(performance.now())));
+    this.#handlers.track();
+  }
+
+  #changed(changes) {
+    for (const change of changes) {
+      if (change === "first_frame") this.#firstFrameAt = performance.now();
+      if (REPORTS.has(change)) this.#report(change);
+      this.#handlers.change(change);
+      if (change === "dead") this.lose();
+    }
+  }
+
+  #connectionChanged() {
+    if (this.state === "connected") this.#progress("Waiting for the picture…");
+    if (this.state === "failed") this.end(this.#firstFrameAt === null ? NO_MEDIA : LOST);
+    else this.#handlers.change(this.state);
+  }
+
+  #progress(text) {
+    if (!this.#over && this.#firstFrameAt === null) this.#handlers.progress(text);
+  }
+
+  #report(event) {
+    this.#send({ Report: { event, after_ms: Math.round(performance.now() - this.#joined) } });
+  }
+
+  #send(message) {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+
+  async #closed(code) {
+    if (this.#over) return;
+    const info = await streamer(this.#streamerId);
+    this.end(verdictOf(code, info, { online: navigator.onLine, playsH264: canPlay("video/H264") }));
+  }
+
+  #fail(error) {
+    console.error(error);
+    this.end({ message: "This browser could not take up the connection.", hint: error.message, again: false });
+  }
+
+  #after(delay, then) {
+    this.#timers.push(setTimeout(then, delay));
+  }
+}
+
+/** Chromium plays two channels only when asked to: `stereo=1` in the Opus format parameters (RFC 7587, 6.1). */
+function withStereo(sdp) {
+  const opus = sdp.match(/^a=rtpmap:(\d+) opus\/48000\/2\r?$/im)?.[1];
+  if (opus === undefined) return sdp;
+  return sdp.replace(new RegExp(`^(a=fmtp:${opus} (?!.*\\bstereo=).*?)(\\r?)$`, "m"), "$1;stereo=1$2");
+}
+
+function canPlay(mimeType) {
+  const codecs = globalThis.RTCRtpReceiver?.getCapabilities?.("video")?.codecs ?? [];
+  return codecs.some((codec) => codec.mimeType.toLowerCase() === mimeType.toLowerCase());
+}
+
+function onNextFrame(video, then) {
+  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(then);
+  else video.addEventListener("loadeddata", then, { once: true });
+}
