@@ -330,10 +330,22 @@ async fn a_page_shows_figures_and_is_worked_by_keyboard() {
     until(chromium, &page, "!window.moonlightMux.video.muted").await;
     press(chromium, &page, "f").await;
     until(chromium, &page, "document.fullscreenElement?.id === 'viewer'").await;
-    // The controls go by themselves, but not from under the keyboard.
+    // The controls go by themselves, but not from under the keyboard: that timer is wound by hand.
     let opacity = "getComputedStyle(document.querySelector('.controls')).opacity";
     until(chromium, &page, &format!("{opacity} === '0'")).await;
+    let rests = r#"(() => {
+        const real = window.setTimeout;
+        window.setTimeout = (then) => ((window.rest = then), 0);
+        document.getElementById("viewer").dispatchEvent(new PointerEvent("pointermove"));
+        window.setTimeout = real;
+        const seen = !document.getElementById("viewer").classList.contains("idle");
+        window.rest();
+        return seen && document.getElementById("viewer").classList.contains("idle");
+    })()"#;
+    assert_eq!(evaluate(chromium, &page, rests).await, true, "it is awake until it rests");
     evaluate(chromium, &page, "document.getElementById('help').focus()").await;
+    assert_eq!(evaluate(chromium, &page, "document.activeElement.matches(':focus-visible')").await, true);
+    assert_eq!(evaluate(chromium, &page, rests).await, false, "it does not rest under the keyboard");
     until(chromium, &page, &format!("{opacity} === '1'")).await;
     press(chromium, &page, "f").await;
     until(chromium, &page, "document.fullscreenElement === null").await;
