@@ -326,10 +326,22 @@ async fn a_page_shows_figures_and_is_worked_by_keyboard() {
     until(chromium, &page, "!window.moonlightMux.video.muted").await;
     press(chromium, &page, "f").await;
     until(chromium, &page, "document.fullscreenElement?.id === 'viewer'").await;
-    // The controls go by themselves, but not from under the keyboard.
+    // The controls go by themselves, but not from under the keyboard: that timer is wound by hand.
     let opacity = "getComputedStyle(document.querySelector('.controls')).opacity";
     until(chromium, &page, &format!("{opacity} === '0'")).await;
+    let rests = r#"(() => {
+        const real = window.setTimeout;
+        window.setTimeout = (then) => ((window.rest = then), 0);
+        document.getElementById("viewer").dispatchEvent(new PointerEvent("pointermove"));
+        window.setTimeout = real;
+        const seen = !document.getElementById("viewer").classList.contains("idle");
+        window.rest();
+        return seen && document.getElementById("viewer").classList.contains("idle");
+    })()"#;
+    assert_eq!(evaluate(chromium, &page, rests).await, true, "it is awake until it rests");
     evaluate(chromium, &page, "document.getElementById('help').focus()").await;
+    assert_eq!(evaluate(chromium, &page, "document.activeElement.matches(':focus-visible')").await, true);
+    assert_eq!(evaluate(chromium, &page, rests).await, false, "it does not rest under the keyboard");
     until(chromium, &page, &format!("{opacity} === '1'")).await;
     press(chromium, &page, "f").await;
     until(chromium, &page, "document.fullscreenElement === null").await;
@@ -654,15 +666,15 @@ async fn the_server_hears_of_a_picture_that_stands_still_and_of_one_that_moves_a
         .with_ansi(false)
         .with_writer(|| Log)
         .init();
-    let (freeze, frozen) = watch::channel(false);
-    let served = serve(Freezing { frames: recording.frames().cloned().collect(), frozen }).await;
+    let (source, sends) = Moody::new(&recording);
+    let served = serve(source).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
     let chromium = &mut chromium;
     let page = open(chromium, &served.page_url()).await;
     until_reported("FirstFrame").await;
 
     forget_reports();
-    freeze.send(true).expect("the source runs");
+    sends.send(Sends::Garbage).expect("the source runs");
     until_reported("Frozen").await;
     let says = "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent";
     until(
@@ -674,9 +686,27 @@ async fn the_server_hears_of_a_picture_that_stands_still_and_of_one_that_moves_a
     picture(chromium, &page, "page-frozen.png").await;
 
     forget_reports();
-    freeze.send(false).expect("the source runs");
+    sends.send(Sends::Pictures).expect("the source runs");
     until_reported("Playing").await;
     until(chromium, &page, "!document.getElementById('interruption').checkVisibility()").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_sends_nothing_is_named_until_it_sends_again() {
+    let Some(recording) = moving_picture("a_host_that_sends_nothing_is_named_until_it_sends_again") else {
+        return;
+    };
+    let _one_at_a_time = BROWSER.lock().await;
+    let (source, sends) = Moody::new(&recording);
+    let served = serve(source).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let page = open(&mut chromium, &served.page_url()).await;
+    sends.send(Sends::Nothing).expect("the source runs");
+    let says = "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent";
+    let named = format!("({says}) === 'The host sends no new pictures at the moment.'");
+    until(&mut chromium, &page, &named).await;
+    sends.send(Sends::Pictures).expect("the source runs");
+    until(&mut chromium, &page, "!document.getElementById('interruption').checkVisibility() && document.getElementById('status').textContent === 'Live'").await;
 }
 
 async fn until_reported(event: &str) {
@@ -715,14 +745,29 @@ impl Write for Log {
     }
 }
 
-/// Plays frames, 60 per second, round and round; while `frozen` it sends as many that no decoder can use.
-struct Freezing {
+/// Plays a recording's frames, 60 per second, round and round, or what the test wants instead.
+struct Moody {
     frames: Vec<VideoFrame>,
-    frozen: watch::Receiver<bool>,
+    sends: watch::Receiver<Sends>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sends {
+    Pictures,
+    /// As many frames that no decoder can use.
+    Garbage,
+    Nothing,
+}
+
+impl Moody {
+    fn new(recording: &Recording) -> (Self, watch::Sender<Sends>) {
+        let (sender, sends) = watch::channel(Sends::Pictures);
+        (Self { frames: recording.frames().cloned().collect(), sends }, sender)
+    }
 }
 
 #[async_trait]
-impl VideoSource for Freezing {
+impl VideoSource for Moody {
     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
         io.connected();
         let video = VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 };
@@ -733,18 +778,26 @@ impl VideoSource for Freezing {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
-                    let frozen = *self.frozen.borrow();
+                    let sends = *self.sends.borrow();
                     let frame = &self.frames[at];
+                    let (keyframe, data) = match sends {
+                        Sends::Pictures => (frame.keyframe, frame.data.clone()),
+                        Sends::Garbage => (false, Bytes::from_static(UNDECODABLE)),
+                        Sends::Nothing => {
+                            at = 0;
+                            continue;
+                        }
+                    };
                     io.video(VideoFrame {
                         number: FrameNumber(number),
                         timestamp: VideoTimestamp(number * 1500),
-                        keyframe: !frozen && frame.keyframe,
+                        keyframe,
                         host_latency: None,
-                        data: if frozen { Bytes::from_static(UNDECODABLE) } else { frame.data.clone() },
+                        data,
                     });
                     number += 1;
-                    // Behind the gap a decoder needs the keyframe, which is the first frame.
-                    at = if frozen { 0 } else { (at + 1) % self.frames.len() };
+                    // Behind a gap a decoder needs the keyframe, which is the first frame.
+                    at = if sends == Sends::Pictures { (at + 1) % self.frames.len() } else { 0 };
                 }
                 command = io.command() => match command {
                     Some(Command::Keyframe) => at = 0,

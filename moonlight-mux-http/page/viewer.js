@@ -71,7 +71,11 @@ const connectionHandlers = {
 
 function changed(change) {
   switch (change) {
-    case "first_frame": return show({ state: "playing" });
+    case "first_frame":
+      show({ state: "playing" });
+      return setHealth({ status: "active" });
+    // What was asked for when it stood still holds no more.
+    case "playing": return setHealth({ status: "active" });
     case "black":
       setText("hint", "The connection stands, but no picture has come yet.");
       return askForStatus();
