@@ -104,6 +104,12 @@ pub(super) fn media_sessions() -> Seeds {
             media(H264).each(VIDEO, without(frame(1), &[0, 3])).each(VIDEO, without(frame(2), &[1])),
         ),
         (
+            "two-blocks.fec-status",
+            blocks(1, 1500, &key_frame(1), 2)
+                .into_iter()
+                .fold(media(H264), |script, block| script.each(VIDEO, without(block, &[0]))),
+        ),
+        (
             "three-blocks.repaired",
             blocks(1, 1500, &key_frame(1), 3)
                 .into_iter()
