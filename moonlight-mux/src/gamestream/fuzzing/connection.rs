@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use super::control::{answer_to, datagram};
 use super::{Forms, Script};
 use crate::gamestream::connection::{Connection, ConnectionConfig, Event, Stream};
-use crate::gamestream::crypto::SessionKey;
+use crate::gamestream::crypto::{RtspCipher, SessionKey};
 use crate::gamestream::negotiation::{EncryptionWishes, Route, Wishes};
 use crate::gamestream::wire::enet::{Body, CONNECTION, Datagram, Handshake};
 use crate::gamestream::wire::input::Input;
-use crate::gamestream::wire::rtsp::SessionUrl;
+use crate::gamestream::wire::rtsp::{Sender, SessionUrl};
 use crate::gamestream::wire::sdp::Channels;
 use crate::media::VideoCodec;
 
@@ -19,11 +19,13 @@ pub fn connection(script: &[u8]) -> Forms {
     let mut script = Script(script);
     // The connection only compares and adds to it.
     let mut now: Instant = crate::task::now();
-    let mut connection = Connection::new(now, config());
+    let begin = script.byte().unwrap_or_default();
+    let rtsp = (begin & 8 != 0).then(|| RtspCipher::new(&key()));
+    let mut connection = Connection::new(now, config(rtsp.is_some()));
     let mut checker = Checker::default();
-    let answered = script.byte().unwrap_or_default() % 8;
-    for answer in &ANSWERS[..answered.into()] {
-        handle_answer(&mut connection, now, answer.as_bytes());
+    let answered = usize::from(begin % 8);
+    for answer in &ANSWERS[..answered] {
+        handle_answer(&mut connection, now, rtsp.as_ref(), answer.as_bytes());
         checker.check(&mut connection);
     }
     while let Some(step) = script.byte() {
@@ -42,7 +44,7 @@ pub fn connection(script: &[u8]) -> Forms {
                     connection.handle_datagram(now, Stream::Control, &answer);
                 }
             }
-            5 => handle_answer(&mut connection, now, script.bytes()),
+            5 => handle_answer(&mut connection, now, rtsp.as_ref(), script.bytes()),
             6 => {
                 let Some(frame) = script.shard() else { break };
                 let (header, payload) = frame;
@@ -72,12 +74,17 @@ pub fn connection(script: &[u8]) -> Forms {
     checker.forms
 }
 
-fn config() -> ConnectionConfig {
-    let url: SessionUrl = "rtsp://192.168.1.50:48010".parse().expect("it is one");
+fn key() -> SessionKey {
+    SessionKey::new([7; 16])
+}
+
+fn config(encrypted: bool) -> ConnectionConfig {
+    let scheme = if encrypted { "rtspenc" } else { "rtsp" };
+    let url: SessionUrl = format!("{scheme}://192.168.1.50:48010").parse().expect("it is one");
     ConnectionConfig {
         url,
         host: [192, 168, 1, 50].into(),
-        key: SessionKey::new([7; 16]),
+        key: key(),
         rikeyid: 1,
         wishes: Wishes {
             width: 1920,
@@ -96,10 +103,13 @@ fn config() -> ConnectionConfig {
     }
 }
 
-fn handle_answer(connection: &mut Connection, now: Instant, answer: &[u8]) {
+fn handle_answer(connection: &mut Connection, now: Instant, rtsp: Option<&RtspCipher>, answer: &[u8]) {
     if connection.poll_request(now).is_some() {
         connection.handle_connected(now);
-        connection.handle_bytes(now, answer);
+        match rtsp {
+            Some(cipher) => connection.handle_bytes(now, &cipher.seal(Sender::Host, 0, answer.to_vec())),
+            None => connection.handle_bytes(now, answer),
+        }
         connection.handle_end(now);
     }
 }
@@ -187,7 +197,7 @@ mod tests {
         #[test]
         fn any_script_leaves_a_connection_in_order(
             // Most begin with a host that answers everything, and take the control stream.
-            answered in prop_oneof![1 => 0u8..7, 3 => Just(7)],
+            answered in prop_oneof![1 => 0u8..16, 3 => Just(7)],
             verified in prop::bool::weighted(0.8),
             script in prop::collection::vec(any::<u8>(), 0..600),
         ) {
