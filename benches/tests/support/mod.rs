@@ -27,26 +27,35 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub(crate) mod wire;
 
-/// Plays access units at 60 frames per second, round and round, with a packet of sound each 5 ms. The first is the only
-/// keyframe; a wish for one jumps back to it, as a recording does.
+/// Plays access units round and round, with sound. The first is the only keyframe; a wish for one jumps back to it, as a
+/// recording does.
 pub(crate) struct Pictures {
     pictures: Vec<Bytes>,
+    fps: u64,
+    /// Between two packets of sound.
+    packet: Duration,
     keyframes_asked: Arc<AtomicU64>,
 }
 
 impl Pictures {
-    /// `count` pictures of 1 to 60 kB that no two are alike.
+    /// `count` pictures of 1 to 60 kB that no two are alike, 60 per second, and a packet of sound each 5 ms.
     pub(crate) fn synthetic(count: u32) -> Self {
-        Self::of((0..count).map(|n| picture(n, 1000, if n == 0 { 60_000 } else { 9_000 })))
+        Self {
+            pictures: (0..count).map(|n| picture(n, 1000, if n == 0 { 60_000 } else { 9_000 })).collect(),
+            fps: 60,
+            packet: Duration::from_millis(5),
+            keyframes_asked: Arc::default(),
+        }
     }
 
-    /// `count` pictures of one to three packets each.
+    /// `count` pictures of one or two packets each, 30 per second, and a packet of sound each 20 ms.
     pub(crate) fn small(count: u32) -> Self {
-        Self::of((0..count).map(|n| picture(n, 300, 2_000)))
-    }
-
-    fn of(pictures: impl Iterator<Item = Bytes>) -> Self {
-        Self { pictures: pictures.collect(), keyframes_asked: Arc::default() }
+        Self {
+            pictures: (0..count).map(|n| picture(n, 300, 1_200)).collect(),
+            fps: 30,
+            packet: Duration::from_millis(20),
+            keyframes_asked: Arc::default(),
+        }
     }
 
     /// How many keyframes the source was asked for.
@@ -85,24 +94,25 @@ impl VideoSource for Pictures {
     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
         io.connected();
         io.info(StreamInfo {
-            video: VideoInfo { codec: VideoCodec::H264, width: 640, height: 360, fps: 60 },
-            audio: Some(AudioInfo { channels: 2, packet_duration: Duration::from_millis(5) }),
+            video: VideoInfo { codec: VideoCodec::H264, width: 640, height: 360, fps: self.fps as u32 },
+            audio: Some(AudioInfo { channels: 2, packet_duration: self.packet }),
         });
-        let mut ticks = interval(Duration::from_millis(5));
+        let packet_ms = self.packet.as_millis() as u64;
+        let mut ticks = interval(self.packet);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (mut number, mut at, mut packet) = (0, 0, 0);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
                     io.audio(AudioFrame {
-                        timestamp: AudioTimestamp(packet * 240),
+                        timestamp: AudioTimestamp(packet * packet_ms * 48),
                         data: Bytes::copy_from_slice(&packet.to_be_bytes()),
                     });
-                    // 60 frames per second are 3 in 10 ticks.
-                    if packet * 3 / 10 != (packet + 1) * 3 / 10 {
+                    let pictures = |packets: u64| packets * packet_ms * self.fps / 1000;
+                    if pictures(packet) != pictures(packet + 1) {
                         io.video(VideoFrame {
                             number: FrameNumber(number),
-                            timestamp: VideoTimestamp(number * 1500),
+                            timestamp: VideoTimestamp(number * VideoTimestamp::HZ / self.fps),
                             keyframe: at == 0,
                             host_latency: None,
                             data: self.pictures[at].clone(),
@@ -238,11 +248,12 @@ pub(crate) async fn serve(source: impl VideoSource) -> Served {
     Served { registry, streamer, rtc, address, _server: AbortOnDrop::spawn(server) }
 }
 
-struct AbortOnDrop(tokio::task::AbortHandle);
+/// Owns a task.
+pub(crate) struct AbortOnDrop(tokio::task::AbortHandle);
 
 impl AbortOnDrop {
     #[expect(clippy::disallowed_methods, reason = "owned by the guard")]
-    fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Self {
+    pub(crate) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(future).abort_handle())
     }
 }
