@@ -77,7 +77,7 @@ pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 pub use streamer::*;
-pub use webrtc::{BindError, WebRtc, WebRtcConfig};
+pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
 
 /// What the benches call. No public interface.
 #[cfg(feature = "bench-support")]

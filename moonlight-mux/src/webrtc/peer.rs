@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler};
 
+use super::candidates::{Reach, with_candidates};
 use super::endpoint::PeerPort;
 use super::feedback::NegotiatedStreams;
 use super::packetiser::Packetiser;
@@ -91,7 +92,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     }
 
     async fn serve(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
-        self.send(Signal::IceServers(self.shared.ice_servers.clone())).await?;
+        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut offer = self.offer(viewer).await?;
         let info = self.stream_info(viewer, &mut offer.candidates).await?;
         let codec = info.video.codec;
@@ -268,6 +269,7 @@ struct Connection {
     states: mpsc::Receiver<RTCPeerConnectionState>,
     gathered: mpsc::Receiver<()>,
     port: PeerPort,
+    reach: Arc<Reach>,
     closed: bool,
 }
 
@@ -296,7 +298,8 @@ impl Connection {
             .build();
         // Boxed: 20 kB that only the start needs.
         let pc = Box::pin(building).await.map_err(internal)?;
-        let connection = Self { pc: Arc::new(pc), states, gathered, port, closed: false };
+        let reach = shared.reach.clone();
+        let connection = Self { pc: Arc::new(pc), states, gathered, port, reach, closed: false };
         connection.pc.add_track(tracks.video.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
         if let Some(audio) = &tracks.audio {
             connection.pc.add_track(audio.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
@@ -317,7 +320,7 @@ impl Connection {
             tracing::warn!("not all ICE candidates were found within {GATHER_TIMEOUT:?}");
         }
         let answer = self.pc.local_description().await.ok_or(LeaveReason::Internal)?;
-        let sdp = negotiate::with_host_port(&answer.sdp, self.port.port());
+        let sdp = with_candidates(&answer.sdp, &self.reach);
         Ok(Description { kind: DescriptionKind::Answer, sdp })
     }
 
