@@ -1,5 +1,7 @@
 //! moonlight-mux on the command line.
 
+mod reachability;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,9 +9,11 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
-use moonlight_mux::{Recording, Registry, StreamerConfig, StreamerId, WebRtc, WebRtcConfig};
+use moonlight_mux::{Recording, Registry, StreamerConfig, StreamerId, WebRtc};
 use moonlight_mux_http::ServerConfig;
 use tracing_subscriber::EnvFilter;
+
+use reachability::Reachability;
 
 /// One Moonlight session, any number of browsers.
 #[derive(Debug, Parser)]
@@ -41,12 +45,11 @@ struct Serve {
     /// Where browsers connect: the address of one interface, port 0 for a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", env = "MOONLIGHT_MUX_LISTEN")]
     listen: SocketAddr,
-    /// The UDP port for the pictures of all viewers, at the same address; 0 for a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    udp_port: u16,
     /// A recorded session to serve in a loop under a name. May be given several times.
     #[arg(long, value_name = "NAME=FOLDER", required = true)]
     recording: Vec<NamedRecording>,
+    #[command(flatten)]
+    reachability: Reachability,
 }
 
 #[derive(Clone, Debug)]
@@ -109,9 +112,10 @@ async fn run(serve: Serve) -> Result<(), Failure> {
     let recordings = recordings.collect::<Result<Vec<_>, Failure>>()?;
     let listener = moonlight_mux_http::bind(serve.listen).await?;
     let address = listener.local_addr()?;
-    let mut config = WebRtcConfig::default();
-    config.bind = SocketAddr::new(address.ip(), serve.udp_port);
-    let rtc = WebRtc::bind(config)?;
+    let rtc = WebRtc::bind(serve.reachability.config(address.ip())?)?;
+    if let Some(warning) = serve.reachability.warning(&rtc) {
+        eprintln!("{warning}");
+    }
     let registry = Registry::new();
     for (id, recording) in recordings {
         let streamer = registry.create(id, recording, StreamerConfig::default())?;
