@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use str0m::net::{Protocol, TcpType};
-use str0m::{Candidate, IceError};
+use str0m::Candidate;
+use str0m::error::IceError;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use super::{Path, ViewerConfig};

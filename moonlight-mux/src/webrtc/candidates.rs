@@ -29,7 +29,6 @@ pub(super) fn with_candidates(sdp: &str, reach: &Reach) -> String {
         match Host::parse(line) {
             Some(host) => {
                 let line = host.line(reach.udp_port);
-                run.component = host.component;
                 if !run.addresses.contains(&host.address) {
                     run.addresses.push(host.address);
                 }
@@ -98,16 +97,16 @@ impl<'a> Host<'a> {
 /// Candidate lines that stand together.
 #[derive(Default)]
 struct Run<'a> {
-    component: &'a str,
     /// Of the UDP host candidates.
     addresses: Vec<&'a str>,
     lines: Vec<String>,
 }
 
 impl Run<'_> {
-    /// Adds the candidates of our own, if there is one of the crate's.
+    /// Adds the candidates of our own, if there is one of the crate's. They are for component 1: RTCP shares it, although
+    /// the crate names a second one.
     fn finish(self, reach: &Reach, out: &mut String) {
-        let Self { component, addresses, lines } = self;
+        let Self { addresses, lines } = self;
         if addresses.is_empty() {
             return;
         }
@@ -125,7 +124,7 @@ impl Run<'_> {
             // 65535 is the crate's own.
             let priority = priority(UDP_HOST, 65_534u16.saturating_sub(saturated(i)));
             let (foundation, port) = (PUBLIC_FOUNDATION + i, reach.udp_port);
-            add(format!("a=candidate:{foundation} {component} udp {priority} {address} {port} typ host"));
+            add(format!("a=candidate:{foundation} 1 udp {priority} {address} {port} typ host"));
             addresses.push(address);
         }
         let Some(tcp) = reach.tcp else { return };
@@ -146,7 +145,7 @@ impl Run<'_> {
             let (foundation, priority, port) =
                 (TCP_FOUNDATION + i, priority(TCP_HOST, preference), tcp.port());
             add(format!(
-                "a=candidate:{foundation} {component} tcp {priority} {address} {port} typ host tcptype passive"
+                "a=candidate:{foundation} 1 tcp {priority} {address} {port} typ host tcptype passive"
             ));
         }
     }
@@ -156,7 +155,7 @@ fn saturated(i: usize) -> u16 {
     u16::try_from(i).unwrap_or(u16::MAX)
 }
 
-/// RFC 8445, 5.1.2.1, for component 1, which is all that a multiplexed connection has.
+/// RFC 8445, 5.1.2.1, for component 1.
 fn priority(type_preference: u32, local_preference: u16) -> u32 {
     type_preference << 24 | u32::from(local_preference) << 8 | 255
 }
@@ -222,6 +221,7 @@ mod tests {
     fn public_addresses_and_tcp_come_behind_the_interfaces_and_before_the_end() {
         let sdp = "a=candidate:1 1 udp 2130706431 10.0.0.2 40001 typ host\r\n\
             a=candidate:7 1 udp 2130706431 10.1.0.2 40002 typ host\r\n\
+            a=candidate:7 2 udp 2130706430 10.1.0.2 40002 typ host\r\n\
             a=end-of-candidates\r\n";
         let reach = Reach {
             udp_port: 5000,
@@ -230,6 +230,7 @@ mod tests {
         };
         let expected = "a=candidate:1 1 udp 2130706431 10.0.0.2 5000 typ host\r\n\
             a=candidate:7 1 udp 2130706431 10.1.0.2 5000 typ host\r\n\
+            a=candidate:7 2 udp 2130706430 10.1.0.2 5000 typ host\r\n\
             a=candidate:4001 1 udp 2130706175 203.0.113.9 5000 typ host\r\n\
             a=candidate:4002 1 udp 2130705919 2001:db8::9 5000 typ host\r\n\
             a=candidate:6001 1 tcp 1520435199 10.0.0.2 443 typ host tcptype passive\r\n\
