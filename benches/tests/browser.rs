@@ -144,7 +144,9 @@ async fn two_pages_show_an_av1_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_without_udp_plays_over_tcp() {
-    let Some(folder) = recordings::recording("a_page_without_udp_plays_over_tcp", "v0.23-clear") else { return };
+    let Some(folder) = recordings::recording("a_page_without_udp_plays_over_tcp", "v0.23-clear") else {
+        return;
+    };
     let _one_at_a_time = BROWSER.lock().await;
     let recording = Recording::open(&folder).expect("a whole recording");
     let source = source_counters(&recording);
@@ -160,7 +162,7 @@ async fn a_page_without_udp_plays_over_tcp() {
 }
 
 /// No UDP that a proxy does not carry, and there is no proxy.
-const WITHOUT_UDP: &str = "--force-webrtc-ip-handling-policy=disable_non_proxied_udp";
+const WITHOUT_UDP: &str = "--webrtc-ip-handling-policy=disable_non_proxied_udp";
 
 /// The transport protocols of the two ends of the pair that carries the media.
 const SELECTED_PROTOCOLS: &str = r#"(async () => {

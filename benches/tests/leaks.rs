@@ -86,8 +86,10 @@ async fn viewers_that_are_gone_leave_no_descriptor_and_no_thread() {
     back_at(&before).await;
     let memory = resident_kilobytes();
     for _ in 0..2 {
-        join_all([Path::Udp, Path::Tcp, Path::Udp, Path::Tcp, Path::Udp].map(|path| round(&streamer, &rtc, path)))
-            .await;
+        join_all(
+            [Path::Udp, Path::Tcp, Path::Udp, Path::Tcp, Path::Udp].map(|path| round(&streamer, &rtc, path)),
+        )
+        .await;
     }
     back_at(&before).await;
     eprintln!("{memory} kB before 70 joins, {} kB after", resident_kilobytes());

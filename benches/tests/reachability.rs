@@ -118,7 +118,11 @@ async fn strangers_at_the_tcp_port_change_nothing() {
         let _ = match n % 4 {
             0 => Ok(()),
             1 => stranger.write_all(&[n.wrapping_mul(31); 3000]).await,
-            2 => stranger.write_all(b"\0\x24\0\x01\0\x0c\x21\x12\xa4\x42123456789012\0\x06\0\x05abc:d\0\0\0").await,
+            2 => {
+                stranger
+                    .write_all(b"\0\x24\0\x01\0\x0c\x21\x12\xa4\x42123456789012\0\x06\0\x05abc:d\0\0\0")
+                    .await
+            }
             _ => stranger.write_all(&[0, 100, n]).await,
         };
         strangers.push(stranger);
@@ -187,7 +191,8 @@ async fn an_answer_names_the_interface_the_public_addresses_and_the_tcp_port() {
     candidates.dedup();
     candidates.reverse();
     let (udp, tcp) = (rtc.local_addr().port().to_string(), rtc.tcp_addr().expect("TCP").port().to_string());
-    let ways: Vec<_> = candidates.iter().map(|(_, transport, address, port)| (*transport, *address, *port)).collect();
+    let ways: Vec<_> =
+        candidates.iter().map(|(_, transport, address, port)| (*transport, *address, *port)).collect();
     assert_eq!(
         ways,
         [
@@ -221,7 +226,8 @@ async fn each_page_gets_turn_credentials_of_its_own() {
     }
     let names: Vec<_> = names.iter().map(|name| name.split_once(':').expect("a time and a name")).collect();
     let ends: u64 = names[0].0.parse().expect("a time");
-    let joined = served.streamer.peers()[0].connected_at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let joined =
+        served.streamer.peers()[0].connected_at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     assert!(ends.abs_diff(joined.as_secs() + 24 * 60 * 60) < PATIENCE.as_secs(), "{ends}");
     assert_ne!(names[0].1, names[1].1);
 }

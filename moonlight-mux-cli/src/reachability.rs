@@ -64,7 +64,9 @@ impl Reachability {
         }
         let urls = self.turn.clone();
         match (&self.turn_secret_file, &self.turn_user, &self.turn_password_file) {
-            (Some(file), ..) => config.turn_secrets.push(TurnSecret::new(urls, read_secret(file)?.as_bytes())),
+            (Some(file), ..) => {
+                config.turn_secrets.push(TurnSecret::new(urls, read_secret(file)?.as_bytes()))
+            }
             (None, Some(user), Some(file)) => config.ice_servers.push(IceServer {
                 urls,
                 username: Some(user.clone()),
@@ -229,7 +231,10 @@ mod tests {
         let config = config(&args).expect("a configuration");
         assert!(config.ice_servers.is_empty());
         let [turn] = &config.turn_secrets[..] else { panic!("{config:?}") };
-        assert_eq!((&turn.urls[..], turn.ttl), (&["turn:turn.example:3478".to_owned()][..], Duration::from_secs(86_400)));
+        assert_eq!(
+            (&turn.urls[..], turn.ttl),
+            (&["turn:turn.example:3478".to_owned()][..], Duration::from_secs(86_400))
+        );
     }
 
     #[test]
@@ -250,7 +255,10 @@ mod tests {
             (&["--public-address=home.example"], "invalid IP address syntax"),
             (&["--turn-secret-file=secret"], "--turn <URL>"),
             (&["--turn=turn:a", "--turn-user=me"], "--turn-password-file <FILE>"),
-            (&["--turn=turn:a", "--turn-secret-file=a", "--turn-user=me", "--turn-password-file=b"], "cannot be used with"),
+            (
+                &["--turn=turn:a", "--turn-secret-file=a", "--turn-user=me", "--turn-password-file=b"],
+                "cannot be used with",
+            ),
         ] {
             let error = parse(args).expect_err("no use").to_string();
             assert!(error.contains(expected), "{args:?}: {error}");

@@ -6,6 +6,7 @@ mod feedback;
 mod framing;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod interfaces;
 mod negotiate;
 mod packetiser;
 mod peer;
@@ -103,9 +104,7 @@ impl WebRtc {
         }
         let mut endpoint =
             Endpoint::bind(bind).map_err(|source| BindError::Socket { address: bind, source })?;
-        let listen = |address| {
-            endpoint.listen(address).map_err(|source| BindError::Tcp { address, source })
-        };
+        let listen = |address| endpoint.listen(address).map_err(|source| BindError::Tcp { address, source });
         let tcp = tcp.map(listen).transpose()?;
         let reach = Reach { udp_port: endpoint.local_addr().port(), tcp, public: public_addresses };
         let certificate = negotiate::certificate()?;
@@ -131,7 +130,7 @@ impl WebRtc {
     /// # Errors
     /// When the system does not say which interfaces there are.
     pub fn host_addresses(&self) -> io::Result<Vec<IpAddr>> {
-        candidates::host_addresses(self.local_addr().ip())
+        interfaces::addresses(self.local_addr().ip())
     }
 
     /// The way out to one viewer, who is reached through `signalling` and makes the offer.

@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use str0m::net::{Protocol, TcpType};
 use str0m::Candidate;
 use str0m::error::IceError;
+use str0m::net::{Protocol, TcpType};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use super::{Path, ViewerConfig};
@@ -40,8 +40,7 @@ impl Link {
                 Ok((Self::Udp(socket), local))
             }
             Path::Tcp => {
-                let socket =
-                    if config.bind.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                let socket = if config.bind.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
                 socket.bind((config.bind, 0).into())?;
                 socket2::SockRef::from(&socket).set_recv_buffer_size(config.receive_buffer)?;
                 let local = socket.local_addr()?;

@@ -1,9 +1,6 @@
-//! By which addresses browsers reach this process: the candidates of our descriptions.
+//! By which addresses browsers reach this process: the candidates of our descriptions. Pure.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-
-use rtc::shared::ifaces;
 
 /// How a process is reached.
 #[derive(Clone, Debug)]
@@ -83,9 +80,8 @@ impl<'a> Host<'a> {
 
     fn line(&self, port: u16) -> String {
         let Self { foundation, component, transport, priority, address, rest } = self;
-        let mut line = format!(
-            "a=candidate:{foundation} {component} {transport} {priority} {address} {port} typ host"
-        );
+        let mut line =
+            format!("a=candidate:{foundation} {component} {transport} {priority} {address} {port} typ host");
         for field in rest {
             line.push(' ');
             line.push_str(field);
@@ -170,26 +166,6 @@ const TCP_PASSIVE_HOST: u16 = 4;
 const PUBLIC_FOUNDATION: usize = 4001;
 const TCP_FOUNDATION: usize = 6001;
 
-/// The addresses that viewers are told of a socket bound to `bind`: itself, or when it is unspecified those of its family
-/// that the interfaces have now, but for loopback and link-local ones, as the crate has it.
-pub(super) fn host_addresses(bind: IpAddr) -> io::Result<Vec<IpAddr>> {
-    if !bind.is_unspecified() {
-        return Ok(vec![bind]);
-    }
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for ip in ifaces::ifaces()?.into_iter().filter_map(|interface| Some(interface.addr?.ip())) {
-        let link_local = match ip {
-            IpAddr::V4(ip) => ip.is_link_local(),
-            IpAddr::V6(ip) => ip.is_unicast_link_local(),
-        };
-        let usable = ip.is_ipv4() == bind.is_ipv4() && !ip.is_loopback() && !ip.is_unspecified();
-        if usable && !link_local && !addresses.contains(&ip) {
-            addresses.push(ip);
-        }
-    }
-    Ok(addresses)
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -226,7 +202,10 @@ mod tests {
         let reach = Reach {
             udp_port: 5000,
             tcp: Some("0.0.0.0:443".parse().expect("an address")),
-            public: vec!["203.0.113.9".parse().expect("an address"), "2001:db8::9".parse().expect("an address")],
+            public: vec![
+                "203.0.113.9".parse().expect("an address"),
+                "2001:db8::9".parse().expect("an address"),
+            ],
         };
         let expected = "a=candidate:1 1 udp 2130706431 10.0.0.2 5000 typ host\r\n\
             a=candidate:7 1 udp 2130706431 10.1.0.2 5000 typ host\r\n\
@@ -255,14 +234,6 @@ mod tests {
         let reach = Reach { public: vec![Ipv4Addr::new(203, 0, 113, 9).into()], ..udp_only(5000) };
         let sdp = "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n";
         assert_eq!(with_candidates(sdp, &reach), sdp);
-    }
-
-    #[test]
-    fn an_address_of_one_interface_is_the_only_one() {
-        let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
-        assert_eq!(host_addresses(localhost).expect("no system call"), [localhost]);
-        let all = host_addresses(Ipv4Addr::UNSPECIFIED.into()).expect("interfaces");
-        assert!(all.iter().all(|ip| ip.is_ipv4() && !ip.is_loopback() && !ip.is_unspecified()), "{all:?}");
     }
 
     proptest! {

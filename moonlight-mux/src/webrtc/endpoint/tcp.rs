@@ -209,8 +209,7 @@ impl Connection {
             if closed {
                 return None;
             }
-            let interest =
-                if idle { Interest::READABLE } else { Interest::READABLE.add(Interest::WRITABLE) };
+            let interest = if idle { Interest::READABLE } else { Interest::READABLE.add(Interest::WRITABLE) };
             let ready = tokio::select! {
                 ready = self.stream.ready(interest) => ready.ok()?,
                 () = self.changed.notified() => continue,
@@ -315,7 +314,10 @@ impl Connections {
         let open = self.open();
         let mut of_port = open.iter().filter(|connection| connection.from == from);
         let first = of_port.next()?;
-        Some(if first.to == to { first } else { of_port.find(|other| other.to == to).unwrap_or(first) }.clone())
+        Some(
+            if first.to == to { first } else { of_port.find(|other| other.to == to).unwrap_or(first) }
+                .clone(),
+        )
     }
 
     pub(super) fn close(&self) {
@@ -382,7 +384,12 @@ mod tests {
         (meta[0].addr, buffer[..meta[0].len].to_vec())
     }
 
-    async fn send(socket: &PeerSocket, destination: SocketAddr, contents: &[u8], segment_size: Option<usize>) {
+    async fn send(
+        socket: &PeerSocket,
+        destination: SocketAddr,
+        contents: &[u8],
+        segment_size: Option<usize>,
+    ) {
         let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
         let sent = poll_fn(|cx| socket.poll_send(cx, &transmit)).await;
         assert_eq!(sent.expect("no error"), contents.len());
@@ -412,7 +419,8 @@ mod tests {
         assert_eq!(receive(&socket).await, (from, request("ours")));
 
         // What names another peer later stays with the first; media and empty frames go nowhere.
-        let frames = [framed(&[0x80, 96, 1]), framed(&[]), framed(&request("other")), framed(&[22, 254, 253])];
+        let frames =
+            [framed(&[0x80, 96, 1]), framed(&[]), framed(&request("other")), framed(&[22, 254, 253])];
         client.write_all(&frames.concat()).await.expect("the kernel takes it");
         assert_eq!(receive(&socket).await, (from, request("other")));
         assert_eq!(receive(&socket).await, (from, vec![22, 254, 253]));
@@ -434,8 +442,13 @@ mod tests {
         let (endpoint, address) = endpoint();
         let (_port, _socket) = peer(&endpoint, "ours");
         let too_long = (MAX_DATAGRAM as u16 + 1).to_be_bytes();
-        let strangers =
-            [framed(&request("nobody")), framed(&[22, 254, 253]), framed(&[]), too_long.to_vec(), b"GET /".to_vec()];
+        let strangers = [
+            framed(&request("nobody")),
+            framed(&[22, 254, 253]),
+            framed(&[]),
+            too_long.to_vec(),
+            b"GET /".to_vec(),
+        ];
         for first in strangers {
             closed(&mut connect(address, &first).await).await;
         }
@@ -468,6 +481,7 @@ mod tests {
             let client = TcpStream::connect(address).await.expect("a listener");
             let (stream, from) = listener.accept().await.expect("a connection");
             let connection = Arc::new(Connection::new(stream, from).expect("a socket"));
+            assert!(connection.stream.nodelay().expect("a socket"));
             connections.add(connection.clone());
             opened.push((client, connection));
         }
