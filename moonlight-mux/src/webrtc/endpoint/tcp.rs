@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -159,7 +159,7 @@ impl Connection {
         // Without, each burst's last packet waits for an acknowledgement.
         stream.set_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        SockRef::from(&stream).set_tcp_notsent_lowat(KERNEL_UNSENT)?;
+        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(KERNEL_UNSENT)?;
         // On a wildcard of IPv6, addresses of IPv4 come in its clothes.
         let to = stream.local_addr()?.ip().to_canonical();
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
