@@ -514,7 +514,7 @@ mod tests {
         let connection = port.peer.connections.find(from, LOCALHOST).expect("it is open");
         assert!(connection.queue().bytes.len() <= MEDIA_QUEUE);
         // It hears the rest all the same, until that is too much as well.
-        send(&socket, from, &[22, 254, 253], None).await;
+        send(&socket, from, &[22; 1200], None).await;
         assert_eq!(lost(), 100);
         while lost() < 101 {
             send(&socket, from, &[22; 1200], None).await;
