@@ -69,8 +69,17 @@ impl Chromium {
     /// # Errors
     /// [`ChromiumError::Launch`], [`ChromiumError::Gone`].
     pub async fn launch() -> Result<Self, ChromiumError> {
+        Self::launch_with(&[]).await
+    }
+
+    /// Starts a browser with flags of its own.
+    ///
+    /// # Errors
+    /// [`ChromiumError::Launch`], [`ChromiumError::Gone`].
+    pub async fn launch_with(flags: &[&str]) -> Result<Self, ChromiumError> {
         let profile = Profile::new().map_err(ChromiumError::Launch)?;
         let mut child = Command::new("chromium")
+            .args(flags)
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.0.display()))
             .stdin(Stdio::null())

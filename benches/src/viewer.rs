@@ -1,10 +1,10 @@
 //! A viewer for tests and load: joins a stream as a browser does, checks every frame, counts what goes wrong.
 //!
 //! It stands on str0m, another WebRTC stack than the product's, so that no bug is on both ends. One viewer is one
-//! task and one UDP socket; a process can hold hundreds.
+//! task and one socket, UDP or TCP; a process can hold hundreds.
 //!
 //! ```text
-//! Transport ─ offer, answer, candidates ─▶ driver ◀─ RTP ─ UDP socket
+//! Transport ─ offer, answer, candidates ─▶ driver ◀─ RTP ─ link: its socket
 //!                                            │
 //!             reassembly ─▶ depacketize ─▶ FrameCheck        (pure)
 //!                                            │
@@ -18,6 +18,7 @@ mod access_unit;
 mod check;
 mod depacketize;
 mod driver;
+mod link;
 mod message;
 mod reassembly;
 mod transport;
@@ -61,7 +62,7 @@ impl Viewer {
     /// [`joined`](Self::joined) tells. Its times count from this call.
     ///
     /// # Errors
-    /// [`ViewerError::Socket`] when there is no UDP socket to be had.
+    /// [`ViewerError::Socket`] when there is no socket to be had.
     pub async fn join(transport: impl Transport, config: ViewerConfig) -> Result<Self, ViewerError> {
         Self::join_since(task::now(), transport, config).await
     }
@@ -207,8 +208,10 @@ impl Viewer {
 /// How a viewer joins and what it keeps.
 #[derive(Clone, Debug)]
 pub struct ViewerConfig {
-    /// The address of its UDP socket, which is also its only ICE candidate. Default 127.0.0.1.
+    /// The address of its socket, which is also its only ICE candidate. Default 127.0.0.1.
     pub bind: IpAddr,
+    /// What its socket is. Default: UDP.
+    pub path: Path,
     /// The video codecs that it offers, best first. Default: H.264 alone.
     pub codecs: Vec<Codec>,
     /// Where its candidate goes. Default: into the offer.
@@ -243,6 +246,7 @@ impl Default for ViewerConfig {
     fn default() -> Self {
         Self {
             bind: Ipv4Addr::LOCALHOST.into(),
+            path: Path::Udp,
             codecs: vec![Codec::H264],
             trickle: Trickle::InOffer,
             offerer: Offerer::Viewer,
@@ -278,6 +282,15 @@ pub enum Channels {
     Negotiated,
     /// So many, by DCEP, labelled `0`, `1`, `2` and so on.
     InBand(u16),
+}
+
+/// The way that a viewer's datagrams take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// A UDP socket.
+    Udp,
+    /// ICE-TCP: one connection to the first TCP candidate of the server's answer.
+    Tcp,
 }
 
 /// How a viewer tells its ICE candidate.
@@ -411,8 +424,8 @@ pub enum CloseReason {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ViewerError {
-    /// No UDP socket.
-    #[error("cannot open a UDP socket")]
+    /// No socket.
+    #[error("cannot open a socket")]
     Socket(#[source] io::Error),
     /// No WebSocket.
     #[error("cannot connect to the server")]

@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use support::page::{keep, open, reach, until};
-use support::{Served, serve};
+use support::{Served, loopback_with_tcp, serve, serve_through};
 
 /// How long the pages are watched.
 const WATCH: Duration = Duration::from_secs(10);
@@ -309,6 +309,36 @@ async fn two_pages_show_and_play_the_test_picture() {
     chromium.quit().await;
     wait_for_peers(&served.streamer, 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_without_udp_plays_over_tcp() {
+    let Some(folder) = recordings::recording("a_page_without_udp_plays_over_tcp", "v0.23-clear") else {
+        return;
+    };
+    let _one_at_a_time = BROWSER.lock().await;
+    let recording = Recording::open(&folder).expect("a whole recording");
+    let source = source_counters(&recording);
+    let served = serve_through(recording, loopback_with_tcp()).await;
+    let mut chromium = Chromium::launch_with(&[WITHOUT_UDP]).await.expect("chromium");
+    let page = open(&mut chromium, &served.page_url()).await;
+    let protocols = chromium.evaluate(&page, SELECTED_PROTOCOLS).await.expect("the page answers");
+    assert_eq!(protocols, serde_json::json!(["tcp", "tcp"]));
+    let [watched] = watch(&mut chromium, &served, &[page], WATCH).await;
+    assert_follows(&watched.counters, &source);
+    chromium.quit().await;
+    wait_for_peers(&served.streamer, 0).await;
+}
+
+/// No UDP that a proxy does not carry, and there is no proxy.
+const WITHOUT_UDP: &str = "--webrtc-ip-handling-policy=disable_non_proxied_udp";
+
+/// The transport protocols of the two ends of the pair that carries the media.
+const SELECTED_PROTOCOLS: &str = r#"(async () => {
+  const stats = await window.moonlightMux.pc.getStats();
+  const transport = [...stats.values()].find(report => report.type === "transport");
+  const pair = stats.get(transport.selectedCandidatePairId);
+  return [stats.get(pair.localCandidateId).protocol, stats.get(pair.remoteCandidateId).protocol];
+})()"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_says_that_it_cannot_play_hevc() {

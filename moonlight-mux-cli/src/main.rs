@@ -1,6 +1,7 @@
 //! moonlight-mux on the command line.
 
 mod demo;
+mod reachability;
 mod serve;
 mod server;
 

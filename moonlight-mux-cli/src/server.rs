@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::Args;
-use moonlight_mux::{Registry, Streamer, WebRtc, WebRtcConfig};
+use moonlight_mux::{Registry, Streamer, WebRtc};
 use moonlight_mux_http::{BindError, ServerConfig};
 use tokio::net::TcpListener;
 
 use crate::Failure;
+use crate::reachability::Reachability;
 
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
@@ -17,9 +18,8 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", env = "MOONLIGHT_MUX_LISTEN")]
     #[arg(value_parser = loopback)]
     listen: SocketAddr,
-    /// The UDP port for the pictures of all viewers, at the same address; 0 for a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    udp_port: u16,
+    #[command(flatten)]
+    reachability: Reachability,
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
@@ -51,9 +51,10 @@ impl Server {
             error => error.into(),
         })?;
         let address = listener.local_addr()?;
-        let mut config = WebRtcConfig::default();
-        config.bind = SocketAddr::new(address.ip(), listen.udp_port);
-        let rtc = WebRtc::bind(config)?;
+        let rtc = WebRtc::bind(listen.reachability.config(address.ip())?)?;
+        if let Some(warning) = listen.reachability.warning(&rtc) {
+            eprintln!("{warning}");
+        }
         Ok(Self { listener, address, rtc, registry: Registry::new(), stop })
     }
 

@@ -80,7 +80,7 @@ pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 pub use streamer::*;
 #[cfg(feature = "test-picture")]
 pub use test_picture::{InvalidPictureSize, PictureSize, TestPicture, TestPictureConfig, TestPictureError};
-pub use webrtc::{BindError, WebRtc, WebRtcConfig};
+pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
 
 /// What the benches call. No public interface.
 #[cfg(feature = "bench-support")]

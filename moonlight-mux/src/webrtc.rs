@@ -1,30 +1,39 @@
 //! Viewers over WebRTC. The only module that names the WebRTC crate.
 
+mod candidates;
 mod channels;
 mod endpoint;
 mod feedback;
+mod framing;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
 mod heard;
+mod interfaces;
 mod negotiate;
 mod packetiser;
 mod peer;
 mod runtime;
 mod standard;
 mod stun;
+mod turn;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rtc::peer_connection::certificate::RTCCertificate;
 
+use self::candidates::Reach;
 use self::endpoint::Endpoint;
 use self::peer::{Offerer, WebRtcPeer};
 use crate::egress::Egress;
+use crate::peer::PeerId;
 use crate::signalling::{IceServer, Signalling};
+use crate::task;
+
+pub use turn::TurnSecret;
 
 /// How browsers reach this process.
 #[derive(Clone, Debug)]
@@ -33,17 +42,34 @@ pub struct WebRtcConfig {
     /// The UDP address that all viewers share. Default `0.0.0.0:0`: every interface but loopback, a free port. An address
     /// of one interface (`127.0.0.1:0` for this machine alone) is used as it is.
     pub bind: SocketAddr,
+    /// A TCP address that all viewers share, for those whose networks let no UDP through (ICE-TCP); port 0 for a free one.
+    /// Of the family of `bind`. Default: none, since a TCP port is of use only where somebody has opened it on the way here,
+    /// and where nobody has, it is one more that strangers may knock at.
+    pub tcp: Option<SocketAddr>,
+    /// Addresses by which browsers reach this machine and that none of its interfaces has: those of a router or of a
+    /// container's host, which pass the ports of `bind` and `tcp` on, under the same numbers. Browsers are told of them
+    /// beside the interfaces' addresses. Default: none.
+    pub public_addresses: Vec<IpAddr>,
     /// STUN and TURN servers that browsers are told to use. Default: none.
     pub ice_servers: Vec<IceServer>,
+    /// TURN servers for which each viewer gets credentials of its own, behind `ice_servers`. Default: none.
+    pub turn_secrets: Vec<TurnSecret>,
 }
 
 impl Default for WebRtcConfig {
     fn default() -> Self {
-        Self { bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), ice_servers: Vec::new() }
+        Self {
+            bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            tcp: None,
+            public_addresses: Vec::new(),
+            ice_servers: Vec::new(),
+            turn_secrets: Vec::new(),
+        }
     }
 }
 
-/// The WebRTC side of a process: one UDP port and one certificate for all viewers. Clones are handles to the same.
+/// The WebRTC side of a process: one UDP port, a TCP port if it is wanted, and one certificate for all viewers. Clones are
+/// handles to the same.
 #[derive(Clone)]
 pub struct WebRtc {
     shared: Arc<Shared>,
@@ -51,12 +77,23 @@ pub struct WebRtc {
 
 struct Shared {
     endpoint: Endpoint,
+    reach: Arc<Reach>,
     certificate: RTCCertificate,
     ice_servers: Vec<IceServer>,
+    turn_secrets: Vec<TurnSecret>,
+}
+
+impl Shared {
+    /// The STUN and TURN servers for a viewer that joins now.
+    fn ice_servers(&self, viewer: PeerId) -> Vec<IceServer> {
+        let (now, name) = (task::wall_clock(), viewer.to_string());
+        let own = self.turn_secrets.iter().map(|turn| turn.server(now, &name));
+        self.ice_servers.iter().cloned().chain(own).collect()
+    }
 }
 
 impl WebRtc {
-    /// Opens the UDP port and makes a certificate.
+    /// Opens the ports and makes a certificate.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -64,16 +101,39 @@ impl WebRtc {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: WebRtcConfig) -> Result<Self, BindError> {
-        let WebRtcConfig { bind, ice_servers } = config;
-        let endpoint = Endpoint::bind(bind).map_err(|source| BindError::Socket { address: bind, source })?;
+        let WebRtcConfig { bind, tcp, public_addresses, ice_servers, turn_secrets } = config;
+        if let Some(&address) = public_addresses.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            return Err(BindError::PublicAddress { address });
+        }
+        let mut endpoint =
+            Endpoint::bind(bind).map_err(|source| BindError::Socket { address: bind, source })?;
+        let listen = |address| endpoint.listen(address).map_err(|source| BindError::Tcp { address, source });
+        let tcp = tcp.map(listen).transpose()?;
+        let reach = Reach { udp_port: endpoint.local_addr().port(), tcp, public: public_addresses };
         let certificate = negotiate::certificate()?;
-        Ok(Self { shared: Arc::new(Shared { endpoint, certificate, ice_servers }) })
+        let reach = Arc::new(reach);
+        Ok(Self { shared: Arc::new(Shared { endpoint, reach, certificate, ice_servers, turn_secrets }) })
     }
 
     /// The UDP address that viewers share.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.endpoint.local_addr()
+    }
+
+    /// The TCP address that viewers share, if there is one.
+    #[must_use]
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.shared.reach.tcp
+    }
+
+    /// The addresses of this machine that a viewer would be told now, without the public ones: of each interface when the
+    /// UDP port is bound to a wildcard. A program can tell from them whether it will be reached.
+    ///
+    /// # Errors
+    /// When the system does not say which interfaces there are.
+    pub fn host_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        interfaces::addresses(self.local_addr().ip())
     }
 
     /// The way out to one viewer, who is reached through `signalling` and makes the offer: the fastest way, and the one that
@@ -91,7 +151,10 @@ impl WebRtc {
 
 impl fmt::Debug for WebRtc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebRtc").field("endpoint", &self.shared.endpoint).finish_non_exhaustive()
+        f.debug_struct("WebRtc")
+            .field("endpoint", &self.shared.endpoint)
+            .field("reach", &self.shared.reach)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,6 +169,20 @@ pub enum BindError {
         address: SocketAddr,
         /// What the system says.
         source: io::Error,
+    },
+    /// The TCP port could not be opened.
+    #[error("TCP address {address} cannot be opened{}", hint(source))]
+    Tcp {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No browser can connect to such an address.
+    #[error("{address} is no public address: it names no single machine")]
+    PublicAddress {
+        /// The address.
+        address: IpAddr,
     },
     /// No certificate could be made.
     #[error("no DTLS certificate could be made")]

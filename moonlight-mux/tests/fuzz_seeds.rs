@@ -32,6 +32,7 @@ targets! {
     rtsp,
     sdp,
     stun,
+    tcp_frames,
     video_datagram,
     xml,
 }

@@ -9,13 +9,13 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec as RtpCodec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
-use str0m::net::{Protocol, Receive};
+use str0m::net::Receive;
 use str0m::rtp::{Extension, RtpPacket};
 use str0m::{Candidate as IceCandidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcError};
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::time;
 
+use super::link::Link;
 use super::message::{Candidate, Message};
 use super::transport::{Closed, Transport};
 use super::video::{Detail, KeyframeWish, VideoReceiver};
@@ -44,7 +44,7 @@ pub(super) struct Driver<T> {
     stats: watch::Sender<Stats>,
     events: Option<mpsc::Sender<Event>>,
 
-    socket: UdpSocket,
+    link: Link,
     local: SocketAddr,
     rtc: Rtc,
     pending: Option<SdpPendingOffer>,
@@ -76,8 +76,7 @@ impl<T: Transport> Driver<T> {
         stats: watch::Sender<Stats>,
         events: Option<mpsc::Sender<Event>>,
     ) -> Result<Self, ViewerError> {
-        let socket = bind(&config).map_err(ViewerError::Socket)?;
-        let local = socket.local_addr().map_err(ViewerError::Socket)?;
+        let (link, local) = Link::bind(&config).map_err(ViewerError::Socket)?;
         let rtc = build_rtc(&config.codecs, start);
         Ok(Self {
             start,
@@ -87,7 +86,7 @@ impl<T: Transport> Driver<T> {
             outgoing,
             stats,
             events,
-            socket,
+            link,
             local,
             rtc,
             pending: None,
@@ -128,7 +127,7 @@ impl<T: Transport> Driver<T> {
                 changed = self.orders.changed() => changed.map_err(|_| CloseReason::Left)?,
                 Some(data) = self.outgoing.recv(), if self.unsent.is_none() => self.unsent = Some(data),
                 message = self.transport.recv() => self.handle_message(message).await?,
-                readable = self.socket.readable() => {
+                readable = self.link.readable() => {
                     readable.map_err(|_| CloseReason::Internal)?;
                     self.read(&mut buffer)?;
                 }
@@ -197,6 +196,7 @@ impl<T: Transport> Driver<T> {
                     tracing::warn!(%error, "unreadable answer");
                     CloseReason::Refused
                 })?;
+                self.connect(&sdp).await;
                 self.rtc.sdp_api().accept_answer(pending, answer).map_err(refused)?;
                 for candidate in std::mem::take(&mut self.early_candidates) {
                     self.rtc.add_remote_candidate(candidate);
@@ -224,7 +224,7 @@ impl<T: Transport> Driver<T> {
         if self.video_mid.is_some() {
             return Ok(());
         }
-        let candidate = IceCandidate::host(self.local, Protocol::Udp).map_err(|_| CloseReason::Internal)?;
+        let candidate = self.link.candidate(self.local).map_err(|_| CloseReason::Internal)?;
         if self.config.trickle == Trickle::InOffer {
             self.rtc.add_local_candidate(candidate.clone());
         }
@@ -253,8 +253,15 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
+    /// To the server that described itself so.
+    async fn connect(&mut self, sdp: &str) {
+        if let Err(error) = self.link.connect(sdp).await {
+            tracing::warn!(%error, "the server's TCP port takes no connection");
+        }
+    }
+
     async fn answer(&mut self, sdp: &str) -> Result<(), CloseReason> {
-        let candidate = IceCandidate::host(self.local, Protocol::Udp).map_err(|_| CloseReason::Internal)?;
+        let candidate = self.link.candidate(self.local).map_err(|_| CloseReason::Internal)?;
         if self.config.trickle == Trickle::InOffer {
             self.rtc.add_local_candidate(candidate.clone());
         }
@@ -262,6 +269,7 @@ impl<T: Transport> Driver<T> {
             tracing::warn!(%error, "unreadable offer");
             CloseReason::Refused
         })?;
+        self.connect(sdp).await;
         let answer = self.rtc.sdp_api().accept_offer(offer).map_err(refused)?;
         for channel in channels(self.config.channels) {
             self.rtc.direct_api().create_data_channel(channel);
@@ -310,7 +318,7 @@ impl<T: Transport> Driver<T> {
     /// Reads what has arrived, at most [`READ_BATCH`] datagrams, so that timers and orders have their turn.
     fn read(&mut self, buffer: &mut [u8]) -> Result<(), CloseReason> {
         for _ in 0..READ_BATCH {
-            match self.socket.try_recv_from(buffer) {
+            match self.link.try_recv(buffer) {
                 Ok((len, source)) => self.receive(source, &buffer[..len])?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // An ICMP answer to something that was sent: the server's socket is closed. ICE sees to it.
@@ -325,7 +333,7 @@ impl<T: Transport> Driver<T> {
             self.counts.dropped_on_purpose += 1;
             return Ok(());
         }
-        match Receive::new(Protocol::Udp, source, self.local, datagram) {
+        match Receive::new(self.link.protocol(), source, self.local, datagram) {
             Ok(received) => {
                 self.input(Input::Receive(task::now(), received))?;
                 self.drain()?;
@@ -351,8 +359,7 @@ impl<T: Transport> Driver<T> {
             match self.rtc.poll_output().map_err(refused)? {
                 Output::Timeout(timeout) => return Ok(timeout),
                 Output::Transmit(datagram) => {
-                    // A datagram that cannot be sent now is a lost one: that is what UDP is.
-                    let _ = self.socket.try_send_to(&datagram.contents, datagram.destination);
+                    self.link.send(&datagram.contents, datagram.destination);
                 }
                 Output::Event(event) => self.handle_event(event),
             }
@@ -526,17 +533,6 @@ impl AudioReceiver {
         let sent = self.span.map_or(0, |(first, last)| last - first + 1);
         AudioStats { lost: sent.saturating_sub(self.counts.packets), ..self.counts }
     }
-}
-
-fn bind(config: &ViewerConfig) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::from_std({
-        let socket = std::net::UdpSocket::bind((config.bind, 0))?;
-        socket.set_nonblocking(true)?;
-        socket
-    })?;
-    // The system caps it silently; what it gives is what there is.
-    socket2::SockRef::from(&socket).set_recv_buffer_size(config.receive_buffer)?;
-    Ok(socket)
 }
 
 /// A peer connection that offers what Chromium does, as far as this viewer plays it.

@@ -201,6 +201,14 @@ pub(crate) fn loopback() -> WebRtc {
     WebRtc::bind(config).expect("a free port")
 }
 
+/// WebRTC on loopback alone, over UDP and TCP.
+pub(crate) fn loopback_with_tcp() -> WebRtc {
+    let mut config = WebRtcConfig::default();
+    config.bind = ([127, 0, 0, 1], 0).into();
+    config.tcp = Some(config.bind);
+    WebRtc::bind(config).expect("free ports")
+}
+
 /// A viewer that joins within the process.
 pub(crate) async fn join(streamer: &Streamer, rtc: &WebRtc, config: ViewerConfig) -> (Viewer, PeerHandle) {
     let (transport, server) = viewer::channel();
@@ -237,9 +245,13 @@ impl Served {
 }
 
 pub(crate) async fn serve(source: impl VideoSource) -> Served {
+    serve_through(source, loopback()).await
+}
+
+pub(crate) async fn serve_through(source: impl VideoSource, rtc: WebRtc) -> Served {
     let listener = moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let (registry, rtc) = (Registry::new(), loopback());
+    let registry = Registry::new();
     let streamer = registry
         .create("test".parse().expect("an id"), source, StreamerConfig::default())
         .expect("a free name");

@@ -1,9 +1,11 @@
-//! One UDP port for all viewers of a process, and who gets which datagram.
+//! One UDP port for all viewers of a process, a TCP port if there is one, and who gets which datagram.
 //!
 //! The WebRTC crate wants a socket for itself per connection; it gets a [`PeerSocket`], which shares the real one.
 //! A datagram belongs to the peer whose ICE user name fragment a STUN request names; that also ties its source address
 //! to the peer, for all that is not STUN. Everything else is dropped before the crate sees it, since the crate keeps
 //! state for senders that it has not authenticated (docs/webrtc.md).
+
+mod tcp;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -40,6 +42,8 @@ pub(super) struct Endpoint {
     shared: Arc<Shared>,
     /// Reads the socket; ends with the endpoint.
     _reader: Task<()>,
+    /// Takes TCP connections; ends with the endpoint.
+    acceptor: Option<Task<()>>,
 }
 
 struct Shared {
@@ -57,6 +61,8 @@ struct Counters {
     not_for_us: AtomicU64,
     inbox_full: AtomicU64,
     send_failed: AtomicU64,
+    tcp_queue_full: AtomicU64,
+    tcp_refused: AtomicU64,
 }
 
 #[derive(Default)]
@@ -66,11 +72,12 @@ struct Routes {
 }
 
 /// One peer's share of the port.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Peer {
     heard: LastHeard,
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     addresses: Mutex<VecDeque<SocketAddr>>,
+    connections: tcp::Connections,
 }
 
 #[derive(Debug)]
@@ -104,7 +111,15 @@ impl Endpoint {
             counters: Counters::default(),
         });
         let reader = task::spawn(read(shared.clone()));
-        Ok(Self { shared, _reader: reader })
+        Ok(Self { shared, _reader: reader, acceptor: None })
+    }
+
+    /// Opens a TCP port as well, and gives its address.
+    pub(super) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = tcp::bind(address)?;
+        let address = listener.local_addr()?;
+        self.acceptor = Some(task::spawn(tcp::accept(listener, self.shared.clone())));
+        Ok(address)
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
@@ -113,7 +128,13 @@ impl Endpoint {
 
     /// A place for a new peer.
     pub(super) fn peer(&self) -> PeerPort {
-        PeerPort { shared: self.shared.clone(), peer: Arc::default(), ufrags: Vec::new() }
+        let peer = Peer {
+            heard: LastHeard::default(),
+            inboxes: Mutex::default(),
+            addresses: Mutex::default(),
+            connections: tcp::Connections::of_a_peer(),
+        };
+        PeerPort { shared: self.shared.clone(), peer: Arc::new(peer), ufrags: Vec::new() }
     }
 }
 
@@ -149,11 +170,6 @@ impl PeerPort {
     pub(super) fn heard(&self) -> LastHeard {
         self.peer.heard.clone()
     }
-
-    /// The port that the peer is reached at.
-    pub(super) fn port(&self) -> u16 {
-        self.shared.local_addr.port()
-    }
 }
 
 impl Drop for PeerPort {
@@ -165,6 +181,8 @@ impl Drop for PeerPort {
         for address in self.peer.addresses().drain(..) {
             routes.by_address.remove(&address);
         }
+        drop(routes);
+        self.peer.connections.close();
     }
 }
 
@@ -180,7 +198,7 @@ impl PeerSockets {
     pub(super) fn open(&self, local_ip: IpAddr) -> PeerSocket {
         let inbox = Arc::new(Inbox { local_ip, queue: Mutex::default() });
         self.peer.inboxes().push(inbox.clone());
-        PeerSocket { shared: self.shared.clone(), inbox }
+        PeerSocket { shared: self.shared.clone(), peer: self.peer.clone(), inbox }
     }
 }
 
@@ -190,9 +208,10 @@ impl fmt::Debug for PeerSockets {
     }
 }
 
-/// A peer's socket: its own inbox, the shared port's outlet.
+/// A peer's socket: its own inbox, the shared port's outlet, and that of the peer's TCP connections.
 pub(super) struct PeerSocket {
     shared: Arc<Shared>,
+    peer: Arc<Peer>,
     inbox: Arc<Inbox>,
 }
 
@@ -208,6 +227,12 @@ impl AsyncUdpSocket for PeerSocket {
     /// Never waits: a datagram that the kernel does not take at once is lost, for this peer alone.
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let shared = &self.shared;
+        if let Some(connection) = self.peer.connections.find(transmit.destination, self.inbox.local_ip) {
+            let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+            let lost = connection.send(transmit.contents.chunks(size));
+            shared.counters.tcp_queue_full.fetch_add(lost, Relaxed);
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         // On a wildcard socket the answer must leave from the address that the peer knows.
         let src_ip = shared.local_addr.ip().is_unspecified().then_some(self.inbox.local_ip);
         let transmit = Transmit {

@@ -1,7 +1,11 @@
 //! What the fuzz targets call: any bytes in, and a panic is a finding. No public interface.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use bytes::Bytes;
 
+use super::candidates::{Reach, with_candidates};
+use super::framing::{self, Decoder};
 use super::packetiser::{MAX_PAYLOAD, Payload, av1, h264};
 use super::{negotiate, stun};
 use crate::gamestream::fuzzing::Forms;
@@ -56,8 +60,45 @@ pub fn description(sdp: &[u8]) -> Forms {
     }
     let _ = (negotiate::offers_channels(&sdp), negotiate::takes(&sdp, VideoCodec::H264));
     assert!(negotiate::without_rejected_credentials(&sdp).len() <= sdp.len());
-    let rewritten = negotiate::with_host_port(&sdp, 5000);
-    assert_eq!(negotiate::with_host_port(&rewritten, 5000), rewritten);
+    let reach = Reach {
+        udp_port: 5000,
+        tcp: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443))),
+        public: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
+    };
+    let rewritten = with_candidates(&sdp, &reach);
+    assert_eq!(with_candidates(&rewritten, &reach), rewritten);
+    forms
+}
+
+/// What comes through a viewer's TCP connection, wherever it is cut: the first byte says into how many bytes at a time.
+pub fn tcp_frames(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
+    let Some((&cut, stream)) = bytes.split_first() else { return forms };
+    let frames = |cut| {
+        let mut decoder = Decoder::new(1500);
+        let mut frames = Vec::new();
+        for mut input in stream.chunks(cut) {
+            loop {
+                match decoder.next(&mut input) {
+                    Ok(Some(frame)) => frames.push(frame.to_vec()),
+                    Ok(None) => break,
+                    Err(_) => return frames,
+                }
+            }
+        }
+        frames
+    };
+    let whole = frames(stream.len().max(1));
+    assert_eq!(frames(usize::from(cut).max(1)), whole);
+    let mut again = Vec::new();
+    for frame in &whole {
+        again.extend(framing::header(frame).expect("16 bits said its length"));
+        again.extend(frame);
+    }
+    assert!(stream.starts_with(&again));
+    if !whole.is_empty() {
+        forms.insert("frames");
+    }
     forms
 }
 
@@ -73,6 +114,7 @@ mod tests {
             stun(&bytes);
             packetiser(&bytes);
             description(&bytes);
+            tcp_frames(&bytes);
         }
     }
 }

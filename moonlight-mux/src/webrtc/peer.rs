@@ -82,7 +82,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     }
 
     async fn serve(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
-        self.send(Signal::IceServers(self.shared.ice_servers.clone())).await?;
+        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         match self.offerer {
             Offerer::Viewer => self.serve_offering_viewer(viewer).await,
             Offerer::Server => self.serve_waiting_viewer(viewer).await,

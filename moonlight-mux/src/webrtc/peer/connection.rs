@@ -19,6 +19,7 @@ use crate::media::StreamInfo;
 use crate::peer::LeaveReason;
 use crate::signalling::{Candidate, Description, DescriptionKind};
 use crate::task;
+use crate::webrtc::candidates::{Reach, with_candidates};
 use crate::webrtc::channels::{self, ChannelSet, Channels};
 use crate::webrtc::endpoint::PeerPort;
 use crate::webrtc::feedback::Feedback;
@@ -38,6 +39,7 @@ pub(super) struct Connection {
     pub(super) states: mpsc::Receiver<RTCPeerConnectionState>,
     gathered: mpsc::Receiver<()>,
     port: PeerPort,
+    reach: Arc<Reach>,
     closed: bool,
 }
 
@@ -69,7 +71,8 @@ impl Connection {
             .build();
         // Boxed: 20 kB that only the start needs.
         let pc = Box::pin(building).await.map_err(internal)?;
-        let connection = Self { pc: Arc::new(pc), states, gathered, port, closed: false };
+        let reach = shared.reach.clone();
+        let connection = Self { pc: Arc::new(pc), states, gathered, port, reach, closed: false };
         connection.pc.add_track(tracks.video.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
         if let Some(audio) = &tracks.audio {
             connection.pc.add_track(audio.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
@@ -111,7 +114,7 @@ impl Connection {
             tracing::warn!("not all ICE candidates were found within {GATHER_TIMEOUT:?}");
         }
         let local = self.pc.local_description().await.ok_or(LeaveReason::Internal)?;
-        Ok(negotiate::with_host_port(&local.sdp, self.port.port()))
+        Ok(with_candidates(&local.sdp, &self.reach))
     }
 
     /// # Errors
