@@ -95,6 +95,6 @@ pub mod bench_support {
 pub mod fuzzing;
 
 /// The README's example, as a test.
-#[cfg(all(doctest, feature = "test-host"))]
+#[cfg(all(doctest, feature = "test-picture"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
