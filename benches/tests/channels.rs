@@ -64,6 +64,7 @@ async fn viewers(viewer: &mut Viewer, count: u64) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_are_told_who_is_here_and_how_the_stream_is() {
     let (streamer, rtc) = (start(Pictures::synthetic(100)), loopback());
+    streamer.wait_streaming().await.expect("pictures");
     let (transport, server) = viewer::channel();
     let mut config = PeerConfig::default();
     config.name = Some("Ann".parse().expect("a name"));
