@@ -1,6 +1,6 @@
 // One attempt to join: one WebSocket and one RTCPeerConnection, never used twice. The page makes the offer.
 //
-// An attempt ends once, with a verdict (verdicts.js).
+// An attempt ends once, with a verdict (verdicts.js). Its steps are marks of the browser's User Timing (docs/page.md).
 
 import { peerUrl, streamer } from "./api.js";
 import { snapshot } from "./statistics.js";
@@ -44,6 +44,9 @@ export class Connection {
     this.#video = video;
     this.#handlers = handlers;
     this.#socket = new WebSocket(peerUrl(streamerId, instance), "moonlight-mux.v1");
+    performance.clearMarks();
+    this.#mark("start", this.#joined);
+    this.#socket.onopen = () => this.#mark("socket");
     this.#socket.onmessage = ({ data }) => this.#receive(data).catch((error) => this.#fail(error));
     this.#socket.onclose = ({ code }) => this.#closed(code);
     this.#after(CONNECT_TIMEOUT_MS, () => this.#pc || this.end(NO_ANSWER));
@@ -124,10 +127,12 @@ export class Connection {
   }
 
   async #offer(iceServers) {
+    this.#mark("config");
     const pc = new RTCPeerConnection({ iceServers });
     this.#pc = pc;
     pc.onicecandidate = ({ candidate }) => candidate && this.#sendCandidate(candidate);
     pc.ontrack = ({ track }) => this.#play(track);
+    pc.oniceconnectionstatechange = () => pc.iceConnectionState === "connected" && this.#mark("ice");
     pc.onconnectionstatechange = () => this.#connectionChanged();
     pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
@@ -136,10 +141,12 @@ export class Connection {
     const sdp = withStereo(offer.sdp);
     await pc.setLocalDescription({ type: "offer", sdp });
     this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
+    this.#mark("offer");
   }
 
   async #signal({ Description: description, AddIceCandidate: candidate }) {
     if (description) {
+      this.#mark("answer");
       await this.#pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
       this.#after(CONNECT_TIMEOUT_MS, () => {
         if (this.state === "connecting" || this.state === "new") this.end(NO_MEDIA);
@@ -174,8 +181,15 @@ export class Connection {
     this.#media.addTrack(track);
     if (this.#video.srcObject !== this.#media) this.#video.srcObject = this.#media;
     if (track.kind !== "video") return;
-    onNextFrame(this.#video, () => this.#over || this.#changed(this.#watchdog.handleFrame(performance.now())));
+    onNextFrame(this.#video, (times) => this.#over || this.#firstPicture(times));
     this.#handlers.track();
+  }
+
+  /** `times`: when it was received and presented, where the browser says so. */
+  #firstPicture({ receiveTime, presentationTime = performance.now() }) {
+    if (receiveTime !== undefined) this.#mark("keyframe", receiveTime);
+    this.#mark("picture", presentationTime);
+    this.#changed(this.#watchdog.handleFrame(performance.now()));
   }
 
   #changed(changes) {
@@ -188,13 +202,21 @@ export class Connection {
   }
 
   #connectionChanged() {
-    if (this.state === "connected") this.#progress("Waiting for the picture…");
+    if (this.state === "connected") {
+      this.#mark("dtls");
+      this.#progress("Waiting for the picture…");
+    }
     if (this.state === "failed") this.end(this.#firstFrameAt === null ? NO_MEDIA : LOST);
     else this.#handlers.change(this.state);
   }
 
   #progress(text) {
     if (!this.#over && this.#firstFrameAt === null) this.#handlers.progress(text);
+  }
+
+  /** A step of joining is done. */
+  #mark(step, startTime = performance.now()) {
+    if (!this.#over) performance.mark(`join:${step}`, { startTime });
   }
 
   #report(event) {
@@ -234,6 +256,6 @@ function canPlay(mimeType) {
 }
 
 function onNextFrame(video, then) {
-  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(then);
-  else video.addEventListener("loadeddata", then, { once: true });
+  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, times) => then(times));
+  else video.addEventListener("loadeddata", () => then({}), { once: true });
 }
