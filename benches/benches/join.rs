@@ -5,7 +5,6 @@
 //! The stream is the test picture, which sends no keyframe unless asked; the server is a real one on loopback. The steps
 //! are the marks that the page itself leaves (docs/page.md).
 
-#![expect(clippy::disallowed_methods, reason = "a browser runs in real time")]
 #![expect(clippy::print_stdout, reason = "it is what the bench is for")]
 
 #[path = "../tests/support/mod.rs"]
