@@ -1,6 +1,6 @@
 // One attempt to join: one WebSocket and one RTCPeerConnection, never used twice. The page makes the offer.
 //
-// An attempt ends once, with a verdict (verdicts.js).
+// An attempt ends once, with a verdict (verdicts.js). Its steps are marks of the browser's User Timing (docs/page.md).
 
 import { peerUrl, streamer } from "./api.js";
 import { snapshot } from "./statistics.js";
@@ -29,6 +29,9 @@ export class Connection {
   #handlers;
   #socket;
   #pc = null;
+  /** The promise of an offer, and whether it was made. */
+  #offer;
+  #offered = false;
   #media = new MediaStream();
   #watchdog = new Watchdog();
   #joined = performance.now();
@@ -44,9 +47,15 @@ export class Connection {
     this.#video = video;
     this.#handlers = handlers;
     this.#socket = new WebSocket(peerUrl(streamerId, instance), "moonlight-mux.v1");
+    performance.clearMarks();
+    this.#mark("start", this.#joined);
+    this.#socket.onopen = () => this.#mark("socket");
     this.#socket.onmessage = ({ data }) => this.#receive(data).catch((error) => this.#fail(error));
     this.#socket.onclose = ({ code }) => this.#closed(code);
-    this.#after(CONNECT_TIMEOUT_MS, () => this.#pc || this.end(NO_ANSWER));
+    // While the WebSocket opens: a browser takes as long for it.
+    this.#offer = this.#prepare();
+    this.#offer.catch((error) => this.#fail(error));
+    this.#after(CONNECT_TIMEOUT_MS, () => this.#offered || this.end(NO_ANSWER));
   }
 
   /** "new", "connecting", "connected", "disconnected", "failed" or "closed". */
@@ -69,7 +78,7 @@ export class Connection {
     this.#status = status;
   }
 
-  /** Asks the browser for its counters and watches over the picture; to be called every second. Null before the offer. */
+  /** Asks the browser for its counters and watches over the picture; to be called every second. Null without a connection. */
   async sample() {
     if (!this.#pc) return null;
     const counted = snapshot(await this.#pc.getStats());
@@ -109,7 +118,7 @@ export class Connection {
     const message = JSON.parse(data);
     const [name, body] = typeof message === "string" ? [message, {}] : Object.entries(message)[0];
     switch (name) {
-      case "WebRtcConfig": return this.#offer(body.ice_servers);
+      case "WebRtcConfig": return this.#sendOffer(body.ice_servers);
       case "Signaling": return this.#signal(body);
       case "StageStarting":
         this.#handlers.stream({ status: "starting" });
@@ -123,23 +132,33 @@ export class Connection {
     }
   }
 
-  async #offer(iceServers) {
-    const pc = new RTCPeerConnection({ iceServers });
+  async #prepare() {
+    const pc = new RTCPeerConnection();
     this.#pc = pc;
     pc.onicecandidate = ({ candidate }) => candidate && this.#sendCandidate(candidate);
     pc.ontrack = ({ track }) => this.#play(track);
+    pc.oniceconnectionstatechange = () => pc.iceConnectionState === "connected" && this.#mark("ice");
     pc.onconnectionstatechange = () => this.#connectionChanged();
     pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     this.#handlers.peer(pc);
-    const offer = await pc.createOffer();
-    const sdp = withStereo(offer.sdp);
-    await pc.setLocalDescription({ type: "offer", sdp });
+    return pc.createOffer();
+  }
+
+  async #sendOffer(iceServers) {
+    this.#mark("config");
+    const sdp = withStereo((await this.#offer).sdp);
+    this.#offered = true;
+    // Not later: from its own description on, the browser asks these servers for candidates.
+    this.#pc.setConfiguration({ iceServers });
+    await this.#pc.setLocalDescription({ type: "offer", sdp });
     this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
+    this.#mark("offer");
   }
 
   async #signal({ Description: description, AddIceCandidate: candidate }) {
     if (description) {
+      this.#mark("answer");
       await this.#pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
       this.#after(CONNECT_TIMEOUT_MS, () => {
         if (this.state === "connecting" || this.state === "new") this.end(NO_MEDIA);
@@ -174,8 +193,15 @@ export class Connection {
     this.#media.addTrack(track);
     if (this.#video.srcObject !== this.#media) this.#video.srcObject = this.#media;
     if (track.kind !== "video") return;
-    onNextFrame(this.#video, () => this.#over || this.#changed(this.#watchdog.handleFrame(performance.now())));
+    onNextFrame(this.#video, (times) => this.#over || this.#firstPicture(times));
     this.#handlers.track();
+  }
+
+  /** `times`: when it was received and presented, where the browser says so. */
+  #firstPicture({ receiveTime, presentationTime = performance.now() }) {
+    if (receiveTime !== undefined) this.#mark("keyframe", receiveTime);
+    this.#mark("picture", presentationTime);
+    this.#changed(this.#watchdog.handleFrame(performance.now()));
   }
 
   #changed(changes) {
@@ -188,13 +214,21 @@ export class Connection {
   }
 
   #connectionChanged() {
-    if (this.state === "connected") this.#progress("Waiting for the picture…");
+    if (this.state === "connected") {
+      this.#mark("dtls");
+      this.#progress("Waiting for the picture…");
+    }
     if (this.state === "failed") this.end(this.#firstFrameAt === null ? NO_MEDIA : LOST);
     else this.#handlers.change(this.state);
   }
 
   #progress(text) {
     if (!this.#over && this.#firstFrameAt === null) this.#handlers.progress(text);
+  }
+
+  /** A step of joining is done. */
+  #mark(step, startTime = performance.now()) {
+    if (!this.#over) performance.mark(`join:${step}`, { startTime });
   }
 
   #report(event) {
@@ -212,6 +246,7 @@ export class Connection {
   }
 
   #fail(error) {
+    if (this.#over) return;
     console.error(error);
     this.end({ message: "This browser could not take up the connection.", hint: error.message, again: false });
   }
@@ -234,6 +269,6 @@ function canPlay(mimeType) {
 }
 
 function onNextFrame(video, then) {
-  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(then);
-  else video.addEventListener("loadeddata", then, { once: true });
+  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, times) => then(times));
+  else video.addEventListener("loadeddata", () => then({}), { once: true });
 }

@@ -78,6 +78,18 @@ struct Peer {
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     addresses: Mutex<VecDeque<SocketAddr>>,
     connections: tcp::Connections,
+    nomination: Mutex<Nomination>,
+}
+
+/// A browser's first nomination, which the crate leaves unanswered when its own check of that path is still under way, as it
+/// always is: Chromium nominates in its first request, and repeats it 50 ms later. So the crate gets it once more behind the
+/// answer to its check (docs/webrtc.md).
+#[derive(Debug, Default)]
+enum Nomination {
+    #[default]
+    Awaited,
+    Unanswered(SocketAddr, Bytes),
+    Settled,
 }
 
 #[derive(Debug)]
@@ -133,6 +145,7 @@ impl Endpoint {
             inboxes: Mutex::default(),
             addresses: Mutex::default(),
             connections: tcp::Connections::of_a_peer(),
+            nomination: Mutex::default(),
         };
         PeerPort { shared: self.shared.clone(), peer: Arc::new(peer), ufrags: Vec::new() }
     }
@@ -378,6 +391,11 @@ impl Shared {
 impl Peer {
     /// False when the inbox is full or there is none.
     fn deliver(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
+        let nomination = self.nomination().handle_datagram(from, datagram);
+        self.put(from, to, datagram) && nomination.is_none_or(|again| self.put(from, to, &again))
+    }
+
+    fn put(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
         self.heard.note();
         let inbox = {
             let inboxes = self.inboxes();
@@ -404,10 +422,59 @@ impl Peer {
     fn addresses(&self) -> MutexGuard<'_, VecDeque<SocketAddr>> {
         self.addresses.lock().expect("no holder of this lock panics")
     }
+
+    fn nomination(&self) -> MutexGuard<'_, Nomination> {
+        self.nomination.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Nomination {
+    /// What the crate shall get once more behind this datagram.
+    fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<Bytes> {
+        match self {
+            Self::Awaited if stun::is_nomination(datagram) => {
+                *self = Self::Unanswered(from, Bytes::copy_from_slice(datagram));
+                None
+            }
+            Self::Unanswered(address, nomination) if *address == from && stun::is_success(datagram) => {
+                let again = std::mem::take(nomination);
+                *self = Self::Settled;
+                Some(again)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Inbox {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHECK: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction1";
+    const NOMINATION: &[u8] = b"\x00\x01\x00\x04\x21\x12\xa4\x42transaction2\x00\x25\x00\x00";
+    const REPEATED: &[u8] = b"\x00\x01\x00\x04\x21\x12\xa4\x42transaction3\x00\x25\x00\x00";
+    const SUCCESS: &[u8] = b"\x01\x01\x00\x00\x21\x12\xa4\x42transaction4";
+
+    #[test]
+    fn the_first_nomination_is_heard_again_once_its_path_answers() {
+        let [first, other] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        let mut nomination = Nomination::default();
+        let mut heard_again = |from, datagram| nomination.handle_datagram(from, datagram);
+        assert_eq!(heard_again(first, CHECK), None);
+        assert_eq!(heard_again(first, SUCCESS), None, "nothing was nominated");
+        assert_eq!(heard_again(first, NOMINATION), None);
+        assert_eq!(heard_again(first, REPEATED), None);
+        assert_eq!(heard_again(other, NOMINATION), None);
+        assert_eq!(heard_again(other, SUCCESS), None, "another path");
+        assert_eq!(heard_again(first, SUCCESS).as_deref(), Some(NOMINATION));
+        assert_eq!(heard_again(first, SUCCESS), None, "once");
+        assert_eq!(heard_again(first, REPEATED), None);
+        assert_eq!(heard_again(first, SUCCESS), None, "later ones are answered at once");
     }
 }

@@ -73,6 +73,68 @@ pub(super) fn takes(sdp: &str, codec: VideoCodec) -> bool {
     })
 }
 
+/// The same offer without the codecs that we do not send, which an answer would leave out: reading codecs costs the crate the
+/// square of their number, and a browser offers fifty. A section that has nothing for us keeps the first.
+pub(super) fn without_other_codecs(sdp: &str, codec: VideoCodec) -> String {
+    let mut out = String::with_capacity(sdp.len());
+    let lines: Vec<&str> = sdp.lines().collect();
+    for section in lines.chunk_by(|_, next| !next.starts_with("m=")) {
+        let kept = kept_payload_types(section, codec);
+        for line in section {
+            match &kept {
+                Some(kept) if line.starts_with("m=") => out.push_str(&with_payload_types(line, kept)),
+                Some(kept) if described(line).is_some_and(|it| !kept.contains(&it)) => continue,
+                _ => out.push_str(line),
+            }
+            out.push_str("\r\n");
+        }
+    }
+    out
+}
+
+/// The payload types of a section for sound or pictures that are `codec` or Opus, or retransmit one (RFC 4588, 8.1), each
+/// once and as preferred by the browser.
+fn kept_payload_types(section: &[&str], codec: VideoCodec) -> Option<Vec<u8>> {
+    let media = section.first()?.strip_prefix("m=")?;
+    if !media.starts_with("audio ") && !media.starts_with("video ") {
+        return None;
+    }
+    let is_ours = |line: &&&str| maps(line, codec) || maps_opus(line);
+    let ours: Vec<u8> = section.iter().filter(is_ours).filter_map(|line| described(line)).collect();
+    let resends_ours = |line: &&&str| resent(line).is_some_and(|it| ours.contains(&it));
+    let resending: Vec<u8> = section.iter().filter(resends_ours).filter_map(|line| described(line)).collect();
+
+    let offered: Vec<u8> = media.split(' ').skip(3).filter_map(|it| it.parse().ok()).collect();
+    let mut kept = Vec::new();
+    for it in &offered {
+        if (ours.contains(it) || resending.contains(it)) && !kept.contains(it) {
+            kept.push(*it);
+        }
+    }
+    if kept.is_empty() {
+        kept.extend(offered.first());
+    }
+    Some(kept)
+}
+
+/// An `m=` line with other payload types: kind, port, protocol, payload types (RFC 8866, 5.14).
+fn with_payload_types(line: &str, payload_types: &[u8]) -> String {
+    let fixed = line.split(' ').take(3).map(str::to_owned);
+    fixed.chain(payload_types.iter().map(u8::to_string)).collect::<Vec<_>>().join(" ")
+}
+
+/// The payload type whose packets this format resends.
+fn resent(line: &str) -> Option<u8> {
+    let (_, parameters) = line.strip_prefix("a=fmtp:")?.split_once(' ')?;
+    parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("apt="))?.parse().ok()
+}
+
+/// The payload type that an attribute is about.
+fn described(line: &str) -> Option<u8> {
+    let about = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"].iter().find_map(|name| line.strip_prefix(name))?;
+    about.split(' ').next()?.parse().ok()
+}
+
 /// The same answer without the ICE credentials of the sections that it rejects: the crate wants them to be those of the
 /// others, and nobody uses them.
 pub(super) fn without_rejected_credentials(sdp: &str) -> String {
@@ -98,6 +160,14 @@ fn maps(line: &str, codec: VideoCodec) -> bool {
         VideoCodec::Hevc => "H265/90000",
         VideoCodec::Av1 => "AV1/90000",
     };
+    maps_to(line, name)
+}
+
+fn maps_opus(line: &str) -> bool {
+    maps_to(line, "opus/48000/2")
+}
+
+fn maps_to(line: &str, name: &str) -> bool {
     let mapping = line.strip_prefix("a=rtpmap:").and_then(|mapping| mapping.trim().split_once(' '));
     mapping.is_some_and(|(_, encoding)| encoding.eq_ignore_ascii_case(name))
 }
@@ -243,9 +313,44 @@ mod tests {
         assert_eq!(ufrag("v=0\r\n"), None);
     }
 
+    #[test]
+    fn only_our_codecs_and_their_retransmission_are_left_of_an_offer() {
+        let sdp = "v=0\r\na=group:BUNDLE 0 1 2 3\r\n\
+            m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103 104\r\na=mid:0\r\na=rtcp-fb:* nack\r\n\
+            a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack pli\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n\
+            a=rtpmap:102 H264/90000\r\na=rtcp-fb:102 nack pli\r\na=fmtp:102 packetization-mode=1\r\n\
+            a=rtpmap:103 rtx/90000\r\na=fmtp:103 rtx-time=3000; apt=102\r\na=rtpmap:104 red/90000\r\n\
+            m=audio 9 UDP/TLS/RTP/SAVPF 111 63 111\r\na=mid:1\r\na=rtpmap:111 opus/48000/2\r\n\
+            a=fmtp:111 useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n\
+            m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:2\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 VP9/90000\r\n\
+            m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:3\r\n";
+        let expected = "v=0\r\na=group:BUNDLE 0 1 2 3\r\n\
+            m=video 9 UDP/TLS/RTP/SAVPF 102 103\r\na=mid:0\r\na=rtcp-fb:* nack\r\n\
+            a=rtpmap:102 H264/90000\r\na=rtcp-fb:102 nack pli\r\na=fmtp:102 packetization-mode=1\r\n\
+            a=rtpmap:103 rtx/90000\r\na=fmtp:103 rtx-time=3000; apt=102\r\n\
+            m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=rtpmap:111 opus/48000/2\r\n\
+            a=fmtp:111 useinbandfec=1\r\n\
+            m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=rtpmap:96 VP8/90000\r\n\
+            m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:3\r\n";
+        assert_eq!(without_other_codecs(sdp, VideoCodec::H264), expected);
+        assert_eq!(without_other_codecs(expected, VideoCodec::H264), expected);
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_taken(sdp in "[a-z=: 0-9\r\n]{0,200}") {
+        fn of_any_section_at_most_each_payload_type_is_left_once(
+            types in prop::collection::vec(0u16..300, 0..2000),
+        ) {
+            let types: Vec<String> = types.iter().map(u16::to_string).collect();
+            let sdp = format!("m=video 9 UDP/TLS/RTP/SAVPF {}\r\na=rtpmap:96 H264/90000\r\n", types.join(" "));
+            let trimmed = without_other_codecs(&sdp, VideoCodec::H264);
+            let head = trimmed.lines().next().expect("a line");
+            prop_assert!(head.split(' ').count() <= 4, "{head}");
+        }
+
+        #[test]
+        fn any_text_is_taken(sdp in "(m=(audio|video) |a=rtpmap:|a=fmtp:|[a-z=: 0-9\r\n]){0,200}") {
+            let _ = without_other_codecs(&sdp, VideoCodec::H264);
             let _ = (offers(&sdp, VideoCodec::H264), offers_audio(&sdp), ufrag(&sdp));
             let _ = (offers_channels(&sdp), takes(&sdp, VideoCodec::H264));
             prop_assert!(without_rejected_credentials(&sdp).len() <= sdp.len());

@@ -101,7 +101,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let (mut connection, tracks, channels) =
             Connection::open(&self.shared, packetiser, &info, with_audio, set).await?;
         let conversation = async {
-            let answer = connection.answer(offer).await?;
+            let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
             self.converse(viewer, &mut connection, tracks, channels, candidates).await
         };

@@ -2,22 +2,37 @@
 
 /// The local half of the USERNAME of a STUN binding request: whom it is for (RFC 8445, 7.2.2). `None` for anything else.
 pub(super) fn local_ufrag(datagram: &[u8]) -> Option<&str> {
-    let (header, mut attributes) = datagram.split_at_checked(HEADER)?;
-    if header[..2] != BINDING_REQUEST || header[4..8] != MAGIC_COOKIE {
+    let (_, value) = attributes(datagram, BINDING_REQUEST)?.find(|(name, _)| *name == USERNAME)?;
+    let username = std::str::from_utf8(value).ok()?;
+    username.split_once(':').map(|(local, _)| local)
+}
+
+/// Whether this is a binding request that nominates its pair of addresses (RFC 8445, 7.1.2).
+pub(super) fn is_nomination(datagram: &[u8]) -> bool {
+    attributes(datagram, BINDING_REQUEST)
+        .is_some_and(|mut attributes| attributes.any(|(name, _)| name == USE_CANDIDATE))
+}
+
+/// Whether this is the answer to a binding request that was taken.
+pub(super) fn is_success(datagram: &[u8]) -> bool {
+    attributes(datagram, BINDING_SUCCESS).is_some()
+}
+
+/// The attributes of a message of this type, up to the first that is cut off; `None` for any other datagram.
+fn attributes(datagram: &[u8], message: [u8; 2]) -> Option<impl Iterator<Item = ([u8; 2], &[u8])>> {
+    let (header, attributes) = datagram.split_at_checked(HEADER)?;
+    if header[..2] != message || header[4..8] != MAGIC_COOKIE {
         return None;
     }
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    attributes = attributes.get(..length)?;
-    loop {
+    let mut attributes = attributes.get(..length)?;
+    Some(std::iter::from_fn(move || {
         let (head, rest) = attributes.split_at_checked(4)?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let value = rest.get(..length)?;
-        if head[..2] == USERNAME {
-            let username = std::str::from_utf8(value).ok()?;
-            return username.split_once(':').map(|(local, _)| local);
-        }
-        attributes = rest.get(length.next_multiple_of(4)..)?;
-    }
+        attributes = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(([head[0], head[1]], value))
+    }))
 }
 
 /// The kinds of datagram that share a WebRTC port, by their first bytes (RFC 7983, RFC 5761).
@@ -42,8 +57,10 @@ impl Kind {
 
 const HEADER: usize = 20;
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USERNAME: [u8; 2] = [0x00, 0x06];
+const USE_CANDIDATE: [u8; 2] = [0x00, 0x25];
 
 #[cfg(test)]
 mod tests {
@@ -72,6 +89,20 @@ mod tests {
     }
 
     #[test]
+    fn nominations_and_successes_are_told_from_other_messages() {
+        let message = |kind: &[u8], attributes: &[u8]| {
+            [kind, &[0, attributes.len() as u8], &MAGIC_COOKIE, b"transaction1", attributes].concat()
+        };
+        let nominating = b"\x80\x22\x00\x03abc\x20\x00\x25\x00\x00";
+        assert!(is_nomination(&message(&BINDING_REQUEST, nominating)));
+        assert!(!is_nomination(&message(&BINDING_SUCCESS, nominating)));
+        assert!(!is_nomination(SAMPLE));
+        assert!(is_success(&message(&BINDING_SUCCESS, b"")));
+        assert!(!is_success(&message(&[1, 0x11], b"")), "an error");
+        assert!(!is_success(SAMPLE));
+    }
+
+    #[test]
     fn datagrams_are_told_apart_by_their_first_bytes() {
         assert_eq!(Kind::of(&[22, 254, 253]), Kind::Dtls);
         assert_eq!(Kind::of(&[0x80, 200]), Kind::Rtcp);
@@ -89,6 +120,7 @@ mod tests {
                 let length = (bytes.len() - 20) as u16;
                 bytes[2..4].copy_from_slice(&length.to_be_bytes());
                 local_ufrag(&bytes);
+                is_nomination(&bytes);
             }
         }
     }
