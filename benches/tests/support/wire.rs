@@ -55,7 +55,12 @@ impl Wire {
         config: ViewerConfig,
     ) -> (Viewer, PeerHandle, Self) {
         let bind = async || UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
-        let line = Arc::new(Line { near: bind().await, far: bind().await, state: Mutex::default(), cut: watch::Sender::default() });
+        let line = Arc::new(Line {
+            near: bind().await,
+            far: bind().await,
+            state: Mutex::default(),
+            cut: watch::Sender::default(),
+        });
         let (transport, server) = viewer::channel();
         let handle =
             streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()).expect("it takes viewers");
