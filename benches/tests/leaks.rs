@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use moonlight_mux::{LeaveReason, PeerConfig, PeerHandle};
-use moonlight_mux_benches::chromium::{Chromium, ChromiumError};
+use moonlight_mux_benches::chromium::Chromium;
 use moonlight_mux_benches::viewer::{
     self, Channels, Codec, Message, Offerer, Transport, Trickle, Viewer, ViewerConfig,
 };
@@ -188,8 +188,9 @@ impl Stage {
         }
         evaluate(&mut chromium, &pages[0], "window.before = true; location.reload(); true").await;
         until(&mut chromium, &pages[0], "!window.before && window.moonlightMux?.state === 'playing'").await;
-        let crash = chromium.command(&pages[1], "Page.crash", json!({})).await;
-        assert!(matches!(crash, Err(ChromiumError::Refused { .. })), "{crash:?}");
+        // A tab that crashes may not answer.
+        let crash = chromium.command(&pages[1], "Page.crash", json!({}));
+        let _ = timeout(Duration::from_secs(1), crash).await;
         for page in pages.drain(1..4) {
             chromium.close(page).await.expect("the page closes");
         }
