@@ -34,10 +34,10 @@ const STRANDED: usize = 16;
 /// Rounds after those that the process and its allocator take to reach their size.
 const ROUNDS: usize = 5;
 const WARM_UP: usize = 2;
-/// A thousandth of what 1,000 joins allocate; a tenth of a kilobyte per join would be more.
+/// Of 1,000 joins: more than a hundred bytes of each would be too much.
 const HEAP_GROWTH: usize = 100_000;
 /// What an allocator's pages may waver by. 20 kB per join would be 20 MB.
-const RESIDENT_GROWTH: usize = 8_000_000;
+const RESIDENT_GROWTH: usize = 12_000_000;
 
 /// How one comes and goes.
 #[derive(Clone, Copy, Debug)]

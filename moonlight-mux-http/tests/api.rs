@@ -332,7 +332,7 @@ async fn bodies_change_no_answer_and_cost_their_sender_alone() {
             }
         })
         .await;
-    assert_eq!(streamer.state(), State::Streaming);
+    assert_eq!(streamer.state(), State::Connected);
 }
 
 /// Sends all that the server takes, and reads all that it says.
