@@ -4,17 +4,18 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use moonlight_mux::{LeaveReason, PeerHandle, PeerStats, Streamer, StreamerConfig, WebRtc};
 use moonlight_mux_benches::viewer::{FrameCheck, Stats, Viewer, ViewerConfig};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
+use support::machine::Machine;
 use support::wire::Wire;
-use support::{AbortOnDrop, Pictures, join, loopback};
+use support::{Pictures, join, loopback};
 
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,41 +30,6 @@ struct Audience {
     others: Vec<(Viewer, PeerHandle)>,
     machine: Machine,
 }
-
-/// How well the machine keeps up. One that stands still for long makes good viewers silent and loses their packets: then
-/// they may miss pictures, as they should.
-struct Machine {
-    worst: Arc<Mutex<Duration>>,
-    _watch: AbortOnDrop,
-}
-
-impl Machine {
-    fn watch() -> Self {
-        let worst = Arc::new(Mutex::new(Duration::ZERO));
-        let seen = worst.clone();
-        let watch = async move {
-            loop {
-                let before = Instant::now();
-                sleep(TICK).await;
-                let late = before.elapsed() - TICK;
-                let mut worst = seen.lock().expect("no holder of this lock panics");
-                *worst = late.max(*worst);
-            }
-        };
-        Self { worst, _watch: AbortOnDrop::spawn(watch) }
-    }
-
-    fn kept_up(&self) -> bool {
-        let worst = *self.worst.lock().expect("no holder of this lock panics");
-        if worst > STOOD_STILL {
-            eprintln!("the machine stood still for {worst:?}: less is asserted");
-        }
-        worst <= STOOD_STILL
-    }
-}
-
-const TICK: Duration = Duration::from_millis(20);
-const STOOD_STILL: Duration = Duration::from_secs(1);
 
 impl Audience {
     async fn gather() -> Self {

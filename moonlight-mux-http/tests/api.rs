@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -10,6 +11,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use moonlight_mux::{Ended, SourceError, Stage, State, StreamInfo, VideoCodec, VideoInfo};
 use serde_json::{Value, json};
 use support::Fixture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 struct Answer {
@@ -273,4 +276,85 @@ async fn it_fits_into_a_router_that_has_a_fallback() {
     let router = own.merge(Fixture::new().router());
     assert_eq!(call(&router, request("GET", "/nothing")).await.status, StatusCode::IM_A_TEAPOT);
     assert_eq!(call(&router, request("GET", "/api/streamers")).await.status, StatusCode::OK);
+}
+
+/// No call takes a body. Whatever comes as one changes no answer, and is not kept.
+#[tokio::test]
+async fn bodies_change_no_answer_and_cost_their_sender_alone() {
+    let fixture = Fixture::new();
+    let (streamer, _script) = fixture.streamer("desk", connected);
+    let calls = [
+        ("GET", "/", 200),
+        ("GET", "/s/desk", 200),
+        ("GET", "/healthz", 200),
+        ("GET", "/api/streamers", 200),
+        ("GET", "/api/streamers/desk", 200),
+        ("GET", "/api/streamers/nobody", 404),
+        ("GET", "/api/streamers/desk/peer", 426),
+        ("POST", "/api/streamers/desk/keyframe", 202),
+        ("POST", "/api/streamers/nobody/keyframe", 404),
+        ("POST", "/api/streamers", 405),
+        ("DELETE", "/api/streamers/nobody", 404),
+        ("PUT", "/api/streamers/desk", 405),
+    ];
+    let junk = "\0{\"a\":[[[\u{fffd}".repeat(100_000);
+    // The head's last lines and the body, and whether the message is valid HTTP.
+    let bodies = [
+        ("Content-Length: 0".to_owned(), "", true),
+        ("Content-Length: 1".to_owned(), "{", true),
+        ("Content-Type: application/json\r\nContent-Length: 9".to_owned(), "{\"a\":nul}", true),
+        (format!("Content-Length: {}", junk.len()), &junk, true),
+        ("Transfer-Encoding: chunked".to_owned(), "3\r\nabc\r\n0\r\n\r\n", true),
+        // Ends before it is whole.
+        ("Content-Length: 1000000000000".to_owned(), "abc", true),
+        ("Transfer-Encoding: chunked".to_owned(), "zz\r\nabc", true),
+        ("Content-Length: -1".to_owned(), "abc", false),
+        ("Content-Length: 1\r\nContent-Length: 2".to_owned(), "ab", false),
+    ];
+    fixture
+        .serve(async |address| {
+            for (method, path, status) in calls {
+                for (lines, body, valid) in &bodies {
+                    let head = format!(
+                        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{lines}\r\n\r\n"
+                    );
+                    let answer = exchange(address, &[head.as_bytes(), body.as_bytes()]).await;
+                    let status = if *valid { status } else { 400 };
+                    let wanted = format!("HTTP/1.1 {status} ");
+                    assert!(answer.starts_with(&wanted), "{method} {path}, {lines}: {answer:.200}");
+                }
+            }
+            for nonsense in
+                ["\0\u{1}\u{2}\r\n\r\n", "GET\r\n\r\n", "\r\n\r\nNO\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"]
+            {
+                let answer = exchange(address, &[nonsense.as_bytes()]).await;
+                assert!(answer.starts_with("HTTP/1.1 400 "), "{nonsense:?}: {answer:.200}");
+            }
+        })
+        .await;
+    assert_eq!(streamer.state(), State::Connected);
+}
+
+/// Sends all that the server takes, and reads all that it says.
+async fn exchange(address: SocketAddr, parts: &[&[u8]]) -> String {
+    let (mut reader, mut writer) = TcpStream::connect(address).await.expect("it listens").into_split();
+    let send = async {
+        for part in parts {
+            // It may have answered and closed already.
+            if writer.write_all(part).await.is_err() {
+                break;
+            }
+        }
+        let _ = writer.shutdown().await;
+    };
+    let mut answer = Vec::new();
+    let receive = async {
+        let mut piece = [0; 4096];
+        // A connection that is closed on what was not read is reset, behind the answer.
+        while let Ok(length @ 1..) = reader.read(&mut piece).await {
+            answer.extend_from_slice(&piece[..length]);
+        }
+    };
+    tokio::join!(send, receive);
+    String::from_utf8_lossy(&answer).into_owned()
 }

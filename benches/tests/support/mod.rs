@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod machine;
 pub(crate) mod page;
+pub(crate) mod random;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,6 +25,9 @@ use moonlight_mux_benches::viewer::{
     Viewer, ViewerConfig,
 };
 use moonlight_mux_http::ServerConfig;
+use openh264::OpenH264API;
+use openh264::encoder::{Encoder, EncoderConfig, IntraFramePeriod};
+use openh264::formats::YUVBuffer;
 use tokio::time::{MissedTickBehavior, interval};
 
 pub(crate) mod wire;
@@ -56,6 +61,22 @@ impl Pictures {
             packet: Duration::from_millis(20),
             keyframes_asked: Arc::default(),
         }
+    }
+
+    /// `count` pictures that a browser can show, as [`Self::small`] ones come.
+    pub(crate) fn encoded(count: u8) -> Self {
+        let config = EncoderConfig::new()
+            .intra_frame_period(IntraFramePeriod::auto())
+            .scene_change_detect(false)
+            .skip_frames(false)
+            .num_threads(1);
+        let mut encoder =
+            Encoder::with_api_config(OpenH264API::from_source(), config).expect("an H.264 encoder");
+        let grey = |n: u8| YUVBuffer::from_vec(vec![60 + n; 640 * 360 * 3 / 2], 640, 360);
+        let pictures = (0..count)
+            .map(|n| encoder.encode(&grey(n)).expect("an encoded picture").to_vec().into())
+            .collect();
+        Self { pictures, ..Self::small(1) }
     }
 
     /// How many keyframes the source was asked for.

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use moonlight_mux::{PeerConfig, PeerHandle, Streamer, WebRtc};
 use moonlight_mux_benches::viewer::{self, Closed, Message, Transport, Viewer, ViewerConfig};
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{AbortOnDrop, InProcess};
@@ -27,6 +28,8 @@ struct Line {
     near: UdpSocket,
     far: UdpSocket,
     state: Mutex<State>,
+    /// Whether something has not passed since the wire was cut.
+    cut: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -37,6 +40,9 @@ struct State {
     lost_of_ten: u64,
     /// RTCP from the viewer is lost.
     mute: bool,
+    /// After so many datagrams, both ways together, nothing passes any more.
+    cut_after: Option<u64>,
+    carried: u64,
     rtp: u64,
     last_rtp: Option<Instant>,
 }
@@ -49,7 +55,12 @@ impl Wire {
         config: ViewerConfig,
     ) -> (Viewer, PeerHandle, Self) {
         let bind = async || UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
-        let line = Arc::new(Line { near: bind().await, far: bind().await, state: Mutex::default() });
+        let line = Arc::new(Line {
+            near: bind().await,
+            far: bind().await,
+            state: Mutex::default(),
+            cut: watch::Sender::default(),
+        });
         let (transport, server) = viewer::channel();
         let handle =
             streamer.add_peer(rtc.peer(InProcess(server)), PeerConfig::default()).expect("it takes viewers");
@@ -69,6 +80,17 @@ impl Wire {
         self.line.state().mute = true;
     }
 
+    /// After so many datagrams of the whole connection, both ways together, nothing passes any more.
+    pub(crate) fn cut_after(&self, datagrams: u64) {
+        self.line.state().cut_after = Some(datagrams);
+    }
+
+    /// Waits until something did not pass because the wire is cut.
+    pub(crate) async fn was_cut(&self) {
+        let mut cut = self.line.cut.subscribe();
+        cut.wait_for(|cut| *cut).await.expect("the wire is here");
+    }
+
     /// When the server's last RTP datagram to the viewer came by, lost or not.
     pub(crate) fn last_rtp(&self) -> Instant {
         self.line.state().last_rtp.expect("media came by")
@@ -84,16 +106,30 @@ impl Line {
                 Ok((len, from)) = self.near.recv_from(&mut from_viewer) => {
                     let datagram = &from_viewer[..len];
                     let server = self.state().up(from, datagram);
+                    let server = server.filter(|_| self.carries());
                     // A datagram that cannot be sent is a lost one.
                     let _ = server.map(|server| self.far.try_send_to(datagram, server));
                 }
                 Ok((len, from)) = self.far.recv_from(&mut from_server) => {
                     let datagram = &from_server[..len];
                     let viewer = self.state().down(from, datagram);
+                    let viewer = viewer.filter(|_| self.carries());
                     let _ = viewer.map(|viewer| self.near.try_send_to(datagram, viewer));
                 }
             }
         }
+    }
+
+    /// Whether one more datagram passes.
+    fn carries(&self) -> bool {
+        let mut state = self.state();
+        let carries = state.cut_after.is_none_or(|most| state.carried < most);
+        state.carried += u64::from(carries);
+        drop(state);
+        if !carries {
+            self.cut.send_replace(true);
+        }
+        carries
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

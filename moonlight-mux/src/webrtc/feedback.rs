@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::receiver_report::ReceiverReport;
@@ -16,6 +16,7 @@ use rtc::shared::error::Error;
 use tokio::sync::mpsc;
 
 use super::health::{Reception, Report};
+use super::negotiate::RESEND_PACKETS;
 
 /// Reports that the viewer's task has not read yet: a browser sends a few each second. Full: the newest is dropped, as
 /// the network might have done.
@@ -65,11 +66,13 @@ pub(super) struct Backchannel {
     pub(super) reports: mpsc::Receiver<(u32, Report)>,
 }
 
-/// An interceptor that copies a viewer's reports for its [`Backchannel`], and notes what is bound. It changes nothing that
-/// passes. Its place is between the wire and what makes sender reports, which it has to see leave.
+/// An interceptor that copies a viewer's reports for its [`Backchannel`], notes what is bound, and cuts requests for more
+/// retransmissions than a viewer may have; all else passes unchanged. Its place is between the wire and both what resends,
+/// whose requests it has to see first, and what makes sender reports, which it has to see leave.
 pub(super) struct Feedback {
     streams: NegotiatedStreams,
     reports: mpsc::Sender<(u32, Report)>,
+    resends: Resends,
     sender_reports: VecDeque<SentReport>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
@@ -90,6 +93,7 @@ impl Feedback {
         let feedback = Self {
             streams: streams.clone(),
             reports: reports_tx,
+            resends: Resends::default(),
             sender_reports: VecDeque::new(),
             read: VecDeque::new(),
             write: VecDeque::new(),
@@ -147,10 +151,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     type Error = Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &packet.message.packet {
+    fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &mut packet.message.packet {
             for rtcp in packets {
                 self.copy(packet.now, rtcp.as_ref());
+                if let Some(nack) = rtcp.as_any().downcast_ref::<TransportLayerNack>() {
+                    *rtcp = Box::new(self.resends.grant(nack));
+                }
             }
         }
         self.read.push_back(packet);
@@ -162,6 +169,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     }
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        if matches!(packet.message.packet, Packet::Rtp(_)) && !packet.message.has(&Attribute::Retransmission)
+        {
+            self.resends.earn();
+        }
         if let Packet::Rtcp(packets) = &packet.message.packet {
             for report in packets.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<SenderReport>()) {
                 if self.sender_reports.len() == SENDER_REPORTS {
@@ -200,6 +211,29 @@ impl Interceptor for Feedback {
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
+/// How many packets may still be sent again to a viewer: one for each that was sent, saved up to as many as are kept to be
+/// sent again. So whoever asks for more, where 4 bytes ask for 17 packets, at most doubles its stream.
+#[derive(Debug, Default)]
+struct Resends(u32);
+
+impl Resends {
+    /// A packet was sent.
+    fn earn(&mut self) {
+        self.0 = (self.0 + 1).min(RESEND_PACKETS.into());
+    }
+
+    /// What may be sent again of what is asked for: what comes first, in whole pairs.
+    fn grant(&mut self, nack: &TransportLayerNack) -> TransportLayerNack {
+        let granted = nack.nacks.iter().copied().take_while(|pair| {
+            // RFC 4585, 6.2.1: one packet, and one for each bit.
+            let left = self.0.checked_sub(1 + pair.lost_packets.count_ones());
+            self.0 = left.unwrap_or(self.0);
+            left.is_some()
+        });
+        TransportLayerNack { nacks: granted.collect(), ..*nack }
+    }
+}
+
 /// The cumulative loss, a signed number of 24 bits, which the crate reads as an unsigned one.
 fn sign_extended(lost: u32) -> i32 {
     ((lost << 8) as i32) >> 8
@@ -209,12 +243,14 @@ pub(super) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hd
 
 #[cfg(test)]
 mod tests {
-    use rtc::interceptor::AttributedPacket;
+    use rtc::interceptor::{AttributedPacket, RTCPFeedback};
     use rtc::rtcp::Packet as Rtcp;
     use rtc::rtcp::payload_feedbacks::full_intra_request::FirEntry;
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+    use rtc::rtp::{self, header::Header};
     use rtc::shared::TransportContext;
 
+    use super::super::negotiate::interceptors;
     use super::*;
 
     fn tagged(now: Instant, packets: Vec<Box<dyn Rtcp>>) -> TaggedPacket {
@@ -229,6 +265,9 @@ mod tests {
     #[test]
     fn reports_are_copied_and_go_on_to_the_nack_responder() {
         let (mut feedback, mut backchannel) = Feedback::new();
+        for packet in sent(4) {
+            feedback.handle_write(packet).expect("it takes all");
+        }
         let packets: Vec<Box<dyn Rtcp>> = vec![
             Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 }),
             Box::new(FullIntraRequest {
@@ -247,13 +286,72 @@ mod tests {
         ];
         feedback.handle_read(tagged(crate::task::now(), packets)).expect("it takes all");
         let passed = feedback.poll_read().expect("it passes all on");
-        assert!(matches!(passed.message.packet, Packet::Rtcp(packets) if packets.len() == 3));
+        let Packet::Rtcp(passed) = passed.message.packet else { panic!("it was RTCP") };
+        assert_eq!(passed.len(), 3);
+        let nack = passed[2].as_any().downcast_ref::<TransportLayerNack>().expect("a NACK");
+        assert_eq!(nack.nacks.len(), 2);
         let expected = [
             (7, Report::KeyframeRequest),
             (8, Report::KeyframeRequest),
             (7, Report::Nack(vec![65_535, 0, 2, 9])),
         ];
         assert_eq!(reports(&mut backchannel), expected);
+    }
+
+    fn sent(count: u16) -> impl Iterator<Item = TaggedPacket> {
+        (0..count).map(|sequence_number| {
+            let header = Header { version: 2, ssrc: 7, sequence_number, ..Header::default() };
+            let packet = rtp::Packet { header, payload: vec![0; 1000].into() };
+            let message = AttributedPacket::new(Packet::Rtp(packet));
+            TaggedPacket { now: crate::task::now(), transport: TransportContext::default(), message }
+        })
+    }
+
+    fn nack(nacks: Vec<NackPair>) -> TaggedPacket {
+        tagged(
+            crate::task::now(),
+            vec![Box::new(TransportLayerNack { sender_ssrc: 1, media_ssrc: 7, nacks })],
+        )
+    }
+
+    #[test]
+    fn a_flood_of_nacks_has_no_more_packets_sent_again_than_were_sent() {
+        let (feedback, mut backchannel) = Feedback::new();
+        let mut chain = interceptors(feedback).build();
+        let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
+        chain.bind_local_stream(&StreamInfo {
+            ssrc: 7,
+            ssrc_rtx: Some(8),
+            payload_type_rtx: Some(97),
+            rtcp_feedback: vec![feedback],
+            ..StreamInfo::default()
+        });
+        let mut leaving = |packets: &mut dyn Iterator<Item = TaggedPacket>, asks: bool| {
+            for packet in packets {
+                let handled = if asks { chain.handle_read(packet) } else { chain.handle_write(packet) };
+                handled.expect("it takes all");
+            }
+            std::iter::from_fn(|| chain.poll_write())
+                .filter(|packet| matches!(packet.message.packet, Packet::Rtp(_)))
+                .count()
+        };
+        assert_eq!(leaving(&mut sent(100), false), 100);
+        // A viewer that lost a few gets all of them.
+        let lost = NackPair { packet_id: 10, lost_packets: 0b111 };
+        assert_eq!(leaving(&mut [nack(vec![lost])].into_iter(), true), 4);
+        // All at once, in one packet and in many.
+        let flood = |packet_id| {
+            let all = NackPair { packet_id, lost_packets: u16::MAX };
+            std::iter::repeat_with(move || nack(vec![all; 300])).take(100)
+        };
+        assert_eq!(leaving(&mut flood(10), true), 5 * 17);
+        assert_eq!(leaving(&mut flood(10), true), 0);
+        // It goes on with what is sent, and does not save up more than is kept.
+        assert_eq!(leaving(&mut sent(5000), false), 5000);
+        let again = leaving(&mut flood(4900), true);
+        assert!(again <= usize::from(RESEND_PACKETS) && again > 1000, "{again}");
+        // Its wishes are heard all the same: they tell what it lost.
+        assert_eq!(reports(&mut backchannel)[0], (7, Report::Nack(vec![10, 11, 12, 13])));
     }
 
     #[test]

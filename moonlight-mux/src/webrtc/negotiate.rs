@@ -242,8 +242,8 @@ pub(super) fn interceptors(feedback: Feedback) -> Registry {
         .with(Slot::SenderReport, SenderReportBuilder::new().with_interval(SENDER_REPORTS).build())
 }
 
-/// Nearer to the wire than the sender reports.
-const FEEDBACK_SLOT: Slot = Slot::Custom(10_500);
+/// Nearer to the wire than what resends and what makes sender reports.
+const FEEDBACK_SLOT: Slot = Slot::Custom(3_500);
 
 pub(super) fn settings() -> SettingEngine {
     SettingEngineBuilder::new()
