@@ -31,8 +31,7 @@ impl Chromium {
         let arguments = FLAGS.iter().map(|&flag| flag.to_owned());
         let arguments: Vec<_> =
             arguments.chain([format!("--user-data-dir={}", profile.path().display())]).collect();
-        let (process, url) =
-            Process::start("chromium", profile, arguments, "DevTools listening on ").await?;
+        let (process, url) = Process::start("chromium", profile, arguments, "DevTools listening on ").await?;
         Ok(Self { process, connection: Connection::open(&url).await? })
     }
 

@@ -180,8 +180,11 @@ pub(crate) struct Profile(PathBuf);
 impl Profile {
     pub(crate) fn new(program: &'static str) -> Result<Self, BrowserError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name =
-            format!("moonlight-mux-{program}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "moonlight-mux-{program}-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).map_err(|source| BrowserError::Launch { program, source })?;
         Ok(Self(path))

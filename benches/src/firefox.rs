@@ -33,9 +33,10 @@ impl Firefox {
         std::fs::write(profile.path().join("user.js"), preferences)
             .map_err(|source| BrowserError::Launch { program: PROGRAM, source })?;
         let folder = profile.path().display().to_string();
-        let arguments =
-            ["--headless", "--no-remote", "--remote-debugging-port=0", "--profile", &folder].map(str::to_owned);
-        let (process, url) = Process::start(PROGRAM, profile, arguments, "WebDriver BiDi listening on ").await?;
+        let arguments = ["--headless", "--no-remote", "--remote-debugging-port=0", "--profile", &folder]
+            .map(str::to_owned);
+        let (process, url) =
+            Process::start(PROGRAM, profile, arguments, "WebDriver BiDi listening on ").await?;
         let mut connection = Connection::open(&format!("{url}/session")).await?;
         connection.call(None, "session.new", json!({ "capabilities": {} })).await?;
         Ok(Self { process, connection })
@@ -94,8 +95,9 @@ const PROGRAM: &str = "firefox-esr";
 
 /// Names and values, as `user.js` has them.
 const PREFERENCES: &[(&str, &str)] = &[
-    // Only loopback may be there.
+    // Without both of these it makes no media connection to 127.0.0.1.
     ("media.peerconnection.ice.loopback", "true"),
+    ("media.peerconnection.ice.obfuscate_host_addresses", "false"),
     // A page plays without a click, with sound too.
     ("media.autoplay.default", "0"),
     // No calls home: no updates, no plugins, no services.
