@@ -1,13 +1,14 @@
 //! The program as a person runs it: what it prints, serves, and ends with.
 
-use std::net::SocketAddr;
-use std::process::{Output, Stdio};
+mod support;
+
+use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use support::{PATIENCE, demo, get, program};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Runs the program until it ends by itself: its exit code and what it says on standard error.
