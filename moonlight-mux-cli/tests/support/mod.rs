@@ -24,7 +24,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moonlight-mux"));
-    command.args(arguments).env_remove("MOONLIGHT_MUX_LISTEN").env("RUST_LOG", "warn");
+    command
+        .args(arguments)
+        .env_remove("MOONLIGHT_MUX_LISTEN")
+        .env("RUST_LOG", "warn,rtc_dtls=error,rtc_ice=error");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
