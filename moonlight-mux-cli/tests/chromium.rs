@@ -150,10 +150,10 @@ async fn a_page_that_was_frozen_in_the_background_plays_again() {
 async fn a_page_that_was_offline_for_five_seconds_says_so_and_plays_again() {
     let _one_at_a_time = BROWSER.lock().await;
     let (_demo, address) = demo(&PICTURE).await;
-    let relay = Relay::bind().await;
+    let relay = Relay::bind(address).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
     let chromium = &mut chromium;
-    let page = with_script(chromium, address, &relay.script()).await;
+    let page = with_script(chromium, relay.address(), &relay.script()).await;
     until(chromium, &page, "window.serverPort > 0").await;
     let port = evaluate(chromium, &page, "window.serverPort").await;
     let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
