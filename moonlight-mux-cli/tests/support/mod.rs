@@ -16,7 +16,6 @@ use tokio::time::timeout;
 pub(crate) mod decoded;
 #[path = "../../../benches/tests/support/page.rs"]
 pub(crate) mod page;
-#[path = "../../../benches/tests/support/relay.rs"]
 pub(crate) mod relay;
 
 /// Far above what anything here takes, on a machine that does much else.

@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -104,13 +105,16 @@ impl Line {
             // An ICMP error says nothing of the next datagram.
             let Ok((len, browser)) = self.udp.recv_from(&mut datagram).await else { continue };
             let Some(server) = self.server.get().filter(|_| !*self.cut.borrow()) else { continue };
-            if !far.contains_key(&browser) {
-                let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
-                tasks.spawn(self.clone().carry_down(socket.clone(), browser));
-                far.insert(browser, socket);
-            }
+            let socket = match far.entry(browser) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
+                    tasks.spawn(self.clone().carry_down(socket.clone(), browser));
+                    new.insert(socket)
+                }
+            };
             // A datagram that cannot be sent is a lost one.
-            let _ = far[&browser].try_send_to(&datagram[..len], *server);
+            let _ = socket.try_send_to(&datagram[..len], *server);
         }
     }
 
