@@ -1,7 +1,5 @@
 //! Firefox on the page: AV1 plays, and what it cannot play is said in words.
 
-#![expect(clippy::disallowed_methods, reason = "a browser runs in real time")]
-
 #[path = "../../moonlight-mux/tests/recordings/folder.rs"]
 mod recordings;
 mod support;
