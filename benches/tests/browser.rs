@@ -15,10 +15,11 @@ use moonlight_mux::{Recording, State, Streamer, TestPicture, TestPictureConfig};
 use moonlight_mux_benches::chromium::{Chromium, Page};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use support::decoded::{COUNTER_Y, Decoded, pitches, watch as start_watching, watched};
 use support::page::{keep, open, reach, until};
 use support::{Served, loopback_with_tcp, serve, serve_through};
 
@@ -26,64 +27,6 @@ use support::{Served, loopback_with_tcp, serve, serve_through};
 const WATCH: Duration = Duration::from_secs(10);
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The counter is read at this part of the picture's height, inside its cells: row 8 of 720.
-const COUNTER_Y: usize = 90;
-
-/// Counts decoded pictures for as long as asked, and gives their counters in order. A page's own video element shows the
-/// same track.
-const READ_COUNTERS: &str = r#"(async (ms) => {
-  const { pc, video } = window.moonlightMux;
-  const decoded = async () => {
-    for (const report of (await pc.getStats()).values())
-      if (report.type === "inbound-rtp" && report.kind === "video") return report.framesDecoded;
-  };
-  const track = video.srcObject.getVideoTracks()[0].clone();
-  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 30 }).readable.getReader();
-  const [counters, started, before] = [[], performance.now(), await decoded()];
-  while (performance.now() - started < ms) {
-    const { value: frame, done } = await reader.read();
-    if (done) break;
-    const planes = new Uint8Array(frame.allocationSize());
-    const [luma] = await frame.copyTo(planes);
-    const [cell, y] = [frame.codedWidth / 32, Math.floor(frame.codedHeight / COUNTER_Y)];
-    let counter = 0;
-    for (let i = 0; i < 32; i++) {
-      const x = Math.floor((i + 0.5) * cell);
-      if (planes[luma.offset + y * luma.stride + x] > 127) counter += 2 ** i;
-    }
-    counters.push(counter);
-    frame.close();
-  }
-  const result = { counters, decoded: (await decoded()) - before, ms: performance.now() - started };
-  await reader.cancel();
-  track.stop();
-  return result;
-})"#;
-
-/// Listens for two seconds, and gives the loudest frequency of each channel, in Hz: the median over that time.
-const READ_PITCHES: &str = r#"(async () => {
-  const context = new AudioContext({ sampleRate: 48000 });
-  await context.resume();
-  const source = context.createMediaStreamSource(window.moonlightMux.video.srcObject);
-  const splitter = source.connect(context.createChannelSplitter(2));
-  const analysers = [0, 1].map((channel) => {
-    const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
-    splitter.connect(analyser, channel);
-    return analyser;
-  });
-  const pitches = [[], []];
-  const levels = new Float32Array(8192);
-  for (let i = 0; i < 40; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    analysers.forEach((analyser, channel) => {
-      analyser.getFloatFrequencyData(levels);
-      pitches[channel].push(levels.indexOf(Math.max(...levels)) * 48000 / 16384);
-    });
-  }
-  await context.close();
-  return pitches.map((pitches) => pitches.sort((a, b) => a - b)[20]);
-})()"#;
 
 /// One browser at a time: two would share the machine's cores.
 static BROWSER: Mutex<()> = Mutex::const_new(());
@@ -300,10 +243,8 @@ async fn two_pages_show_and_play_the_test_picture() {
         assert!(counters.is_sorted_by(|a, b| a < b), "page {i}: {counters:?}");
     }
     assert_same(&seen);
-    let pitches = chromium.evaluate(&pages[0], READ_PITCHES).await.expect("the script runs");
-    for (channel, hz) in [(0, 440.0), (1, 660.0)] {
-        let heard = pitches[channel].as_f64().expect("a number");
-        assert!((heard - hz).abs() < 6.0, "{pitches}");
+    for (heard, hz) in pitches(&mut chromium, &pages[0]).await.into_iter().zip([440.0, 660.0]) {
+        assert!((heard - hz).abs() < 6.0, "{heard} Hz instead of {hz} Hz");
     }
     keep("page-test-picture.png", &chromium.screenshot(&pages[0]).await.expect("a picture of the page"));
     chromium.quit().await;
@@ -359,44 +300,31 @@ async fn a_page_says_that_it_cannot_play_hevc() {
     chromium.quit().await;
 }
 
-/// What one page showed.
-struct Watched {
-    counters: Vec<u32>,
-}
-
 /// Watches pages, all at once, and checks that each decodes what the stream sends: at least 95 % of its rate.
 async fn watch<const N: usize>(
     chromium: &mut Chromium,
     served: &Served,
     pages: &[Page; N],
     time: Duration,
-) -> [Watched; N] {
-    let script = READ_COUNTERS.replace("COUNTER_Y", &COUNTER_Y.to_string());
-    let start = format!("window.watched = {script}({}); undefined", time.as_millis());
+) -> [Decoded; N] {
     let before = (Instant::now(), served.streamer.stats().video_frames);
     for page in pages {
-        chromium.evaluate(page, &start).await.expect("the script runs");
+        start_watching(chromium, page, time).await;
     }
     let mut results = Vec::new();
     for page in pages {
-        results.push(chromium.evaluate(page, "window.watched").await.expect("a result"));
+        results.push(watched(chromium, page).await);
     }
     let sent = (served.streamer.stats().video_frames - before.1) as f64 / before.0.elapsed().as_secs_f64();
+    for (i, Decoded { counters, decoded, time, .. }) in results.iter().enumerate() {
+        let rate = decoded / time.as_secs_f64();
+        let read = counters.len();
+        eprintln!("page {i}: {rate:.1} of {sent:.1} frames per second decoded, {read} pictures read");
+        assert!(rate >= 0.95 * sent, "{rate:.1} of {sent:.1} frames per second");
+        assert!(read as f64 >= 0.9 * decoded, "{read} of {decoded} pictures read");
+    }
     let mut results = results.into_iter();
-    std::array::from_fn(|i| {
-        let result = results.next().expect("one per page");
-        let number = |name: &str| result[name].as_f64().expect("a number");
-        let (decoded, read) = (number("decoded"), counters(&result));
-        let seconds = number("ms") / 1000.0;
-        eprintln!(
-            "page {i}: {:.1} of {sent:.1} frames per second decoded, {} pictures read",
-            decoded / seconds,
-            read.len()
-        );
-        assert!(decoded / seconds >= 0.95 * sent, "{:.1} of {sent:.1} frames per second", decoded / seconds);
-        assert!(read.len() as f64 >= 0.9 * decoded, "{} of {decoded} pictures read", read.len());
-        Watched { counters: read }
-    })
+    std::array::from_fn(|_| results.next().expect("one per page"))
 }
 
 async fn wait_for_peers(streamer: &Streamer, count: usize) {
@@ -410,11 +338,6 @@ async fn wait_for_peers(streamer: &Streamer, count: usize) {
 /// Waits until an expression has this value in the page.
 async fn becomes(chromium: &mut Chromium, page: &Page, expression: &str, wanted: &str) {
     until(chromium, page, &format!("({expression}) === '{wanted}'")).await;
-}
-
-fn counters(result: &Value) -> Vec<u32> {
-    let counters = result["counters"].as_array().expect("a list").iter();
-    counters.map(|counter| counter.as_u64().and_then(|n| u32::try_from(n).ok()).expect("32 bits")).collect()
 }
 
 /// The counter of each of the recording's pictures, in order.

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 
+use support::machine::Machine;
 use support::{InProcess, Pictures, join, loopback_with_tcp, serve_through};
 
 /// Far above what anything here takes, on a machine that does much else.
@@ -38,19 +39,22 @@ async fn frames(viewer: &Viewer, count: u64) {
     waited.expect("frames come").expect("the viewer stays");
 }
 
-/// TCP loses nothing, so neither does its viewer.
-fn assert_whole(stats: &Stats) {
+/// TCP loses nothing, so neither does its viewer while the machine keeps up.
+fn assert_whole(stats: &Stats, machine: &Machine) {
     let video = stats.video;
     assert_eq!(
         (video.mismatches, video.misplaced, video.malformed, video.backwards),
         (0, 0, 0, 0),
         "{stats:?}"
     );
-    assert_eq!((video.lost, stats.audio.lost), (0, 0), "{stats:?}");
+    if machine.kept_up() {
+        assert_eq!((video.lost, stats.audio.lost), (0, 0), "{stats:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_over_tcp_and_udp_get_the_same_frames_byte_for_byte() {
+    let machine = Machine::watch();
     let pictures = Pictures::synthetic(100);
     let check = pictures.check();
     let (streamer, rtc) = (start(pictures), loopback_with_tcp());
@@ -60,7 +64,7 @@ async fn viewers_over_tcp_and_udp_get_the_same_frames_byte_for_byte() {
     frames(&tcp, 300).await;
     frames(&udp, 300).await;
     let stats = tcp.close().await;
-    assert_whole(&stats);
+    assert_whole(&stats, &machine);
     assert!(stats.audio.packets > 900, "{stats:?}");
     assert_eq!(timeout(PATIENCE, tcp_handle.closed()).await, Ok(LeaveReason::Left));
     assert_eq!(udp.close().await.video.mismatches, 0);
@@ -75,17 +79,19 @@ async fn a_sunshine_session_arrives_byte_for_byte_over_tcp() {
         .frames()
         .map(|frame| AccessUnit::parse(Codec::H264, &frame.data).expect("an access unit"))
         .collect();
+    let machine = Machine::watch();
     let served = serve_through(recording, loopback_with_tcp()).await;
     let url = served.peer_url().parse().expect("a URL");
     let config = over_tcp(Arc::new(FrameCheck::new(&units)));
     let viewer = Viewer::connect(&url, None, config).await.expect("the server takes viewers");
     // A whole round and more, over the seam.
     frames(&viewer, units.len() as u64 + 60).await;
-    assert_whole(&viewer.close().await);
+    assert_whole(&viewer.close().await, &machine);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_over_tcp_that_reads_nothing_costs_the_others_nothing() {
+    let machine = Machine::watch();
     let pictures = Pictures::synthetic(100);
     let check = pictures.check();
     let (streamer, rtc) = (start(pictures), loopback_with_tcp());
@@ -99,11 +105,12 @@ async fn a_viewer_over_tcp_that_reads_nothing_costs_the_others_nothing() {
     // It answers no consent check, so it is given up; until then its queue is full and its media is dropped.
     assert_eq!(timeout(PATIENCE, handle.closed()).await, Ok(LeaveReason::Vanished));
     frames(&good, before + 300).await;
-    assert_whole(&good.close().await);
+    assert_whole(&good.close().await, &machine);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_at_the_tcp_port_change_nothing() {
+    let machine = Machine::watch();
     let pictures = Pictures::synthetic(100);
     let check = pictures.check();
     let (streamer, rtc) = (start(pictures), loopback_with_tcp());
@@ -131,8 +138,8 @@ async fn strangers_at_the_tcp_port_change_nothing() {
     frames(&good, before + 60).await;
     let (late, _late) = join(&streamer, &rtc, over_tcp(check)).await;
     frames(&late, 60).await;
-    assert_whole(&late.close().await);
-    assert_whole(&good.close().await);
+    assert_whole(&late.close().await, &machine);
+    assert_whole(&good.close().await, &machine);
     for mut stranger in strangers {
         let mut rest = Vec::new();
         let closed = timeout(PATIENCE, stranger.read_to_end(&mut rest)).await.expect("the server closes it");

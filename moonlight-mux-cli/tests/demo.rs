@@ -1,57 +1,21 @@
 //! The program as a person runs it: what it prints, serves, and ends with.
 
-use std::net::SocketAddr;
-use std::process::{Output, Stdio};
+mod support;
+
+use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use support::{PATIENCE, demo, get, program};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
-
-/// Far above what anything here takes, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_moonlight-mux"));
-    command.args(arguments).env_remove("MOONLIGHT_MUX_LISTEN").env("RUST_LOG", "warn");
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    command
-}
-
-/// A running `demo` and the address that it printed.
-async fn demo(arguments: &[&str]) -> (Child, SocketAddr) {
-    let mut command = program(&["demo", "--listen", "127.0.0.1:0"]);
-    let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().expect("it runs");
-    let stdout = child.stdout.take().expect("a pipe");
-    let mut lines = BufReader::new(stdout).lines();
-    let line = timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("text").expect("a line");
-    let url = line.strip_prefix("demo plays at http://").and_then(|url| url.strip_suffix("/s/demo"));
-    let address = url.unwrap_or_else(|| panic!("{line}")).parse().expect("an address");
-    (child, address)
-}
 
 /// Runs the program until it ends by itself: its exit code and what it says on standard error.
 async fn ends(arguments: &[&str]) -> (Option<i32>, String) {
     let run = timeout(PATIENCE, program(arguments).output());
     let Output { status, stderr, .. } = run.await.expect("it ends").expect("it runs");
     (status.code(), String::from_utf8(stderr).expect("text"))
-}
-
-/// The status line and the body of the answer to `GET path`.
-async fn get(address: SocketAddr, path: &str) -> (String, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    let answer = timeout(PATIENCE, async {
-        let mut socket = TcpStream::connect(address).await.expect("it listens");
-        socket.write_all(request.as_bytes()).await.expect("it reads");
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).await.expect("it answers");
-        answer
-    });
-    let answer = answer.await.expect("in time");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    (head.lines().next().expect("a status line").to_owned(), body.to_owned())
 }
 
 #[tokio::test]

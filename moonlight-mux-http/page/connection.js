@@ -4,7 +4,7 @@
 
 import { peerUrl, streamer } from "./api.js";
 import { snapshot } from "./statistics.js";
-import { LEFT, LOST, NO_ANSWER, NO_MEDIA, verdictOf } from "./verdicts.js";
+import { LEFT, LOST, NO_ANSWER, noMedia, verdictOf } from "./verdicts.js";
 import { Watchdog } from "./watchdog.js";
 
 /** For the WebSocket, and for the media connection once the server has answered. In between the server keeps time. */
@@ -161,7 +161,7 @@ export class Connection {
       this.#mark("answer");
       await this.#pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
       this.#after(CONNECT_TIMEOUT_MS, () => {
-        if (this.state === "connecting" || this.state === "new") this.end(NO_MEDIA);
+        if (this.state === "connecting" || this.state === "new") this.end(noMedia(browser()));
       });
       for (const early of this.#early.splice(0)) await this.#pc.addIceCandidate(early);
     } else if (candidate) {
@@ -218,7 +218,7 @@ export class Connection {
       this.#mark("dtls");
       this.#progress("Waiting for the picture…");
     }
-    if (this.state === "failed") this.end(this.#firstFrameAt === null ? NO_MEDIA : LOST);
+    if (this.state === "failed") this.end(this.#firstFrameAt === null ? noMedia(browser()) : LOST);
     else this.#handlers.change(this.state);
   }
 
@@ -242,7 +242,7 @@ export class Connection {
   async #closed(code) {
     if (this.#over) return;
     const info = await streamer(this.#streamerId);
-    this.end(verdictOf(code, info, { online: navigator.onLine, playsH264: canPlay("video/H264") }));
+    this.end(verdictOf(code, info, browser()));
   }
 
   #fail(error) {
@@ -261,6 +261,16 @@ function withStereo(sdp) {
   const opus = sdp.match(/^a=rtpmap:(\d+) opus\/48000\/2\r?$/im)?.[1];
   if (opus === undefined) return sdp;
   return sdp.replace(new RegExp(`^(a=fmtp:${opus} (?!.*\\bstereo=).*?)(\\r?)$`, "m"), "$1;stereo=1$2");
+}
+
+/** What the verdicts need to know of this browser, and of where its page comes from. */
+function browser() {
+  const ownMachine = /^(localhost|127\..*|\[::1\])$/.test(location.hostname);
+  return {
+    online: navigator.onLine,
+    playsH264: canPlay("video/H264"),
+    refusesLoopback: ownMachine && navigator.userAgent.includes("Firefox/"),
+  };
 }
 
 function canPlay(mimeType) {

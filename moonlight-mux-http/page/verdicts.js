@@ -29,7 +29,6 @@ export const CLOSE_CODES = {
 };
 
 export const LEFT = CLOSE_CODES[1000];
-export const NO_MEDIA = CLOSE_CODES[4010];
 export const LOST = CLOSE_CODES[4011];
 export const NO_ANSWER = { message: "The server does not answer.", again: true };
 export const NO_WEBRTC = {
@@ -40,14 +39,27 @@ export const NO_WEBRTC = {
 
 /**
  * Why a WebSocket closed. `streamer` is what the API says of the stream: null when there is none, undefined when it
- * does not answer. `browser` is `{ online, playsH264 }`.
+ * does not answer. `browser` is `{ online, playsH264, refusesLoopback }`.
  */
 export function verdictOf(code, streamer, browser) {
   const known = CLOSE_CODES[code];
   if (known === undefined) return withoutCode(streamer, browser);
   if (code === 4002) return ended(known, streamer);
   if (code === 4009) return unplayable(known, streamer, browser);
+  if (code === 4010) return noMedia(browser);
   return known;
+}
+
+/** No media connection came about. `refusesLoopback`: the server is on the browser's own machine, and that is why. */
+export function noMedia({ refusesLoopback }) {
+  const known = CLOSE_CODES[4010];
+  if (!refusesLoopback) return known;
+  return {
+    ...known,
+    hint:
+      "Firefox makes none to its own machine unless, in about:config, media.peerconnection.ice.loopback is on and " +
+      "media.peerconnection.ice.obfuscate_host_addresses is off.",
+  };
 }
 
 /** A WebSocket that the server refused, or that broke, says nothing: the plain API does. */

@@ -1,6 +1,6 @@
 const { CLOSE_CODES, interruptionOf, LOST, verdictOf } = await import("/assets/verdicts.js");
 
-const browser = { online: true, playsH264: true };
+const browser = { online: true, playsH264: true, refusesLoopback: false };
 const live = { status: "active", codec: "H.264" };
 
 test("each close code has a sentence of its own", () => {
@@ -35,6 +35,13 @@ test("a codec that cannot be played is named", () => {
   equal(verdictOf(4009, { codec: "HEVC" }, browser).message, "This stream's codec, HEVC, cannot be played here.");
   equal(verdictOf(4009, live, { ...browser, playsH264: false }).hint.includes("OpenH264"), true);
   equal(verdictOf(4009, live, browser).hint, undefined);
+});
+
+test("Firefox at its own machine is told what to do", () => {
+  const told = verdictOf(4010, live, { ...browser, refusesLoopback: true });
+  equal(told.message, CLOSE_CODES[4010].message);
+  equal(told.hint.includes("media.peerconnection.ice.loopback"), true);
+  equal(told.again, true);
 });
 
 test("the nearest cause of a still picture is said", () => {

@@ -4,40 +4,83 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use moonlight_mux_benches::chromium::{Chromium, Page};
+use moonlight_mux_benches::driver::BrowserError;
+use moonlight_mux_benches::firefox::{Firefox, Tab};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 /// Far above what anything here takes, on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What every browser does alike.
+pub(crate) trait Browser {
+    type Page;
+
+    async fn open(&mut self, url: &str) -> Result<Self::Page, BrowserError>;
+    async fn evaluate(&mut self, page: &Self::Page, script: &str) -> Result<Value, BrowserError>;
+    async fn screenshot(&mut self, page: &Self::Page) -> Result<Vec<u8>, BrowserError>;
+}
+
+impl Browser for Chromium {
+    type Page = Page;
+
+    async fn open(&mut self, url: &str) -> Result<Page, BrowserError> {
+        Chromium::open(self, url).await
+    }
+
+    async fn evaluate(&mut self, page: &Page, script: &str) -> Result<Value, BrowserError> {
+        Chromium::evaluate(self, page, script).await
+    }
+
+    async fn screenshot(&mut self, page: &Page) -> Result<Vec<u8>, BrowserError> {
+        Chromium::screenshot(self, page).await
+    }
+}
+
+impl Browser for Firefox {
+    type Page = Tab;
+
+    async fn open(&mut self, url: &str) -> Result<Tab, BrowserError> {
+        Firefox::open(self, url).await
+    }
+
+    async fn evaluate(&mut self, page: &Tab, script: &str) -> Result<Value, BrowserError> {
+        Firefox::evaluate(self, page, script).await
+    }
+
+    async fn screenshot(&mut self, page: &Tab) -> Result<Vec<u8>, BrowserError> {
+        Firefox::screenshot(self, page).await
+    }
+}
+
 /// Opens a viewer's page and waits until it shows a picture.
-pub(crate) async fn open(chromium: &mut Chromium, url: &str) -> Page {
-    let page = chromium.open(url).await.expect("the page opens");
-    reach(chromium, &page, "playing").await;
+pub(crate) async fn open<B: Browser>(browser: &mut B, url: &str) -> B::Page {
+    let page = browser.open(url).await.expect("the page opens");
+    reach(browser, &page, "playing").await;
     page
 }
 
 /// Waits until a viewer's page is in a state.
-pub(crate) async fn reach(chromium: &mut Chromium, page: &Page, wanted: &str) {
-    until(chromium, page, &format!("window.moonlightMux?.state === {}", json!(wanted))).await;
+pub(crate) async fn reach<B: Browser>(browser: &mut B, page: &B::Page, wanted: &str) {
+    until(browser, page, &format!("window.moonlightMux?.state === {}", json!(wanted))).await;
 }
 
 /// Waits until a script gives `true`.
-pub(crate) async fn until(chromium: &mut Chromium, page: &Page, script: &str) {
+pub(crate) async fn until<B: Browser>(browser: &mut B, page: &B::Page, script: &str) {
     let reached = timeout(PATIENCE, async {
-        while evaluate(chromium, page, script).await != true {
+        while evaluate(browser, page, script).await != true {
             sleep(Duration::from_millis(50)).await;
         }
     });
     if reached.await.is_err() {
-        let text = evaluate(chromium, page, "document.body.innerText").await;
+        let text = evaluate(browser, page, "document.body.innerText").await;
         panic!("not within {PATIENCE:?}: {script}; the page says: {text}");
     }
 }
 
 /// Runs a script that does not throw.
-pub(crate) async fn evaluate(chromium: &mut Chromium, page: &Page, script: &str) -> Value {
-    chromium.evaluate(page, script).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+pub(crate) async fn evaluate<B: Browser>(browser: &mut B, page: &B::Page, script: &str) -> Value {
+    browser.evaluate(page, script).await.unwrap_or_else(|error| panic!("{script}: {error}"))
 }
 
 /// Gives the tab a command that it does not refuse.
@@ -71,8 +114,8 @@ pub(crate) async fn prefer(chromium: &mut Chromium, page: &Page, scheme: &str) {
 }
 
 /// Keeps what a tab shows where a person can look at it.
-pub(crate) async fn picture(chromium: &mut Chromium, page: &Page, name: &str) {
-    keep(name, &chromium.screenshot(page).await.expect("a picture of the page"));
+pub(crate) async fn picture<B: Browser>(browser: &mut B, page: &B::Page, name: &str) {
+    keep(name, &browser.screenshot(page).await.expect("a picture of the page"));
 }
 
 /// Keeps a screenshot where a person can look at it: `target/screenshots/`.
