@@ -29,9 +29,6 @@ export class Connection {
   #handlers;
   #socket;
   #pc = null;
-  /** The promise of an offer, and whether it was made. */
-  #offer;
-  #offered = false;
   #media = new MediaStream();
   #watchdog = new Watchdog();
   #joined = performance.now();
@@ -52,10 +49,7 @@ export class Connection {
     this.#socket.onopen = () => this.#mark("socket");
     this.#socket.onmessage = ({ data }) => this.#receive(data).catch((error) => this.#fail(error));
     this.#socket.onclose = ({ code }) => this.#closed(code);
-    // While the WebSocket opens: a browser takes as long for it.
-    this.#offer = this.#prepare();
-    this.#offer.catch((error) => this.#fail(error));
-    this.#after(CONNECT_TIMEOUT_MS, () => this.#offered || this.end(NO_ANSWER));
+    this.#after(CONNECT_TIMEOUT_MS, () => this.#pc || this.end(NO_ANSWER));
   }
 
   /** "new", "connecting", "connected", "disconnected", "failed" or "closed". */
@@ -78,7 +72,7 @@ export class Connection {
     this.#status = status;
   }
 
-  /** Asks the browser for its counters and watches over the picture; to be called every second. Null without a connection. */
+  /** Asks the browser for its counters and watches over the picture; to be called every second. Null before the offer. */
   async sample() {
     if (!this.#pc) return null;
     const counted = snapshot(await this.#pc.getStats());
@@ -118,7 +112,7 @@ export class Connection {
     const message = JSON.parse(data);
     const [name, body] = typeof message === "string" ? [message, {}] : Object.entries(message)[0];
     switch (name) {
-      case "WebRtcConfig": return this.#sendOffer(body.ice_servers);
+      case "WebRtcConfig": return this.#offer(body.ice_servers);
       case "Signaling": return this.#signal(body);
       case "StageStarting":
         this.#handlers.stream({ status: "starting" });
@@ -132,8 +126,9 @@ export class Connection {
     }
   }
 
-  async #prepare() {
-    const pc = new RTCPeerConnection();
+  async #offer(iceServers) {
+    this.#mark("config");
+    const pc = new RTCPeerConnection({ iceServers });
     this.#pc = pc;
     pc.onicecandidate = ({ candidate }) => candidate && this.#sendCandidate(candidate);
     pc.ontrack = ({ track }) => this.#play(track);
@@ -142,16 +137,9 @@ export class Connection {
     pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     this.#handlers.peer(pc);
-    return pc.createOffer();
-  }
-
-  async #sendOffer(iceServers) {
-    this.#mark("config");
-    const sdp = withStereo((await this.#offer).sdp);
-    this.#offered = true;
-    // Not later: from its own description on, the browser asks these servers for candidates.
-    this.#pc.setConfiguration({ iceServers });
-    await this.#pc.setLocalDescription({ type: "offer", sdp });
+    const offer = await pc.createOffer();
+    const sdp = withStereo(offer.sdp);
+    await pc.setLocalDescription({ type: "offer", sdp });
     this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
     this.#mark("offer");
   }
@@ -246,7 +234,6 @@ export class Connection {
   }
 
   #fail(error) {
-    if (this.#over) return;
     console.error(error);
     this.end({ message: "This browser could not take up the connection.", hint: error.message, again: false });
   }
