@@ -5,7 +5,7 @@ pub(crate) mod pcap;
 mod playback;
 mod reference;
 mod replay;
-mod transcript;
+pub(crate) mod transcript;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -20,6 +20,7 @@ use super::wire::sdp::{Announcement, Offer};
 use super::wire::xml::Document;
 use super::wire::{audio, rtsp, video};
 use crate::media::VideoCodec;
+use crate::recording::transcript::Transcript;
 
 /// What the bytes turned out to be, or what a script came to, by the endings of seeds' names (`fuzz/README.md`).
 pub type Forms = BTreeSet<&'static str>;
@@ -84,6 +85,13 @@ pub fn pcap(bytes: &[u8]) -> Forms {
         let payloads: usize = datagrams.iter().map(|datagram| datagram.payload.len() + 58).sum();
         assert!(payloads <= bytes.len(), "each datagram stands in the file once");
     }
+    if let Ok(segments) = crate::recording::pcap::segments(bytes) {
+        if !segments.is_empty() {
+            forms.insert("segments");
+        }
+        let payloads: usize = segments.iter().map(|segment| segment.payload.len()).sum();
+        assert!(payloads <= bytes.len(), "each segment stands in the file once");
+    }
     forms
 }
 
@@ -91,6 +99,11 @@ pub fn pcap(bytes: &[u8]) -> Forms {
 pub fn rtsp(bytes: &[u8]) -> Forms {
     let mut forms = Forms::new();
     let mut built = Vec::new();
+    if let Ok(transcript) = Transcript::parse(bytes) {
+        let messages: usize = transcript.messages().iter().map(|message| message.bytes.len()).sum();
+        assert!(messages <= bytes.len(), "each message stands in the file once");
+        forms.extend(transcript.exchanges().map(|_| "exchange"));
+    }
     if let Ok(request) = rtsp::Request::parse(bytes) {
         forms.insert("request");
         request.emit(&mut built);

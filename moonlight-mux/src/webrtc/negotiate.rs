@@ -20,7 +20,7 @@ use rtc::shared::error::Error;
 
 use super::BindError;
 use super::channels;
-use super::feedback::{Feedback, PLAYOUT_DELAY};
+use super::feedback::{Feedback, PLAYOUT_DELAY, RESEND_PACKETS};
 use super::packetiser::Packetiser;
 use crate::media::VideoCodec;
 
@@ -30,8 +30,6 @@ const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
 const ICE_FAILED: Duration = Duration::from_secs(5);
 /// Consent checks: two seconds of silence are four of them unanswered (`health.rs`).
 const ICE_KEEPALIVE: Duration = Duration::from_millis(500);
-/// Packets kept for retransmission: a second and a half of a 6 Mbit/s stream, half a second of 20 Mbit/s.
-pub(super) const RESEND_PACKETS: u16 = 1024;
 /// Sender reports tie sound to picture; the first ones decide how soon the lips fit.
 const SENDER_REPORTS: Duration = Duration::from_secs(1);
 

@@ -15,7 +15,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::channels::VideoQuality;
-use super::feedback::Backchannel;
+use super::feedback::{Backchannel, RESEND_PACKETS};
 use super::health::{Health, Report, Verdict};
 use super::heard::LastHeard;
 use super::negotiate;
@@ -74,7 +74,7 @@ impl Tracks {
         viewer: &ViewerIo,
         quality: watch::Sender<VideoQuality>,
     ) -> LeaveReason {
-        let mut health = Health::new(task::now(), negotiate::RESEND_PACKETS);
+        let mut health = Health::new(task::now(), RESEND_PACKETS);
         loop {
             while let Some(verdict) = health.poll_verdict() {
                 if let Some(reason) = obey(verdict, viewer) {

@@ -199,6 +199,10 @@ impl Document {
             return Err(Malformed::Elements);
         }
         let name = start.name().as_ref().to_owned();
+        // The reader takes whatever stands there.
+        if !is_name(&name) {
+            return Err(Malformed::Syntax);
+        }
         self.elements.push(Element { depth, name, text: String::new() });
         Ok(self.elements.len() - 1)
     }
@@ -222,6 +226,12 @@ impl<'a> Record<'a> {
             .find(|element| element.depth == 2 && element.name == name)
             .map(|element| element.text.as_str())
     }
+}
+
+/// Whether an element may be called so, as far as it matters here: nothing in it ends a tag or begins an attribute.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | ':'))
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '-' | '.'))
 }
 
 /// The entities that need no definition.
@@ -315,6 +325,11 @@ mod tests {
         for cut in [r#"<root status_code="200">"#, r#"<root status_code="200"><a></b></root>"#, "<root "] {
             assert_eq!(parse(cut), Err(Malformed::Syntax), "{cut}");
         }
+        for name in ["a\"b", "a'b", "a=b", "1", "-a", "a&b"] {
+            let named = format!(r#"<root status_code="200"><{name}/></root>"#);
+            assert_eq!(parse(&named), Err(Malformed::Syntax), "{name}");
+        }
+        assert!(parse(r#"<root status_code="200"><_a:b-c.1é/></root>"#).is_ok());
     }
 
     fn documents() -> impl Strategy<Value = Document> {
