@@ -31,9 +31,9 @@ const ROUND: usize = 200;
 const AT_ONCE: usize = 40;
 /// In one round, which takes the longest anyway.
 const STRANDED: usize = 16;
-/// Rounds after those that the process and its allocator take to reach their size.
+/// Rounds after the one in which the process and its allocator reach their size.
 const ROUNDS: usize = 5;
-const WARM_UP: usize = 2;
+const WARM_UP: usize = 1;
 /// Of 1,000 joins: more than a hundred bytes of each would be too much.
 const HEAP_GROWTH: usize = 100_000;
 /// What an allocator's pages may waver by. 20 kB per join would be 20 MB.
