@@ -75,6 +75,7 @@ impl<T: Send + 'static> TaskSet<T> {
 /// Something that does its work piece by piece on tokio's threads for blocking work, at most one piece at a time.
 ///
 /// A piece that has begun cannot be interrupted: keep it short. When its owner is dropped it still ends, unheard.
+#[cfg_attr(not(feature = "test-picture"), allow(dead_code, reason = "only the test picture has such work"))]
 #[derive(Debug)]
 pub(crate) enum Worker<W, T> {
     Idle(Box<W>),
@@ -83,6 +84,7 @@ pub(crate) enum Worker<W, T> {
     Gone,
 }
 
+#[cfg_attr(not(feature = "test-picture"), allow(dead_code, reason = "only the test picture has such work"))]
 impl<W: Send + 'static, T: Send + 'static> Worker<W, T> {
     pub(crate) fn new(worker: W) -> Self {
         Self::Idle(Box::new(worker))
