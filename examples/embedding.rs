@@ -32,8 +32,8 @@ fn service(ip: IpAddr) -> Result<Router, Box<dyn Error>> {
     Ok(Router::new()
         .route("/", get(home))
         .with_state(Service { name: "My service", streams })
-        // Below any path: its pages name no absolute address.
-        .nest("/streams", mux))
+        // Below any path that ends in a slash: its pages name no absolute address.
+        .nest("/streams/", mux))
 }
 
 async fn home(State(service): State<Service>) -> Html<String> {
@@ -62,9 +62,12 @@ async fn both_sets_of_routes_answer() {
     use std::net::Ipv4Addr;
     use tower::ServiceExt;
     let service = service(Ipv4Addr::LOCALHOST.into()).unwrap();
-    for (path, expected) in
-        [("/", "My service"), ("/streams/api/streamers", "desk"), ("/streams/s/desk", "<video")]
-    {
+    for (path, expected) in [
+        ("/", "My service"),
+        ("/streams/", "Streams"),
+        ("/streams/api/streamers", "desk"),
+        ("/streams/s/desk", "<video"),
+    ] {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
