@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use support::machine::Machine;
-use support::{InProcess, Pictures, join, loopback, serve};
+use support::{InProcess, Pictures, assert_intact, join, loopback, serve};
 
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -135,11 +135,7 @@ async fn lost_nothing(good: Viewer, machine: &Machine) {
     let kept_up = machine.kept_up();
     let stats = good.close().await;
     let video = stats.video;
-    assert_eq!(
-        (video.mismatches, video.misplaced, video.malformed, video.backwards),
-        (0, 0, 0, 0),
-        "{stats:?}"
-    );
+    assert_intact(&stats);
     if kept_up {
         assert_eq!((video.lost, video.gaps), (0, 0), "{stats:?}");
     }
@@ -284,12 +280,7 @@ async fn a_viewer_without_the_subprotocol_gets_an_offer_and_every_frame() {
         let stats = viewer.stats();
         frames(&viewer, stats.video.frames + 30).await;
         let stats = viewer.stats();
-        let video = stats.video;
-        assert_eq!(
-            (video.mismatches, video.misplaced, video.malformed, video.backwards),
-            (0, 0, 0, 0),
-            "{stats:?}"
-        );
+        assert_intact(&stats);
         assert!(stats.audio.packets > 900, "{stats:?}");
         assert_eq!(stats.messages_received, 0, "nothing that such a page does not know");
         let mut labels = Vec::new();

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use support::machine::Machine;
 use support::random::Random;
-use support::{Pictures, join, loopback};
+use support::{Pictures, assert_intact, join, loopback};
 
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -73,7 +73,7 @@ async fn five_lose_nothing_while_a_hundred_come_and_go_in_random_order() {
         let video = stats.video;
         // The source's bytes, each frame in its place.
         assert_eq!(video.verified + video.skipped, video.frames, "{stats:?}");
-        assert_eq!((video.mismatches, video.misplaced, video.malformed, video.backwards), (0, 0, 0, 0));
+        assert_intact(&stats);
         if kept_up {
             assert_eq!((video.gaps, video.lost, video.undecodable), (0, 0, 0), "{stats:?}");
             assert_eq!((told.holds, told.pauses), (0, 0), "{told:?}");

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 
 use support::machine::Machine;
-use support::{InProcess, Pictures, join, loopback_with_tcp, serve_through};
+use support::{InProcess, Pictures, assert_intact, join, loopback_with_tcp, serve_through};
 
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,11 +42,7 @@ async fn frames(viewer: &Viewer, count: u64) {
 /// TCP loses nothing, so neither does its viewer while the machine keeps up.
 fn assert_whole(stats: &Stats, machine: &Machine) {
     let video = stats.video;
-    assert_eq!(
-        (video.mismatches, video.misplaced, video.malformed, video.backwards),
-        (0, 0, 0, 0),
-        "{stats:?}"
-    );
+    assert_intact(stats);
     if machine.kept_up() {
         assert_eq!((video.lost, stats.audio.lost), (0, 0), "{stats:?}");
     }

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use support::machine::Machine;
-use support::{InProcess, Pictures, Served, loopback, serve};
+use support::{InProcess, Pictures, Served, assert_intact, loopback, serve};
 
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,12 +38,7 @@ async fn frames(viewer: &Viewer, count: u64) {
 
 async fn leave_clean(viewer: Viewer) {
     let stats = viewer.close().await;
-    let video = stats.video;
-    assert_eq!(
-        (video.mismatches, video.misplaced, video.malformed, video.backwards),
-        (0, 0, 0, 0),
-        "{stats:?}"
-    );
+    assert_intact(&stats);
 }
 
 async fn a_recording_arrives_byte_for_byte(test: &str, name: &str, codec: Codec) {

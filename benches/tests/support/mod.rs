@@ -231,6 +231,16 @@ pub(crate) fn loopback_with_tcp() -> WebRtc {
     WebRtc::bind(config).expect("free ports")
 }
 
+/// All that a viewer got was the source's, each frame whole and in its place.
+pub(crate) fn assert_intact(stats: &viewer::Stats) {
+    let video = stats.video;
+    assert_eq!(
+        (video.mismatches, video.misplaced, video.malformed, video.backwards),
+        (0, 0, 0, 0),
+        "{stats:?}"
+    );
+}
+
 /// A viewer that joins within the process.
 pub(crate) async fn join(streamer: &Streamer, rtc: &WebRtc, config: ViewerConfig) -> (Viewer, PeerHandle) {
     let (transport, server) = viewer::channel();

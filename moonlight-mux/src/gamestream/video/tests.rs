@@ -8,6 +8,7 @@ use super::*;
 use crate::gamestream::test_stream::{blocks, key_frame, p_frame, video};
 use crate::gamestream::wire;
 use crate::gamestream::wire::control::FecStatus;
+use crate::gamestream::wire::control::tests::GIVEN_UP;
 use crate::gamestream::wire::tests::hex;
 
 struct Receiver {
@@ -110,21 +111,6 @@ fn fec_statuses(first_sequence: u16, shards: &[u16]) -> Vec<FecStatus> {
     receiver.key(4);
     std::iter::from_fn(|| receiver.video.poll_fec_status()).collect()
 }
-
-/// Of the vector in streams 10.3: sequence numbers 6 to 10, given up with the first data and the last parity shard.
-const GIVEN_UP: FecStatus = FecStatus {
-    frame: 2,
-    highest_sequence: 10,
-    next_missing_sequence: 7,
-    missing_before_highest: 3,
-    data_shards: 3,
-    parity_shards: 2,
-    received_data_shards: 1,
-    received_parity_shards: 1,
-    percentage: 66,
-    block: 0,
-    blocks: 1,
-};
 
 #[test]
 fn a_block_that_lacks_data_is_reported_once_repaired_or_given_up() {

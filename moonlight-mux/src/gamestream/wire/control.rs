@@ -557,25 +557,27 @@ pub(crate) mod tests {
         }
     }
 
+    /// The vector in streams 10.3: sequence numbers 6 to 10, given up with the first data and the last parity shard.
+    pub(crate) const GIVEN_UP: FecStatus = FecStatus {
+        frame: 2,
+        highest_sequence: 10,
+        next_missing_sequence: 7,
+        missing_before_highest: 3,
+        data_shards: 3,
+        parity_shards: 2,
+        received_data_shards: 1,
+        received_parity_shards: 1,
+        percentage: 66,
+        block: 0,
+        blocks: 1,
+    };
+
     #[test]
     fn the_documents_fec_status_parses_and_builds_back() {
         let payload = hex("00000002000a000700030003000200010001420001");
         let frame = Frame { kind: kind::FEC_STATUS, payload: &payload };
-        let status = FecStatus {
-            frame: 2,
-            highest_sequence: 10,
-            next_missing_sequence: 7,
-            missing_before_highest: 3,
-            data_shards: 3,
-            parity_shards: 2,
-            received_data_shards: 1,
-            received_parity_shards: 1,
-            percentage: 66,
-            block: 0,
-            blocks: 1,
-        };
         let message = ClientMessage::parse(&frame).unwrap();
-        assert_eq!(message, ClientMessage::FecStatus(status));
+        assert_eq!(message, ClientMessage::FecStatus(GIVEN_UP));
         assert_eq!(Frame::parse(&clear(|out| message.emit(out))), Ok(frame));
         assert_eq!((message.channel(), message.delivery()), (0, Delivery::Unsequenced));
     }
