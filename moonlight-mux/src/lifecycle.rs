@@ -18,6 +18,15 @@ pub enum State {
     Streaming,
     /// Frames have ceased, and a keyframe that was asked for did not come.
     Stalled,
+    /// The source ended or failed and is run again; until its first frame.
+    Reconnecting {
+        /// The how-manieth try in a row, from 1.
+        attempt: u32,
+        /// When it begins, or began.
+        next: Instant,
+        /// Why the last run is over.
+        reason: EndReason,
+    },
     /// It is over.
     Ended(EndReason),
 }
@@ -38,6 +47,74 @@ pub enum EndReason {
     /// The source panicked: a bug in it.
     #[error("the stream's source panicked")]
     SourcePanicked,
+}
+
+/// Whether a source that ended is run again. Never before the stream's first frame, so that a first start that fails is told
+/// at once; nor after an error that is permanent, or when the source says that it was stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestartPolicy {
+    /// It is not.
+    Never,
+    /// When it failed or panicked.
+    #[default]
+    OnFailure,
+    /// When the host ended the stream, too.
+    Always,
+}
+
+/// When a source is run again. Restarts count as in a row until a run has streamed for [`healthy_after`](Self::healthy_after).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RestartBackoff {
+    /// The wait before the first restart in a row; each further one is twice as long. Default 1 s.
+    pub first: Duration,
+    /// The longest wait. Default 30 s.
+    pub longest: Duration,
+    /// So many failures in a row open the breaker. Default 5, at least 1.
+    pub breaker_failures: u32,
+    /// The wait when it opens; then the waits begin anew. Default 30 s.
+    pub breaker_pause: Duration,
+    /// So often it opens; instead of once more the stream ends. Default 10.
+    pub breaker_trips: u32,
+    /// A run with pictures for so long makes its failure the first in a row. Default 60 s.
+    pub healthy_after: Duration,
+}
+
+impl Default for RestartBackoff {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+            breaker_failures: 5,
+            breaker_pause: Duration::from_secs(30),
+            breaker_trips: 10,
+            healthy_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a Streamer holds against a source that shows nothing; the cause of a [`SourceError`], to downcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Silent {
+    /// The connection stood, and no picture came.
+    #[error(
+        "no picture came within {} s of the connection to the host, and {datagrams} datagrams with media did",
+        waited.as_secs_f32()
+    )]
+    NoFirstFrame {
+        /// For how long.
+        waited: Duration,
+        /// [`SourceStats::datagrams`](crate::SourceStats::datagrams): how much was seen.
+        datagrams: u64,
+    },
+    /// Pictures ceased, while the source went on.
+    #[error("the host sent no picture for {} s, not even a keyframe that was asked for", silent.as_secs_f32())]
+    Frozen {
+        /// For how long.
+        silent: Duration,
+    },
 }
 
 /// A desktop where nothing moves sends few frames, so silence this long is no error yet: a keyframe is asked for, once.

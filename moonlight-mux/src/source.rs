@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
 
 use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 
@@ -180,6 +182,26 @@ pub enum Command {
     Quit,
 }
 
+/// What a source counts in the run that is on, or was last. All zero for a source that counts nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceStats {
+    /// Datagrams with media that came from the host.
+    pub datagrams: u64,
+    /// Datagrams that the kernel dropped, since nobody read them in time.
+    pub kernel_drops: u64,
+    /// What the kernel gives the media sockets to receive into, in bytes; `None` when it was not asked.
+    pub receive_buffer: Option<usize>,
+    /// Packets that were lost and then calculated from their parity.
+    pub repaired: u64,
+    /// Pictures that were not handed on: lost beyond repair, or without the pictures that they refer to.
+    pub held_back: u64,
+    /// Keyframes that the host was asked for.
+    pub keyframe_requests: u64,
+    /// To the host and back; `None` until it was measured.
+    pub round_trip: Option<Duration>,
+}
+
 /// What a source tells the Streamer's actor.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -204,6 +226,7 @@ const COMMANDS: usize = 16;
 pub struct SourceIo {
     events: mpsc::Sender<Event>,
     commands: mpsc::Receiver<Command>,
+    statistics: watch::Sender<SourceStats>,
     /// A video frame was dropped here: none may follow before a keyframe.
     dropping: bool,
 }
@@ -216,10 +239,12 @@ pub(crate) struct SourceEnd {
 }
 
 impl SourceIo {
-    pub(crate) fn new() -> (Self, SourceEnd) {
+    /// `statistics` is where [`Self::statistics`] go.
+    pub(crate) fn new(statistics: watch::Sender<SourceStats>) -> (Self, SourceEnd) {
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
-        (Self { events: events_tx, commands: commands_rx, dropping: false }, SourceEnd { events, commands })
+        let io = Self { events: events_tx, commands: commands_rx, statistics, dropping: false };
+        (io, SourceEnd { events, commands })
     }
 
     /// A step of connecting begins.
@@ -253,6 +278,11 @@ impl SourceIo {
     /// Hands on a packet of sound. When the Streamer is behind, it is dropped.
     pub fn audio(&mut self, frame: AudioFrame) {
         self.offer(Event::Audio(frame));
+    }
+
+    /// What this run has counted so far; replaces what was said before. Once a second is often enough.
+    pub fn statistics(&mut self, stats: SourceStats) {
+        self.statistics.send_replace(stats);
     }
 
     /// The Streamer's next wish; `None` means that the source shall end. Cancel safe.
@@ -294,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_streamer_that_is_behind_gets_whole_groups_of_pictures_or_nothing() {
-        let (mut io, mut end) = SourceIo::new();
+        let (mut io, mut end) = SourceIo::new(watch::Sender::default());
         for n in 0..1000 {
             io.video(frame(n, n == 0));
         }
@@ -315,7 +345,7 @@ mod tests {
 
     #[test]
     fn stages_find_room_behind_media() {
-        let (mut io, mut end) = SourceIo::new();
+        let (mut io, mut end) = SourceIo::new(watch::Sender::default());
         for n in 0..1000 {
             io.video(frame(n, true));
         }

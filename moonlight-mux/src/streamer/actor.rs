@@ -16,7 +16,7 @@ use crate::keyframe::KeyframePolicy;
 use crate::lifecycle::{EndReason, Lifecycle, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerInfo};
-use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, VideoSource};
+use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, SourceStats, VideoSource};
 use crate::task::{self, Task};
 
 /// How long a source may take to end when it is told to (contract of `VideoSource`).
@@ -32,6 +32,8 @@ pub(super) struct Actor {
     pub(super) state: watch::Sender<State>,
     pub(super) info: watch::Sender<Option<Arc<StreamInfo>>>,
     pub(super) peers: watch::Sender<Arc<[PeerInfo]>>,
+    pub(super) source_stats: watch::Sender<SourceStats>,
+    pub(super) restarts: watch::Sender<u64>,
     pub(super) exit: watch::Receiver<Exit>,
     pub(super) stop: CancellationToken,
 }
@@ -55,7 +57,7 @@ impl Actor {
 
     async fn run_in_span(mut self) {
         tracing::info!("streamer starts");
-        let (io, SourceEnd { mut events, commands }) = SourceIo::new();
+        let (io, SourceEnd { mut events, commands }) = SourceIo::new(self.source_stats.clone());
         self.broadcaster.begin_run();
         let recipe = self.source.clone();
         let mut source =

@@ -59,6 +59,7 @@ enum Status {
     Starting,
     Active,
     Stalled,
+    Reconnecting,
     Failed,
     Stopped,
 }
@@ -99,6 +100,7 @@ impl Stream {
             State::Starting | State::Connecting(_) | State::Connected => Status::Starting,
             State::Streaming => Status::Active,
             State::Stalled => Status::Stalled,
+            State::Reconnecting { .. } => Status::Reconnecting,
             State::Ended(EndReason::Stopped | EndReason::ByHost) => Status::Stopped,
             State::Ended(EndReason::Failed(_) | EndReason::SourcePanicked) => Status::Failed,
         };
