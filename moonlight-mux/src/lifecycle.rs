@@ -95,7 +95,9 @@ impl RestartPolicy {
 #[non_exhaustive]
 pub enum Silent {
     /// The connection stood, and no picture came.
-    #[error("no picture came within {waited:?} of the connection to the host; datagrams with media: {datagrams}")]
+    #[error(
+        "no picture came within {waited:?} of the connection to the host; datagrams with media: {datagrams}"
+    )]
     NoFirstFrame {
         /// For how long.
         waited: Duration,
@@ -267,7 +269,9 @@ impl Lifecycle {
                 Silence::Stalled if self.config.restart == RestartPolicy::Never => None,
                 Silence::Stalled => pictures.last.checked_add(self.config.stall_timeout),
             },
-            Phase::Running(run) => run.connected.and_then(|at| at.checked_add(self.config.first_frame_timeout)),
+            Phase::Running(run) => {
+                run.connected.and_then(|at| at.checked_add(self.config.first_frame_timeout))
+            }
             Phase::Stopping { until, .. } => *until,
             Phase::Waiting { until } => Some(*until),
             Phase::Over => None,

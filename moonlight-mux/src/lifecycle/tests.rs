@@ -165,7 +165,11 @@ fn a_restart_is_reconnecting_until_its_first_frame() {
     life.handle_connected(now);
     assert!(matches!(life.state(), State::Reconnecting { attempt: 1, .. }), "{:?}", life.state());
     now += Duration::from_secs(30);
-    assert_eq!(life.handle_timeout(now, 0), Some(Action::Stop), "a restart without a picture is a failure too");
+    assert_eq!(
+        life.handle_timeout(now, 0),
+        Some(Action::Stop),
+        "a restart without a picture is a failure too"
+    );
     life.handle_end(now, EndReason::Stopped, 0.0);
     assert_eq!(reconnecting(&life, now), Some((2, 2)));
     now += Duration::from_secs(2);
