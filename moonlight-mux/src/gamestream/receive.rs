@@ -143,7 +143,7 @@ impl HostSocket {
     }
 
     #[cfg(test)]
-    fn local_addr(&self) -> SocketAddr {
+    pub(super) fn local_addr(&self) -> SocketAddr {
         self.socket.local_addr().unwrap()
     }
 }
@@ -200,3 +200,121 @@ const BATCH: usize = 16;
 const MAX_MESSAGE: usize = 1 << 16;
 
 const MAX_ERRORS: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use quinn_udp::Transmit;
+
+    use super::*;
+
+    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn socket(receive_buffer: usize) -> HostSocket {
+        HostSocket::bind(HOST, Some(HOST), receive_buffer).unwrap()
+    }
+
+    fn sender(address: Ipv4Addr) -> std::net::UdpSocket {
+        std::net::UdpSocket::bind((address, 0)).unwrap()
+    }
+
+    /// Reads until so many have come.
+    async fn received(socket: &mut HostSocket, count: usize) -> Vec<Vec<u8>> {
+        let mut datagrams = Vec::new();
+        while datagrams.len() < count {
+            match socket.next() {
+                Some(datagram) => datagrams.push(datagram.to_vec()),
+                None => socket.receive().await,
+            }
+        }
+        datagrams
+    }
+
+    #[tokio::test]
+    async fn datagrams_of_any_port_of_the_host_are_taken_and_of_nobody_else() {
+        let mut socket = socket(1 << 18);
+        let to = socket.local_addr();
+        sender(Ipv4Addr::new(127, 0, 0, 3)).send_to(b"foreign", to).unwrap();
+        sender(Ipv4Addr::LOCALHOST).send_to(b"one", to).unwrap();
+        sender(Ipv4Addr::new(127, 0, 0, 3)).send_to(b"foreign", to).unwrap();
+        sender(Ipv4Addr::LOCALHOST).send_to(b"", to).unwrap();
+        sender(Ipv4Addr::LOCALHOST).send_to(b"two", to).unwrap();
+        assert_eq!(received(&mut socket, 2).await, [b"one", b"two"]);
+        assert_eq!(socket.datagrams(), 2);
+    }
+
+    /// As a host sends a frame: segments of one message, which the kernel hands over as one again.
+    #[tokio::test]
+    async fn a_burst_comes_apart_as_it_was_put_together() {
+        let mut socket = socket(4 << 20);
+        let sender = sender(Ipv4Addr::LOCALHOST);
+        let state = UdpSocketState::new(UdpSockRef::from(&sender)).unwrap();
+        let segments = state.max_gso_segments().min(40);
+        let mut sent = Vec::new();
+        for burst in 0..3 {
+            let datagrams: Vec<Vec<u8>> = (0..segments)
+                .map(|n| vec![burst * 50 + n as u8; if n + 1 == segments { 17 } else { 1400 }])
+                .collect();
+            let transmit = Transmit {
+                destination: socket.local_addr(),
+                ecn: None,
+                contents: &datagrams.concat(),
+                segment_size: Some(1400),
+                src_ip: None,
+            };
+            state.try_send(UdpSockRef::from(&sender), &transmit).unwrap();
+            sent.extend(datagrams);
+        }
+        assert_eq!(received(&mut socket, sent.len()).await, sent);
+        assert_eq!(socket.next(), None);
+    }
+
+    /// The ICMP error of a host that is gone is no news, let alone again and again.
+    #[tokio::test]
+    async fn a_host_that_is_gone_leaves_the_socket_quiet() {
+        let mut socket = socket(1 << 18);
+        let gone = sender(Ipv4Addr::LOCALHOST).local_addr().unwrap().port();
+        for _ in 0..10 {
+            socket.send(gone, b"hello?");
+        }
+        let mut receive = Box::pin(socket.receive());
+        // What an error would wake is woken while this future gives way.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            assert!(futures_util::poll!(&mut receive).is_pending());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_with_errors_is_left_alone_until_it_is_forgiven() {
+        let mut socket = socket(1 << 18);
+        sender(Ipv4Addr::LOCALHOST).send_to(b"hello", socket.local_addr()).unwrap();
+        socket.socket.readable().await.unwrap();
+        socket.errors = MAX_ERRORS;
+        assert!(futures_util::poll!(std::pin::pin!(socket.receive())).is_pending());
+        socket.forgive();
+        assert_eq!(received(&mut socket, 1).await, [b"hello"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_the_kernel_dropped_is_counted() {
+        let socket = socket(1);
+        assert!(socket.receive_buffer().is_some_and(|bytes| bytes < 1 << 16));
+        assert_eq!(socket.kernel_drops(), 0);
+        let sender = sender(Ipv4Addr::LOCALHOST);
+        for _ in 0..200 {
+            sender.send_to(&[0; 1400], socket.local_addr()).unwrap();
+        }
+        assert!((100..200).contains(&socket.kernel_drops()));
+    }
+
+    #[test]
+    fn drops_are_read_from_the_kernels_list() {
+        let list = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+             2315: 0100007F:A2F1 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 44521 2 00000000a8e0ac38 0\n\
+             9482: 00000000:14E9 00000000:0000 07 00000000:00000000 00:00000000 00000000   107        0 18722 2 0000000045ee9e6f 731\n";
+        assert_eq!(drops(list, 18722), Some(731));
+        assert_eq!(drops(list, 44521), Some(0));
+        assert_eq!(drops(list, 107), None);
+    }
+}
