@@ -26,10 +26,9 @@ pub(super) struct Launching(OwnedMutexGuard<LaunchSlot>);
 impl Launching {
     /// Waits for the slot. Cancel safe.
     pub(super) async fn begin(slot: Arc<Mutex<LaunchSlot>>) -> Self {
-        let mut slot = slot.lock_owned().await;
+        let slot = slot.lock_owned().await;
         if let Some(until) = slot.taken_until {
             task::at(Some(until)).await;
-            slot.taken_until = None;
         }
         Self(slot)
     }
