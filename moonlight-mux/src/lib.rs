@@ -61,6 +61,9 @@ mod signalling;
 mod source;
 mod streamer;
 mod task;
+#[cfg(feature = "test-host")]
+#[allow(dead_code, reason = "until its sockets stand, only tests use it")]
+mod test_host;
 #[cfg(feature = "test-picture")]
 mod test_picture;
 mod webrtc;

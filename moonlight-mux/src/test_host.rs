@@ -1,0 +1,3 @@
+//! A GameStream host for tests and demonstrations, on loopback.
+
+mod session;
