@@ -1,3 +1,3 @@
 //! A GameStream host for tests and demonstrations, on loopback.
 
-mod session;
+pub(crate) mod session;
