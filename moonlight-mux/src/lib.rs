@@ -61,6 +61,8 @@ mod signalling;
 mod source;
 mod streamer;
 mod task;
+#[cfg(feature = "test-host")]
+mod test_host;
 #[cfg(feature = "test-picture")]
 mod test_picture;
 mod webrtc;
@@ -78,6 +80,8 @@ pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
 pub use streamer::*;
+#[cfg(feature = "test-host")]
+pub use test_host::*;
 #[cfg(feature = "test-picture")]
 pub use test_picture::{InvalidPictureSize, PictureSize, TestPicture, TestPictureConfig, TestPictureError};
 pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
