@@ -1,7 +1,12 @@
 //! A GameStream host for tests and demonstrations, on loopback.
 
 mod faults;
+mod launches;
+mod link;
 mod log;
+mod pairing;
+mod session;
+mod tls;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,6 +15,7 @@ use std::sync::Arc;
 pub use self::faults::{Faults, Freeze, HostStep, HostileAnswer, StartRefusal};
 use self::log::Book;
 pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostInput, HostSessionId};
+pub use self::session::Manner;
 use crate::recording::Recording;
 
 /// A GameStream host on loopback: the same wire as a real one, from pairing to the picture.
@@ -68,19 +74,6 @@ impl TestApp {
     pub fn new(id: u32, title: impl Into<String>) -> Self {
         Self { id, title: title.into() }
     }
-}
-
-/// Which host a [`TestHost`] takes after: its answers, codes, limits, encryption and timing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Manner {
-    /// Sunshine v2025.628, as recorded; later ones hardly differ.
-    #[default]
-    Sunshine,
-    /// Sunshine v0.23.1, as recorded: one session at a time, and `/cancel` only when nothing streams.
-    SunshineV023,
-    /// Wolf of October 2024, as recorded.
-    Wolf,
 }
 
 /// What a [`TestHost`] shows.

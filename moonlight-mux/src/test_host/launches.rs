@@ -130,9 +130,8 @@ impl Launches {
             Manner::Wolf => {}
         }
         let scope = self.manner;
-        let theirs = |session: &mut Session| {
-            scope != Manner::Wolf || session.caller.certificate == caller.certificate
-        };
+        let theirs =
+            |session: &mut Session| scope != Manner::Wolf || session.caller.certificate == caller.certificate;
         Ok(self.sessions.extract_if(.., theirs).map(|session| session.id).collect())
     }
 

@@ -138,14 +138,14 @@ mod tests {
         assert_eq!(lost(1), lost(1));
         assert_ne!(lost(1), lost(2));
         let mut link = Link::new(1);
-        let control = (0..1000).all(|n| link.send(start(), &Faults { loss: 1.0, ..faults.clone() }, false, n));
+        let control =
+            (0..1000).all(|n| link.send(start(), &Faults { loss: 1.0, ..faults.clone() }, false, n));
         assert!(control, "control is not touched");
     }
 
     #[test]
     fn reordered_datagrams_come_behind_those_that_were_sent_later() {
-        let faults =
-            Faults { reordering: 0.2, delay: Duration::from_millis(20), ..Faults::default() };
+        let faults = Faults { reordering: 0.2, delay: Duration::from_millis(20), ..Faults::default() };
         let (mut link, now) = (Link::new(3), start());
         for n in 0..100 {
             link.send(now, &faults, true, n);

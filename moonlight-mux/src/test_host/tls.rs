@@ -12,10 +12,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, Sign
 use rustls::client::danger::HandshakeSignatureValid;
 
 /// Fails if the key is not the certificate's.
-pub(super) fn server_config(
-    certificate: &[u8],
-    key_pkcs8: &[u8],
-) -> Result<Arc<ServerConfig>, Error> {
+pub(super) fn server_config(certificate: &[u8], key_pkcs8: &[u8]) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(AnyClient(provider.signature_verification_algorithms));
     let mut config = ServerConfig::builder_with_provider(provider)
