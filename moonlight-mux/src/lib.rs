@@ -76,7 +76,7 @@ pub use recording::{
 };
 pub use registry::{CreateError, Registry};
 pub use signalling::*;
-pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
+pub use source::{Command, Ended, SourceError, SourceIo, SourceStats, Stage, VideoSource};
 pub use streamer::*;
 #[cfg(feature = "test-picture")]
 pub use test_picture::{InvalidPictureSize, PictureSize, TestPicture, TestPictureConfig, TestPictureError};
