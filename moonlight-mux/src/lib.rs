@@ -67,6 +67,8 @@ mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
 pub use egress::{Egress, ViewerIo};
+pub use gamestream::source::{AppSelector, Channels, InvalidConfig, MoonlightConfig};
+pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
 #[cfg(feature = "test-host")]
