@@ -10,16 +10,19 @@ pub(crate) mod bench_support;
 pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod crypto;
+pub(crate) mod driver;
 pub(crate) mod fec;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 pub(crate) mod negotiation;
 pub(crate) mod pairing;
 pub(crate) mod ping;
+mod receive;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub(crate) mod rtsp;
 pub(crate) mod session;
+pub(crate) mod source;
 #[cfg(any(test, feature = "bench-support"))]
 pub(crate) mod test_stream;
 pub(crate) mod video;

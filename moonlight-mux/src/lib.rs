@@ -70,6 +70,8 @@ mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
 pub use egress::{Egress, ViewerIo};
+pub use gamestream::source::{AppSelector, Channels, InvalidConfig, MoonlightConfig};
+pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
 #[cfg(feature = "test-host")]
@@ -79,8 +81,10 @@ pub use recording::{
 };
 pub use registry::{CreateError, Registry};
 pub use signalling::*;
-pub use source::{Command, Ended, SourceError, SourceIo, Stage, VideoSource};
+pub use source::{Command, Ended, SourceError, SourceIo, SourceStats, Stage, VideoSource};
 pub use streamer::*;
+#[cfg(feature = "test-host")]
+pub use test_host::*;
 #[cfg(feature = "test-picture")]
 pub use test_picture::{InvalidPictureSize, PictureSize, TestPicture, TestPictureConfig, TestPictureError};
 pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::peer::LeaveReason;
 use crate::source::VideoSource;
-use crate::streamer::{ExitPolicy, Streamer, StreamerConfig, StreamerId};
+use crate::streamer::{ExitPolicy, State, Streamer, StreamerConfig, StreamerId};
 use crate::task::TaskSet;
 
 /// Owns streamers. Clones are handles to the same registry; dropping the last one stops them.
@@ -29,7 +29,8 @@ impl Registry {
         Self::default()
     }
 
-    /// Starts a streamer. Decided atomically: of many calls with one id, one succeeds.
+    /// Starts a streamer. Decided atomically: of many calls with one id, one succeeds. One with this name that has ended
+    /// gives way.
     ///
     /// # Errors
     /// See [`CreateError`]; then `source` was not run.
@@ -46,16 +47,18 @@ impl Registry {
         if streamers.shut_down {
             return Err(CreateError::ShutDown);
         }
-        match streamers.by_id.entry(id) {
-            Entry::Occupied(entry) => Err(CreateError::Exists { id: entry.key().clone() }),
-            Entry::Vacant(entry) => {
-                let streamer = Streamer::start(entry.key().clone(), source, config);
-                Ok(entry.insert(streamer).clone())
-            }
+        if let Some(streamer) = streamers.by_id.get(&id)
+            && !matches!(streamer.state(), State::Ended(_))
+        {
+            return Err(CreateError::Exists { id });
         }
+        let streamer = Streamer::start(id.clone(), source, config);
+        streamers.by_id.insert(id, streamer.clone());
+        Ok(streamer)
     }
 
-    /// The streamer with this name. One that has ended stays until it is removed, so that its reason can be read.
+    /// The streamer with this name. One that has ended stays until it is removed or its name is used again, so that its
+    /// reason can be read.
     #[must_use]
     pub fn get(&self, id: &StreamerId) -> Option<Streamer> {
         self.lock().by_id.get(id).cloned()
@@ -79,6 +82,17 @@ impl Registry {
             }
             None => false,
         }
+    }
+
+    /// As [`remove`](Self::remove), if that name still means this very streamer: for who created one and found that it
+    /// failed. False, and nothing is done, when it was removed or replaced meanwhile.
+    pub async fn remove_if_same(&self, streamer: &Streamer, policy: ExitPolicy) -> bool {
+        let removed = match self.lock().by_id.entry(streamer.id().clone()) {
+            Entry::Occupied(entry) if entry.get().is_same(streamer) => entry.remove(),
+            _ => return false,
+        };
+        removed.shutdown(policy).await;
+        true
     }
 
     /// Stops all streamers, leaving the apps on their hosts running, and takes no new ones. Viewers are told that the

@@ -3,18 +3,22 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
 
 use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 
-/// A recipe for a stream: the Streamer runs it, and runs it again on each reconnect.
+/// A recipe for a stream: the Streamer runs it, and again after it ended, as
+/// [`StreamerConfig::restart`](crate::StreamerConfig::restart) says; never twice at once.
 ///
 /// # Contract
 /// [`run`](Self::run) states its [`StreamInfo`] before its first frame, numbers its frames upwards from any
-/// number, starts with a keyframe, and gives no frame whose references were lost: behind a gap it goes on with a
-/// keyframe. When [`SourceIo::command`] gives `None` it ends within 2 s; after that its future is dropped.
+/// number, starts with a keyframe without being asked, and gives no frame whose references were lost: behind a gap it goes
+/// on with a keyframe. Up to [`SourceIo::connected`] it keeps time itself: nobody else ends a connect that takes for ever.
+/// When [`SourceIo::command`] gives `None` it ends within 2 s; after that its future is dropped.
 #[async_trait]
 pub trait VideoSource: Send + Sync + 'static {
     /// Streams until the source ends, fails, or is told to stop. Need not be cancel safe.
@@ -180,6 +184,26 @@ pub enum Command {
     Quit,
 }
 
+/// What a source counts in the run that is on, or was last. All zero for a source that counts nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceStats {
+    /// Datagrams with media that came from the host.
+    pub datagrams: u64,
+    /// Datagrams that the kernel dropped, since nobody read them in time.
+    pub kernel_drops: u64,
+    /// What the kernel gives the media sockets to receive into, in bytes; `None` when it was not asked.
+    pub receive_buffer: Option<usize>,
+    /// Packets that were lost and then calculated from their parity.
+    pub repaired: u64,
+    /// Pictures that were not handed on: lost beyond repair, or without the pictures that they refer to.
+    pub held_back: u64,
+    /// Keyframes that the host was asked for.
+    pub keyframe_requests: u64,
+    /// To the host and back; `None` until it was measured.
+    pub round_trip: Option<Duration>,
+}
+
 /// What a source tells the Streamer's actor.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -204,6 +228,7 @@ const COMMANDS: usize = 16;
 pub struct SourceIo {
     events: mpsc::Sender<Event>,
     commands: mpsc::Receiver<Command>,
+    statistics: watch::Sender<SourceStats>,
     /// A video frame was dropped here: none may follow before a keyframe.
     dropping: bool,
 }
@@ -216,10 +241,12 @@ pub(crate) struct SourceEnd {
 }
 
 impl SourceIo {
-    pub(crate) fn new() -> (Self, SourceEnd) {
+    /// `statistics` is where [`Self::statistics`] go.
+    pub(crate) fn new(statistics: watch::Sender<SourceStats>) -> (Self, SourceEnd) {
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
-        (Self { events: events_tx, commands: commands_rx, dropping: false }, SourceEnd { events, commands })
+        let io = Self { events: events_tx, commands: commands_rx, statistics, dropping: false };
+        (io, SourceEnd { events, commands })
     }
 
     /// A step of connecting begins.
@@ -232,7 +259,8 @@ impl SourceIo {
         self.tell(Event::StageComplete(stage));
     }
 
-    /// The connection to the host stands; frames may take a while yet.
+    /// The connection to the host stands; frames may take a while yet
+    /// ([`StreamerConfig::first_frame_timeout`](crate::StreamerConfig::first_frame_timeout)).
     pub fn connected(&mut self) {
         self.tell(Event::Connected);
     }
@@ -253,6 +281,11 @@ impl SourceIo {
     /// Hands on a packet of sound. When the Streamer is behind, it is dropped.
     pub fn audio(&mut self, frame: AudioFrame) {
         self.offer(Event::Audio(frame));
+    }
+
+    /// What this run has counted so far; replaces what was said before. Once a second is often enough.
+    pub fn statistics(&mut self, stats: SourceStats) {
+        self.statistics.send_replace(stats);
     }
 
     /// The Streamer's next wish; `None` means that the source shall end. Cancel safe.
@@ -294,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_streamer_that_is_behind_gets_whole_groups_of_pictures_or_nothing() {
-        let (mut io, mut end) = SourceIo::new();
+        let (mut io, mut end) = SourceIo::new(watch::Sender::default());
         for n in 0..1000 {
             io.video(frame(n, n == 0));
         }
@@ -315,7 +348,7 @@ mod tests {
 
     #[test]
     fn stages_find_room_behind_media() {
-        let (mut io, mut end) = SourceIo::new();
+        let (mut io, mut end) = SourceIo::new(watch::Sender::default());
         for n in 0..1000 {
             io.video(frame(n, true));
         }

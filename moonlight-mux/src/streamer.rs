@@ -1,24 +1,27 @@
 //! The Streamer: one source kept alive, with or without viewers.
 
 mod actor;
+mod run;
+mod story;
 mod viewers;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 
 use self::actor::Actor;
 use self::viewers::Join;
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
-pub use crate::lifecycle::{EndReason, State};
+pub use crate::lifecycle::{EndReason, RestartBackoff, RestartPolicy, Silent, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
-use crate::source::VideoSource;
+use crate::source::{SourceStats, VideoSource};
 use crate::task;
 
 /// Names a streamer: 1 to 128 characters of `A-Z a-z 0-9 . _ -`.
@@ -70,11 +73,28 @@ pub struct StreamerConfig {
     /// How many viewers it takes at once. Default 1000. Each streaming viewer costs memory (about 1 MB on the standard
     /// path) and its share of the processor.
     pub max_peers: usize,
+    /// Whether the source is run again after it ended. Default: when it failed.
+    pub restart: RestartPolicy,
+    /// How long it waits before it does.
+    pub backoff: RestartBackoff,
+    /// From [`SourceIo::connected`](crate::SourceIo::connected) to the run's first picture; when none came, the run has
+    /// failed ([`Silent::NoFirstFrame`]). Up to there a source keeps time itself. Default 30 s: hosts that start a
+    /// container send nothing for as long as that takes.
+    pub first_frame_timeout: Duration,
+    /// From a run's last picture to its failure ([`Silent::Frozen`]), when keyframes that were asked for did not come.
+    /// At least 2 s, by which time it is [`State::Stalled`]. Without restarts it stays so. Default 10 s.
+    pub stall_timeout: Duration,
 }
 
 impl Default for StreamerConfig {
     fn default() -> Self {
-        Self { max_peers: 1000 }
+        Self {
+            max_peers: 1000,
+            restart: RestartPolicy::default(),
+            backoff: RestartBackoff::default(),
+            first_frame_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -84,13 +104,14 @@ pub enum ExitPolicy {
     /// It goes on running, to be resumed later.
     #[default]
     LeaveRunning,
-    /// It is ended.
+    /// It is ended, by the source that runs: between two runs ([`State::Reconnecting`]) there is none that could.
     Quit,
 }
 
 /// One source kept alive, and its viewers. Clones are handles to the same streamer.
 ///
-/// It streams with nobody watching: viewers can neither start nor stop the source. Dropping a handle stops nothing;
+/// It streams with nobody watching: viewers can neither start nor stop the source. A source that is lost is run again, and
+/// viewers stay ([`StreamerConfig::restart`]). Dropping a handle stops nothing;
 /// dropping the last one stops the streamer as [`shutdown`](Self::shutdown) does, without waiting.
 #[derive(Clone)]
 pub struct Streamer {
@@ -105,6 +126,8 @@ struct Inner {
     state: watch::Receiver<State>,
     info: watch::Receiver<Option<Arc<StreamInfo>>>,
     peers: watch::Receiver<Arc<[PeerInfo]>>,
+    source_stats: watch::Receiver<SourceStats>,
+    restarts: watch::Receiver<u64>,
     exit: watch::Sender<Exit>,
     /// Cancelled when the actor has ended and nothing of the streamer is left.
     ended: CancellationToken,
@@ -130,16 +153,19 @@ impl Streamer {
     /// Outside a tokio runtime.
     #[must_use = "dropping the last handle stops the streamer"]
     pub fn start(id: StreamerId, source: impl VideoSource, config: StreamerConfig) -> Self {
+        let span = tracing::info_span!("streamer", %id);
+        span.in_scope(|| tracing::info!("create called"));
         let broadcaster = Broadcaster::new();
         let (joins_tx, joins) = mpsc::channel(JOINS);
         let (state_tx, state) = watch::channel(State::Starting);
         let (info_tx, info) = watch::channel(None);
         let (peers_tx, peers) = watch::channel(Arc::from([]));
+        let (source_stats_tx, source_stats) = watch::channel(SourceStats::default());
+        let (restarts_tx, restarts) = watch::channel(0);
         let exit = Exit { policy: ExitPolicy::LeaveRunning, peers: LeaveReason::StreamerDeleted };
         let (exit_tx, exit) = watch::channel(exit);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let actor = Actor {
-            id: id.clone(),
             source: Arc::new(source),
             config,
             broadcaster: broadcaster.clone(),
@@ -147,15 +173,18 @@ impl Streamer {
             state: state_tx,
             info: info_tx,
             peers: peers_tx,
+            source_stats: source_stats_tx,
+            restarts: restarts_tx,
             exit,
             stop: stop.clone(),
         };
         let when_ended = ended.clone().drop_guard();
         // Its owner is the guard in the handles.
-        task::spawn_cancelled_by_owner(async move {
+        let life = async move {
             let _when_ended = when_ended;
             actor.run().await;
-        });
+        };
+        task::spawn_cancelled_by_owner(life.instrument(span));
         let inner = Inner {
             id,
             created_at: task::wall_clock(),
@@ -164,6 +193,8 @@ impl Streamer {
             state,
             info,
             peers,
+            source_stats,
+            restarts,
             exit: exit_tx,
             ended,
             _stop_with_last_handle: stop.clone().drop_guard(),
@@ -196,10 +227,10 @@ impl Streamer {
         self.inner.state.clone()
     }
 
-    /// Waits for the first frame. Cancel safe.
+    /// Waits until frames flow: for the first one, or while it reconnects for the next. Cancel safe: the streamer goes on.
     ///
     /// # Errors
-    /// The reason of the end, when it ends before or has ended.
+    /// The reason of the end, when it ends before or has ended. A first start that fails ends it; nothing is tried again.
     pub async fn wait_streaming(&self) -> Result<(), EndReason> {
         let mut state = self.watch_state();
         let reached = state.wait_for(|state| matches!(state, State::Streaming | State::Ended(_))).await;
@@ -220,6 +251,18 @@ impl Streamer {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.broadcaster.stats()
+    }
+
+    /// What its source counts, in the run that is on or was last.
+    #[must_use]
+    pub fn source_stats(&self) -> SourceStats {
+        *self.inner.source_stats.borrow()
+    }
+
+    /// How often its source was run again.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        *self.inner.restarts.borrow()
     }
 
     /// Its viewers, in the order in which they joined.
@@ -282,6 +325,12 @@ impl Streamer {
     /// stops all the same.
     pub async fn shutdown(&self, policy: ExitPolicy) {
         self.stop(policy, LeaveReason::StreamerDeleted).await;
+    }
+
+    /// Whether both are handles to one streamer; of two, one may have the name of the other.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     pub(crate) async fn stop(&self, policy: ExitPolicy, peers: LeaveReason) {

@@ -18,7 +18,7 @@ fn config(width: u32, height: u32, fps: u32) -> TestPictureConfig {
 }
 
 fn camera(config: &TestPictureConfig) -> Camera {
-    Camera::new(config).unwrap()
+    Camera::new(config, Desktop::new(config.size)).unwrap()
 }
 
 /// The frame at `n` of 60 frames per second.
@@ -184,7 +184,7 @@ fn run(config: TestPictureConfig) -> (task::Task<Result<Ended, SourceError>>, Ru
 }
 
 fn run_source(source: Arc<TestPicture>) -> (task::Task<Result<Ended, SourceError>>, Run) {
-    let (io, end) = SourceIo::new();
+    let (io, end) = SourceIo::new(tokio::sync::watch::Sender::default());
     let source = task::spawn(async move { source.run(io).await });
     (source, Run { end, frames: Vec::new(), packets: Vec::new(), info: None })
 }

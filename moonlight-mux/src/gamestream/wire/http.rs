@@ -86,7 +86,7 @@ fn element<T: FromStr>(document: &Document, element: &'static str) -> Result<Opt
 
 /// A number that a host gave to one of its apps; it changes when the app is renamed. 1 to 2^31 - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct AppId(u32);
+pub struct AppId(u32);
 
 impl AppId {
     /// The only app that the Apollo family lists for a client without rights; it cannot be launched (session 9).
@@ -96,7 +96,7 @@ impl AppId {
 /// Text that is no app's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is no number from 1 to 2147483647")]
-pub(crate) struct NotAnAppId;
+pub struct NotAnAppId;
 
 impl FromStr for AppId {
     type Err = NotAnAppId;
