@@ -61,6 +61,9 @@ mod signalling;
 mod source;
 mod streamer;
 mod task;
+#[cfg(feature = "test-host")]
+#[allow(dead_code, reason = "until its sockets stand, only tests use it")]
+mod test_host;
 #[cfg(feature = "test-picture")]
 mod test_picture;
 mod webrtc;
@@ -80,6 +83,8 @@ pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, SourceStats, Stage, VideoSource};
 pub use streamer::*;
+#[cfg(feature = "test-host")]
+pub use test_host::*;
 #[cfg(feature = "test-picture")]
 pub use test_picture::{InvalidPictureSize, PictureSize, TestPicture, TestPictureConfig, TestPictureError};
 pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
