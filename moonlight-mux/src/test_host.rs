@@ -9,7 +9,7 @@ mod link;
 mod log;
 mod pairing;
 mod server;
-mod session;
+pub(crate) mod session;
 mod show;
 mod state;
 mod stream;
