@@ -62,7 +62,6 @@ mod source;
 mod streamer;
 mod task;
 #[cfg(feature = "test-host")]
-#[allow(dead_code, reason = "until its sockets stand, only tests use it")]
 mod test_host;
 #[cfg(feature = "test-picture")]
 mod test_picture;

@@ -7,6 +7,7 @@ use std::fmt;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::gamestream::wire::http::pairing::{MAX_CERTIFICATE, SignedSecret};
@@ -82,6 +83,21 @@ impl Certificate {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The text form: lines of 64 characters.
+    pub(crate) fn to_pem(&self) -> String {
+        let text = BASE64_STANDARD.encode(&self.der);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(rest.len().min(64));
+            pem.push_str(line);
+            pem.push('\n');
+            rest = behind;
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        pem
     }
 
     pub(super) fn signature(&self) -> &[u8] {
