@@ -14,7 +14,7 @@ use crate::gamestream::wire::http::pairing::{MAX_CERTIFICATE, SignedSecret};
 
 /// A certificate that pairing can use. Compared byte by byte in its binary form, whatever its text looks like.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Certificate {
+pub struct Certificate {
     der: Vec<u8>,
     /// The bits of `signatureValue`, which take part in pairing.
     signature: Vec<u8>,
@@ -25,22 +25,33 @@ pub(crate) struct Certificate {
 /// Why text is no certificate, or bytes no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum Unusable {
+pub enum Unusable {
+    /// Longer than certificates are.
     #[error("{got} bytes where no more than {MAX_CERTIFICATE} are expected")]
-    Long { got: usize },
+    Long {
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// Not PEM text.
     #[error("it is no PEM text")]
     Pem,
+    /// Not X.509.
     #[error("it is no X.509 certificate")]
     Certificate,
+    /// Not a key.
     #[error("it is no RSA key in PKCS#8")]
     Key,
+    /// Another's key.
     #[error("the key is not the certificate's")]
     Stranger,
 }
 
 impl Certificate {
     /// Reads PEM text leniently: what stands around it is ignored (session 8.3).
-    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, Unusable> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, Unusable> {
         if pem.len() > MAX_CERTIFICATE {
             return Err(Unusable::Long { got: pem.len() });
         }
@@ -52,7 +63,10 @@ impl Certificate {
     }
 
     /// Reads the binary form, as it is kept and as TLS shows it.
-    pub(crate) fn from_der(der: Vec<u8>) -> Result<Self, Unusable> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_der(der: Vec<u8>) -> Result<Self, Unusable> {
         if der.len() > MAX_CERTIFICATE {
             return Err(Unusable::Long { got: der.len() });
         }
@@ -66,7 +80,8 @@ impl Certificate {
     }
 
     /// The binary form: what to pin.
-    pub(crate) fn der(&self) -> &[u8] {
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
         &self.der
     }
 
@@ -125,8 +140,13 @@ impl Identity {
         &self.certificate
     }
 
-    pub(super) fn pem(&self) -> &[u8] {
+    pub(crate) fn pem(&self) -> &[u8] {
         &self.pem
+    }
+
+    #[cfg(test)]
+    pub(crate) fn key_len(&self) -> usize {
+        self.key.public_modulus_len()
     }
 
     pub(super) fn sign(&self, secret: [u8; 16]) -> SignedSecret {
