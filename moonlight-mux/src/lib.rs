@@ -50,6 +50,7 @@ mod broadcast;
 mod egress;
 #[allow(dead_code, reason = "until the driver stands, only recordings and tests use it, and not all of it")]
 mod gamestream;
+mod hosts;
 mod keyframe;
 mod lifecycle;
 mod media;
@@ -79,6 +80,7 @@ pub use gamestream::pairing::certificate::{Certificate as HostCertificate, Unusa
 pub use gamestream::pairing::{NoRandomness, NotAPin, Pin};
 pub use gamestream::source::{AppSelector, Channels, InvalidConfig, MoonlightConfig};
 pub use gamestream::wire::http::{AppId, NotAnAppId};
+pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing, StateError};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
 #[cfg(feature = "test-host")]
