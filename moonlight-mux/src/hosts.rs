@@ -116,13 +116,8 @@ impl Hosts {
         let (directory, kept) = StateDirectory::open(directory)?;
         let hosts = kept.hosts.into_iter().map(|(id, host)| {
             let KeptHost { address, name, paired } = host;
-            let entry = Entry {
-                address,
-                name,
-                options: HostOptions::default(),
-                turns: Turns::default(),
-                paired,
-            };
+            let entry =
+                Entry { address, name, options: HostOptions::default(), turns: Turns::default(), paired };
             (HostId(id), entry)
         });
         let book = Book { hosts: hosts.collect(), identities: BTreeMap::new() };

@@ -47,10 +47,7 @@ async fn hosts_identities_and_certificates_are_there_again() {
     assert_eq!(hosts.damaged(), None);
     let records = hosts.list();
     let listed: Vec<_> = records.iter().map(|r| (r.id.0, r.address.to_string(), r.paired.clone())).collect();
-    assert_eq!(
-        listed,
-        [(0, "pc.lan".to_owned(), vec![]), (7, "[::1]:48989".to_owned(), vec![name.clone()])]
-    );
+    assert_eq!(listed, [(0, "pc.lan".to_owned(), vec![]), (7, "[::1]:48989".to_owned(), vec![name.clone()])]);
     assert_eq!(*hosts.identity(&name).await.unwrap().unique_id(), unique_id);
     assert_eq!(hosts.host(HostId(7), &name).await.unwrap().certificate(), Some(certificate));
     assert_eq!(hosts.host(HostId(0), &name).await.unwrap().certificate(), None);

@@ -94,11 +94,16 @@ async fn hostile_answers_are_errors_that_name_host_and_call() {
         (b"\x16\x03\x01 what?\r\n\r\n", |cause| matches!(cause, HostErrorCause::Malformed(_))),
         (&endless, |cause| *cause == HostErrorCause::TooLong { limit: MAX_DOCUMENT }),
         (&endless_head, |cause| matches!(cause, HostErrorCause::Malformed(_))),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<root>", |cause| matches!(cause, HostErrorCause::Malformed(_))),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<root>", |cause| {
+            matches!(cause, HostErrorCause::Malformed(_))
+        }),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n<root status_code=\"200\"/>\r\n", |cause| {
             matches!(cause, HostErrorCause::Malformed(_))
         }),
-        (&refused, |cause| matches!(cause, HostErrorCause::Host { code: 503, message: Some(m) } if m == "no")),
+        (
+            &refused,
+            |cause| matches!(cause, HostErrorCause::Host { code: 503, message: Some(m) } if m == "no"),
+        ),
     ];
     for (n, (bytes, check)) in cases.into_iter().enumerate() {
         let (listener, port) = listener().await;
@@ -113,7 +118,10 @@ async fn hostile_answers_are_errors_that_name_host_and_call() {
         let error = info.unwrap_err();
         assert!(check(&error.cause), "case {n}: {:?}", error.cause);
         assert_eq!(error.call, HostCall::ServerInfo);
-        assert!(error.to_string().starts_with(&format!("127.0.0.1:{port}: server info failed after 0.")), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("127.0.0.1:{port}: server info failed after 0.")),
+            "{error}"
+        );
     }
 }
 
@@ -213,7 +221,8 @@ async fn a_client_without_rights_is_told_so() {
     let (tls, https_port) = listener().await;
     let own = host_identity();
     let host = host_at(port, Some(own.pairing().certificate().clone()));
-    let body = "<root status_code=\"200\"><App><AppTitle>Permission Denied</AppTitle><ID>114514</ID></App></root>";
+    let body =
+        "<root status_code=\"200\"><App><AppTitle>Permission Denied</AppTitle><ID>114514</ID></App></root>";
     let _serving = https(tls, own, body);
     let _info = spawn(async move { drop(answer(&clear, &response(&server_info(https_port))).await) });
     let error = host.apps().await.unwrap_err();
