@@ -171,7 +171,10 @@ mod tests {
         assert_ne!(identity.unique_id(), other.unique_id());
 
         let text = str::from_utf8(identity.certificate_pem()).unwrap();
-        assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n") && text.ends_with("-----END CERTIFICATE-----\n"));
+        assert!(
+            text.starts_with("-----BEGIN CERTIFICATE-----\n")
+                && text.ends_with("-----END CERTIFICATE-----\n")
+        );
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[1..lines.len() - 2].iter().all(|line| line.len() == 64));
     }
@@ -179,7 +182,8 @@ mod tests {
     #[test]
     fn an_identity_that_was_kept_is_the_same_one() {
         let identity = Identity::generate().unwrap();
-        let kept = Identity::from_parts(identity.certificate_pem().to_vec(), identity.key_pkcs8().to_vec()).unwrap();
+        let kept =
+            Identity::from_parts(identity.certificate_pem().to_vec(), identity.key_pkcs8().to_vec()).unwrap();
         assert_eq!(kept.unique_id(), identity.unique_id());
         assert_eq!(kept.certificate_pem(), identity.certificate_pem());
         let other = Identity::generate().unwrap();
