@@ -149,6 +149,7 @@ impl fmt::Debug for Identity {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
     use x509_parser::prelude::*;
 
     use super::*;
@@ -161,7 +162,12 @@ mod tests {
         assert_eq!(certificate.version(), X509Version::V3);
         assert_eq!(certificate.extensions(), []);
         assert_eq!(certificate.subject(), certificate.issuer());
-        assert!(certificate.verify_signature(None).is_ok(), "self-signed");
+        let key = UnparsedPublicKey::new(
+            &RSA_PKCS1_2048_8192_SHA256,
+            &certificate.public_key().subject_public_key.data,
+        );
+        let signed = key.verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
+        assert!(signed.is_ok(), "self-signed");
         assert_eq!(certificate.signature_algorithm.algorithm.to_id_string(), "1.2.840.113549.1.1.11");
         assert_eq!(identity.pairing().key_len(), 256, "Wolf wants 2048 bits");
         assert!(certificate.raw_serial()[0] < 0x80 && certificate.raw_serial() != [0], "a positive serial");

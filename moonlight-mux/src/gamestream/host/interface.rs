@@ -103,7 +103,7 @@ impl Host {
         }
     }
 
-    async fn enter(&self, method: &PairingMethod, pin: &Pin) -> Result<(), HostErrorCause> {
+    pub(super) async fn enter(&self, method: &PairingMethod, pin: &Pin) -> Result<(), HostErrorCause> {
         loop {
             let taken = match method {
                 PairingMethod::Pin => false,
