@@ -115,6 +115,7 @@ fn used_codes() -> Vec<u16> {
         LeaveReason::BadSignalling,
         LeaveReason::BadInput,
         LeaveReason::UnsupportedCodec,
+        LeaveReason::FormatChanged,
         LeaveReason::ConnectionFailed,
         LeaveReason::Vanished,
         LeaveReason::StreamerFull,

@@ -26,6 +26,7 @@ export const CLOSE_CODES = {
   },
   4011: { message: "The connection was lost.", again: true },
   4012: { message: "The server could not use this page's input.", hint: "Reload the page.", again: false },
+  4013: { message: "The stream has another format now.", again: true },
 };
 
 export const LEFT = CLOSE_CODES[1000];

@@ -19,6 +19,7 @@
 //! | 4010 | no media connection could be made | yes |
 //! | 4011 | the connection stopped answering | yes |
 //! | 4012 | input that cannot be used | no |
+//! | 4013 | the stream has another format now | yes |
 //!
 //! Codes below 4000 are those of RFC 6455 (section 7.4.1) and its IANA registry. The close frame's reason is a
 //! sentence for people; programs go by the code.
@@ -49,6 +50,7 @@ pub fn of_leave_reason(reason: LeaveReason) -> u16 {
         LeaveReason::ConnectionFailed => 4010,
         LeaveReason::Vanished => 4011,
         LeaveReason::BadInput => 4012,
+        LeaveReason::FormatChanged => 4013,
         LeaveReason::StreamerFull => TRY_AGAIN_LATER,
         // `Internal`, and reasons that the library learns before this table does.
         _ => INTERNAL_ERROR,
@@ -86,6 +88,7 @@ mod tests {
             (LeaveReason::ConnectionFailed, 4010),
             (LeaveReason::Vanished, 4011),
             (LeaveReason::BadInput, 4012),
+            (LeaveReason::FormatChanged, 4013),
             (LeaveReason::StreamerFull, 1013),
             (LeaveReason::Internal, 1011),
         ];

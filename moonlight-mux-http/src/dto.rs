@@ -38,7 +38,7 @@ pub struct StreamerInfo {
     /// The step of connecting that it is at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<&'static str>,
-    /// Why it failed.
+    /// Why it failed, or why it is reconnecting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<StreamerError>,
     /// The picture's codec.
@@ -49,6 +49,8 @@ pub struct StreamerInfo {
     /// How long ago the last picture came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_frame_age_ms: Option<u64>,
+    /// How often its source was run again.
+    pub restarts: u64,
 }
 
 /// What a streamer is doing.
@@ -61,13 +63,15 @@ pub enum Status {
     Active,
     /// Frames have ceased.
     Stalled,
+    /// The host was lost and is connected to again.
+    Reconnecting,
     /// It is over, against everybody's wish.
     Failed,
     /// It is over, because the host or somebody here ended it.
     Stopped,
 }
 
-/// Why a streamer failed.
+/// Why a streamer, or the last run of its source, failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StreamerError {
     /// The step of connecting in which it happened, if it happened there.
@@ -112,6 +116,7 @@ impl From<&Streamer> for StreamerInfo {
             codec: video.map(|video| video.codec.name()),
             bitrate_kbps: stats.bits_per_second / 1000,
             last_frame_age_ms: stats.last_frame_age.map(whole_milliseconds),
+            restarts: streamer.restarts(),
         }
     }
 }
@@ -121,6 +126,7 @@ impl From<&State> for Status {
         match state {
             State::Streaming => Self::Active,
             State::Stalled => Self::Stalled,
+            State::Reconnecting { .. } => Self::Reconnecting,
             State::Ended(EndReason::Stopped | EndReason::ByHost) => Self::Stopped,
             State::Ended(_) => Self::Failed,
             // `Starting`, `Connecting`, `Connected`, and states that the library learns before this table does: in
@@ -162,15 +168,15 @@ fn stage(state: &State) -> Option<&'static str> {
 }
 
 fn error(state: &State) -> Option<StreamerError> {
-    match state {
-        State::Ended(EndReason::Failed(error)) => Some(error.into()),
-        State::Ended(EndReason::Stopped | EndReason::ByHost) => None,
-        State::Ended(_) => Some(StreamerError {
+    let (State::Ended(reason) | State::Reconnecting { reason, .. }) = state else { return None };
+    match reason {
+        EndReason::Failed(error) => Some(error.into()),
+        EndReason::Stopped | EndReason::ByHost => None,
+        _ => Some(StreamerError {
             stage: None,
             code: "internal_error",
             message: "an internal error ended the stream".to_owned(),
         }),
-        _ => None,
     }
 }
 
@@ -199,14 +205,18 @@ mod tests {
     struct NoAnswer;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any time will do")]
     fn each_state_has_its_status() {
         let failed = SourceError::retryable(NoAnswer);
+        let lost = EndReason::Failed(failed.clone());
+        let next = std::time::Instant::now();
         let table = [
             (State::Starting, Status::Starting, false),
             (State::Connecting(Stage::RtspHandshake), Status::Starting, false),
             (State::Connected, Status::Starting, true),
             (State::Streaming, Status::Active, true),
             (State::Stalled, Status::Stalled, true),
+            (State::Reconnecting { attempt: 1, next, reason: lost }, Status::Reconnecting, false),
             (State::Ended(EndReason::Stopped), Status::Stopped, false),
             (State::Ended(EndReason::ByHost), Status::Stopped, false),
             (State::Ended(EndReason::Failed(failed)), Status::Failed, false),
@@ -217,7 +227,7 @@ mod tests {
             assert_eq!(is_connected(&state), connected, "{state:?}");
             assert_eq!(
                 error(&state).is_some(),
-                status == Status::Failed,
+                matches!(status, Status::Failed | Status::Reconnecting),
                 "a failure has its reason: {state:?}"
             );
         }
@@ -268,6 +278,7 @@ mod tests {
             codec: Some("H.264"),
             bitrate_kbps: 8000,
             last_frame_age_ms: Some(7),
+            restarts: 2,
         };
         let json = serde_json::to_value(StreamerList { streamers: vec![info] }).unwrap();
         let expected = serde_json::json!({"streamers": [{
@@ -277,7 +288,7 @@ mod tests {
                 {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z"},
                 {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z", "name": "Ann"},
             ],
-            "codec": "H.264", "bitrate_kbps": 8000, "last_frame_age_ms": 7,
+            "codec": "H.264", "bitrate_kbps": 8000, "last_frame_age_ms": 7, "restarts": 2,
         }]});
         assert_eq!(json, expected);
     }

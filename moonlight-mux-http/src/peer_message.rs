@@ -60,7 +60,7 @@ pub enum ServerMessage {
         /// Never 0.
         error_code: i32,
     },
-    /// Frames flow.
+    /// Frames flow; again, in a size that may be another, when the host was lost meanwhile.
     ConnectionComplete {
         /// What the host takes as input.
         capabilities: Capabilities,
@@ -435,6 +435,12 @@ mod tests {
     #[error("no answer")]
     struct NoAnswer;
 
+    #[expect(clippy::disallowed_methods, reason = "any time will do")]
+    fn reconnecting(attempt: u32) -> State {
+        let reason = EndReason::Failed(SourceError::retryable(NoAnswer));
+        State::Reconnecting { attempt, next: std::time::Instant::now(), reason }
+    }
+
     #[test]
     fn a_stream_that_comes_up_is_told_step_by_step() {
         let info = StreamInfo {
@@ -460,6 +466,13 @@ mod tests {
             ),
             (State::Stalled, vec![]),
             (State::Streaming, vec![]),
+            (reconnecting(1), vec![]),
+            (reconnecting(2), vec![]),
+            (
+                State::Streaming,
+                vec![json!({"ConnectionComplete":
+                    {"capabilities": {"touch": false}, "width": 1280, "height": 720, "client_id": null}})],
+            ),
             (State::Ended(EndReason::ByHost), vec![json!({"ConnectionTerminated": {"error_code": 0}})]),
         ];
         let mut before = None;

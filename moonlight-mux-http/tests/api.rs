@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use moonlight_mux::{Ended, SourceError, Stage, State, StreamInfo, VideoCodec, VideoInfo};
+use moonlight_mux::{
+    Ended, FrameNumber, SourceError, Stage, State, StreamInfo, VideoCodec, VideoFrame, VideoInfo,
+    VideoTimestamp,
+};
 use serde_json::{Value, json};
 use support::Fixture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,6 +64,16 @@ fn connected(io: &mut moonlight_mux::SourceIo) {
     io.info(StreamInfo { video, audio: None });
 }
 
+fn picture() -> VideoFrame {
+    VideoFrame {
+        number: FrameNumber(0),
+        timestamp: VideoTimestamp(0),
+        keyframe: true,
+        host_latency: None,
+        data: Bytes::from_static(b"picture"),
+    }
+}
+
 #[tokio::test]
 async fn streamers_are_listed_by_id_and_shown_one_by_one() {
     let fixture = Fixture::new();
@@ -107,6 +120,34 @@ async fn a_failed_streamer_says_why() {
 }
 
 #[tokio::test]
+async fn a_streamer_that_lost_its_host_says_why_and_how_often_it_came_back() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the host is gone")]
+    struct Gone;
+
+    let fixture = Fixture::new();
+    let router = fixture.router();
+    let (streamer, script) = fixture.streamer("desk", |io| {
+        connected(io);
+        io.video(picture());
+    });
+    streamer.wait_streaming().await.unwrap();
+    script.end.send(Err(SourceError::retryable(Gone))).await.unwrap();
+    let mut state = streamer.watch_state();
+    state.wait_for(|state| matches!(state, State::Reconnecting { .. })).await.unwrap();
+    let info = call(&router, request("GET", "/api/streamers/desk")).await.json();
+    assert_eq!(info["status"], "reconnecting");
+    assert_eq!(info["moonlight_connected"], false);
+    assert_eq!(info["error"], json!({"stage": null, "code": "stream_failed", "message": "the host is gone"}));
+    assert_eq!(info["restarts"], 0);
+
+    streamer.wait_streaming().await.unwrap();
+    let info = call(&router, request("GET", "/api/streamers/desk")).await.json();
+    assert_eq!((&info["status"], &info["restarts"]), (&json!("active"), &json!(1)));
+    assert_eq!(info.get("error"), None);
+}
+
+#[tokio::test]
 async fn an_unknown_streamer_is_a_problem_with_a_code() {
     let router = Fixture::new().router();
     for (method, path) in [
@@ -135,8 +176,11 @@ async fn an_unknown_streamer_is_a_problem_with_a_code() {
 #[tokio::test]
 async fn a_keyframe_is_asked_for() {
     let fixture = Fixture::new();
-    let (streamer, mut script) = fixture.streamer("desk", connected);
-    streamer.watch_state().wait_for(|state| *state == State::Connected).await.unwrap();
+    let (streamer, mut script) = fixture.streamer("desk", |io| {
+        connected(io);
+        io.video(picture());
+    });
+    streamer.wait_streaming().await.unwrap();
     let answer = call(&fixture.router(), request("POST", "/api/streamers/desk/keyframe")).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
     script.keyframes.recv().await.expect("the wish reaches the source");

@@ -116,6 +116,8 @@ pub enum LeaveReason {
     BadInput,
     /// It cannot play this stream: it does not know the codec.
     UnsupportedCodec,
+    /// The stream has another format now, which needs a new connection: it may join again.
+    FormatChanged,
     /// No connection to it could be made.
     ConnectionFailed,
     /// A bug in its egress.
@@ -140,6 +142,7 @@ impl LeaveReason {
             Self::BadSignalling => "the viewer sent signalling messages that cannot be used",
             Self::BadInput => "the viewer sent input messages that cannot be used",
             Self::UnsupportedCodec => "the viewer cannot play the codec of this stream",
+            Self::FormatChanged => "the stream has another format now, join again",
             Self::ConnectionFailed => "no connection to the viewer could be made",
             Self::Internal => "an internal error ended the viewer's connection",
         }

@@ -1,6 +1,8 @@
 //! The Streamer: one source kept alive, with or without viewers.
 
 mod actor;
+mod run;
+mod story;
 mod viewers;
 
 use std::fmt;
@@ -10,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 
 use self::actor::Actor;
 use self::viewers::Join;
@@ -149,6 +152,8 @@ impl Streamer {
     /// Outside a tokio runtime.
     #[must_use = "dropping the last handle stops the streamer"]
     pub fn start(id: StreamerId, source: impl VideoSource, config: StreamerConfig) -> Self {
+        let span = tracing::info_span!("streamer", %id);
+        span.in_scope(|| tracing::info!("create called"));
         let broadcaster = Broadcaster::new();
         let (joins_tx, joins) = mpsc::channel(JOINS);
         let (state_tx, state) = watch::channel(State::Starting);
@@ -160,7 +165,6 @@ impl Streamer {
         let (exit_tx, exit) = watch::channel(exit);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let actor = Actor {
-            id: id.clone(),
             source: Arc::new(source),
             config,
             broadcaster: broadcaster.clone(),
@@ -175,10 +179,11 @@ impl Streamer {
         };
         let when_ended = ended.clone().drop_guard();
         // Its owner is the guard in the handles.
-        task::spawn_cancelled_by_owner(async move {
+        let life = async move {
             let _when_ended = when_ended;
             actor.run().await;
-        });
+        };
+        task::spawn_cancelled_by_owner(life.instrument(span));
         let inner = Inner {
             id,
             created_at: task::wall_clock(),

@@ -34,6 +34,13 @@ pub(crate) fn spawn_cancelled_by_owner(future: impl Future<Output = ()> + Send +
     drop(tokio::spawn(future));
 }
 
+impl<T> Task<T> {
+    /// Ends the task at its next wait. Awaiting it tells when it is gone.
+    pub(crate) fn abort(&self) {
+        self.0.abort();
+    }
+}
+
 impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 

@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use moonlight_mux::{
     AddPeerError, Command, CreateError, Egress, EndReason, Ended, ExitPolicy, FrameNumber, LeaveReason,
-    Media, PeerConfig, Registry, SourceError, SourceIo, Stage, State, StreamInfo, Streamer, StreamerConfig,
-    VideoCodec, VideoFrame, VideoInfo, VideoSource, VideoTimestamp, ViewerIo,
+    Media, PeerConfig, Registry, RestartPolicy, Silent, SourceError, SourceIo, SourceStats, Stage, State,
+    StreamInfo, Streamer, StreamerConfig, VideoCodec, VideoFrame, VideoInfo, VideoSource, VideoTimestamp,
+    ViewerIo,
 };
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
@@ -21,6 +22,8 @@ enum Step {
     Info,
     Frame { number: u64, keyframe: bool },
     Stage(Stage),
+    Connected,
+    Datagrams(u64),
     End(Result<Ended, SourceError>),
     Panic,
 }
@@ -29,31 +32,41 @@ struct Scripted {
     steps: Mutex<mpsc::Receiver<Step>>,
     keyframes: Arc<AtomicUsize>,
     stopped: Arc<AtomicUsize>,
+    quit: Arc<AtomicUsize>,
+    runs: Arc<AtomicUsize>,
     deaf: bool,
 }
 
 struct Script {
     steps: mpsc::Sender<Step>,
     keyframes: Arc<AtomicUsize>,
+    /// How often it was told to stop.
     stopped: Arc<AtomicUsize>,
+    /// How often it was told to end the app.
+    quit: Arc<AtomicUsize>,
+    /// How often it was run.
+    runs: Arc<AtomicUsize>,
 }
 
 fn scripted() -> (Scripted, Script) {
     let (tx, rx) = mpsc::channel(1000);
-    let (keyframes, stopped) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let [keyframes, stopped, quit, runs] = std::array::from_fn(|_| Arc::<AtomicUsize>::default());
     let source = Scripted {
         steps: Mutex::new(rx),
         keyframes: keyframes.clone(),
         stopped: stopped.clone(),
+        quit: quit.clone(),
+        runs: runs.clone(),
         deaf: false,
     };
-    (source, Script { steps: tx, keyframes, stopped })
+    (source, Script { steps: tx, keyframes, stopped, quit, runs })
 }
 
 #[async_trait]
 impl VideoSource for Scripted {
     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
-        let mut steps = self.steps.lock().await;
+        let mut steps = self.steps.try_lock().expect("one run at a time");
+        self.runs.fetch_add(1, SeqCst);
         loop {
             tokio::select! {
                 step = steps.recv() => match step {
@@ -69,12 +82,19 @@ impl VideoSource for Scripted {
                         data: Bytes::from_static(b"picture"),
                     }),
                     Some(Step::Stage(stage)) => io.stage_starting(stage),
+                    Some(Step::Connected) => io.connected(),
+                    Some(Step::Datagrams(datagrams)) => {
+                        let mut stats = SourceStats::default();
+                        stats.datagrams = datagrams;
+                        io.statistics(stats);
+                    }
                     Some(Step::End(result)) => return result,
                     Some(Step::Panic) => panic!("the script says so"),
                     None => std::future::pending().await,
                 },
                 command = io.command(), if !self.deaf => match command {
                     Some(Command::Keyframe) => { self.keyframes.fetch_add(1, SeqCst); }
+                    Some(Command::Quit) => { self.quit.fetch_add(1, SeqCst); }
                     Some(_) => {}
                     None => {
                         self.stopped.fetch_add(1, SeqCst);
@@ -144,8 +164,27 @@ fn id(text: &str) -> moonlight_mux::StreamerId {
 }
 
 fn start() -> (Streamer, Script) {
+    start_with(RestartPolicy::default())
+}
+
+fn start_with(restart: RestartPolicy) -> (Streamer, Script) {
     let (source, script) = scripted();
-    (Streamer::start(id("test"), source, StreamerConfig::default()), script)
+    let mut config = StreamerConfig::default();
+    config.restart = restart;
+    (Streamer::start(id("test"), source, config), script)
+}
+
+/// A failure that may pass.
+fn lost() -> Result<Ended, SourceError> {
+    Err(SourceError::retryable(std::io::Error::other("the host is gone")))
+}
+
+/// The restart in a row that the streamer is at.
+fn attempt(streamer: &Streamer) -> Option<u32> {
+    match streamer.state() {
+        State::Reconnecting { attempt, .. } => Some(attempt),
+        _ => None,
+    }
 }
 
 fn numbers(watched: &mut mpsc::Receiver<Media>) -> Vec<u64> {
@@ -342,6 +381,245 @@ async fn a_frozen_source_is_asked_once_and_then_called_stalled() {
     script.frame(1, true).await;
     settle().await;
     assert_eq!(streamer.state(), State::Streaming);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_from_the_start_costs_no_keyframe() {
+    let (streamer, script) = start();
+    let (egress, mut watched) = watcher();
+    let _viewer = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+    sleep(Duration::from_secs(5)).await;
+    script.frame(0, true).await;
+    settle().await;
+    assert_eq!(numbers(&mut watched), [0]);
+    assert_eq!(script.keyframes.load(SeqCst), 0, "a run begins with a keyframe by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_viewers_stay_while_the_source_is_run_again_and_their_time_goes_on() {
+    let (streamer, script) = start();
+    let mut viewers: Vec<_> = (0..5)
+        .map(|_| {
+            let (egress, watched) = watcher();
+            (streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers"), watched)
+        })
+        .collect();
+    settle().await;
+    script.step(Step::Info).await;
+    for n in 0..3 {
+        script.frame(n, n == 0).await;
+    }
+    script.step(Step::End(lost())).await;
+    settle().await;
+    assert_eq!(attempt(&streamer), Some(1));
+    assert!(streamer.info().is_some(), "who joins now can be answered");
+    let (egress, mut late) = watcher();
+    let _late = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers meanwhile");
+
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((script.runs.load(SeqCst), streamer.restarts()), (2, 1));
+    assert_eq!(attempt(&streamer), Some(1), "until its first frame");
+    script.frame(0, true).await;
+    script.frame(1, false).await;
+    settle().await;
+    assert_eq!(streamer.state(), State::Streaming);
+    assert_eq!(streamer.peers().len(), 6);
+    for (_, watched) in &mut viewers {
+        let frames: Vec<_> = std::iter::from_fn(|| watched.try_recv().ok())
+            .map(|media| match media {
+                Media::Video(frame) => (frame.number.0, frame.timestamp.0),
+                media => panic!("{media:?}"),
+            })
+            .collect();
+        assert_eq!(frames.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert!(frames.windows(2).all(|pair| pair[0].1 < pair[1].1), "{frames:?}");
+        let pause = frames[3].1 - frames[2].1;
+        assert!((70_000..100_000).contains(&pause), "a pause of its real length, about a second: {pause}");
+    }
+    assert_eq!(numbers(&mut late), [3, 4]);
+    assert_eq!(script.keyframes.load(SeqCst), 0, "a run begins with a keyframe by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_ends_at_the_breaker() {
+    let (streamer, script) = start();
+    let before = Instant::now();
+    let crash = async {
+        loop {
+            if script.steps.send(Step::Frame { number: 0, keyframe: true }).await.is_err() {
+                break;
+            }
+            let runs = script.runs.load(SeqCst);
+            if script.steps.send(Step::End(lost())).await.is_err() {
+                break;
+            }
+            while script.runs.load(SeqCst) == runs && !script.steps.is_closed() {
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    crash.await;
+    let State::Ended(EndReason::Failed(error)) = streamer.state() else { panic!("{:?}", streamer.state()) };
+    assert_eq!(error.to_string(), "the host is gone");
+    assert_eq!((script.runs.load(SeqCst), streamer.restarts()), (55, 54), "five failures, eleven times");
+    let waited = before.elapsed().as_secs();
+    assert!(
+        (11 * 12 + 300..=11 * 16 + 300).contains(&waited),
+        "{waited} s: 1, 2, 4, 8 and 30 s again and again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_start_that_fails_is_told_at_once_though_it_may_pass() {
+    let (streamer, script) = start_with(RestartPolicy::Always);
+    script.step(Step::Connected).await;
+    script.step(Step::End(lost())).await;
+    let Err(EndReason::Failed(error)) = streamer.wait_streaming().await else { panic!("it has failed") };
+    assert!(!error.is_permanent());
+    assert_eq!((script.runs.load(SeqCst), streamer.restarts()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_is_run_again_by_policy() {
+    for (policy, again) in [(RestartPolicy::Never, false), (RestartPolicy::OnFailure, true)] {
+        let (streamer, script) = start_with(policy);
+        script.frame(0, true).await;
+        script.step(Step::Panic).await;
+        settle().await;
+        let state = streamer.state();
+        match again {
+            true => assert!(
+                matches!(state, State::Reconnecting { reason: EndReason::SourcePanicked, .. }),
+                "{state:?}"
+            ),
+            false => assert_eq!(state, State::Ended(EndReason::SourcePanicked)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_its_host_ended_goes_on_only_if_it_always_shall() {
+    for policy in [RestartPolicy::Never, RestartPolicy::OnFailure] {
+        let (streamer, script) = start_with(policy);
+        script.frame(0, true).await;
+        script.step(Step::End(Ok(Ended::ByHost))).await;
+        settle().await;
+        assert_eq!(streamer.state(), State::Ended(EndReason::ByHost), "{policy:?}");
+    }
+    let (streamer, script) = start_with(RestartPolicy::Always);
+    script.frame(0, true).await;
+    script.step(Step::End(Ok(Ended::ByHost))).await;
+    sleep(Duration::from_secs(1)).await;
+    script.frame(0, true).await;
+    settle().await;
+    assert_eq!((streamer.state(), streamer.restarts()), (State::Streaming, 1));
+    script.step(Step::End(Ok(Ended::Stopped))).await;
+    settle().await;
+    assert_eq!(
+        streamer.state(),
+        State::Ended(EndReason::Stopped),
+        "a source that says that it was stopped was"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamer_that_waits_to_reconnect_stops_at_once() {
+    let (streamer, script) = start();
+    let (egress, _watched) = watcher();
+    let viewer = streamer.add_peer(egress, PeerConfig::default()).expect("it takes viewers");
+    script.frame(0, true).await;
+    script.step(Step::End(lost())).await;
+    settle().await;
+    assert_eq!(attempt(&streamer), Some(1));
+    let before = Instant::now();
+    streamer.shutdown(ExitPolicy::Quit).await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(viewer.closed().await, LeaveReason::StreamerDeleted);
+    assert_eq!(streamer.state(), State::Ended(EndReason::Stopped));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(script.runs.load(SeqCst), 1, "it is not run again");
+    assert_eq!(script.quit.load(SeqCst), 0, "there is nobody who could end the app");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_source_is_told_to_end_the_app() {
+    let (streamer, script) = start();
+    script.frame(0, true).await;
+    settle().await;
+    streamer.shutdown(ExitPolicy::Quit).await;
+    assert_eq!((script.quit.load(SeqCst), script.stopped.load(SeqCst)), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_source_is_stopped_and_run_again() {
+    for deaf in [false, true] {
+        let (mut source, script) = scripted();
+        source.deaf = deaf;
+        let streamer = Streamer::start(id("frozen"), source, StreamerConfig::default());
+        script.frame(0, true).await;
+        settle().await;
+        sleep(Duration::from_secs(10)).await;
+        if deaf {
+            assert_eq!(streamer.state(), State::Stalled, "it does not let go");
+            sleep(Duration::from_secs(2)).await;
+        }
+        assert_eq!(attempt(&streamer), Some(1));
+        assert_eq!(script.stopped.load(SeqCst), usize::from(!deaf));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(script.runs.load(SeqCst), 2);
+        script.frame(0, true).await;
+        settle().await;
+        assert_eq!(streamer.state(), State::Streaming);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_sends_no_picture_fails_after_thirty_seconds_and_what_came_is_told() {
+    let (streamer, script) = start();
+    sleep(Duration::from_secs(100)).await;
+    script.step(Step::Connected).await;
+    script.step(Step::Datagrams(17)).await;
+    let before = Instant::now();
+    let Err(EndReason::Failed(error)) = streamer.wait_streaming().await else { panic!("it has failed") };
+    assert_eq!(before.elapsed().as_secs(), 30);
+    let silent = Silent::NoFirstFrame { waited: Duration::from_secs(30), datagrams: 17 };
+    assert_eq!(error.cause().downcast_ref(), Some(&silent));
+    assert_eq!(script.stopped.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sources_counters_are_those_of_its_last_run() {
+    let (streamer, script) = start();
+    assert_eq!(streamer.source_stats(), SourceStats::default());
+    script.step(Step::Datagrams(5)).await;
+    script.step(Step::Datagrams(9)).await;
+    script.frame(0, true).await;
+    settle().await;
+    assert_eq!(streamer.source_stats().datagrams, 9);
+    script.step(Step::End(lost())).await;
+    settle().await;
+    assert_eq!(streamer.source_stats().datagrams, 9, "they can be read when it is over");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(streamer.source_stats().datagrams, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_free_when_its_streamer_has_ended_and_only_that_one_is_removed() {
+    let registry = Registry::new();
+    let (source, script) = scripted();
+    let first = registry.create(id("same"), source, StreamerConfig::default()).expect("the name is free");
+    script.step(Step::End(lost())).await;
+    first.wait_streaming().await.expect_err("it has failed");
+    assert!(registry.get(&id("same")).is_some_and(|entry| entry.is_same(&first)), "its reason can be read");
+
+    let (source, _script) = scripted();
+    let second = registry.create(id("same"), source, StreamerConfig::default()).expect("the name is free");
+    assert!(!second.is_same(&first));
+    assert!(!registry.remove_if_same(&first, ExitPolicy::LeaveRunning).await, "it is another one's name now");
+    assert_eq!(second.state(), State::Starting);
+    assert!(registry.remove_if_same(&second, ExitPolicy::LeaveRunning).await);
+    assert!(registry.get(&id("same")).is_none());
+    assert_eq!(second.state(), State::Ended(EndReason::Stopped));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,30 +1,24 @@
 //! The task that owns one stream. It only selects: what to do is decided in the pure parts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use aws_lc_rs::rand;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinError;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
+use super::run::{News, Run};
 use super::viewers::{Join, Viewers};
-use super::{Exit, ExitPolicy, StreamerConfig, StreamerId};
+use super::{Exit, StreamerConfig};
 use crate::broadcast::Broadcaster;
 use crate::keyframe::KeyframePolicy;
-use crate::lifecycle::{EndReason, Lifecycle, State};
+use crate::lifecycle::{Action, EndReason, Lifecycle, LifecycleConfig, SOURCE_GRACE, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerInfo};
-use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, SourceStats, VideoSource};
-use crate::task::{self, Task};
-
-/// How long a source may take to end when it is told to (contract of `VideoSource`).
-const SOURCE_GRACE: Duration = Duration::from_secs(2);
+use crate::source::{Command, Event, SourceStats, VideoSource};
+use crate::task;
 
 /// What the actor is given.
 pub(super) struct Actor {
-    pub(super) id: StreamerId,
     pub(super) source: Arc<dyn VideoSource>,
     pub(super) config: StreamerConfig,
     pub(super) broadcaster: Broadcaster,
@@ -38,101 +32,152 @@ pub(super) struct Actor {
     pub(super) stop: CancellationToken,
 }
 
-/// What the actor keeps while the source runs.
-struct Running {
+/// What the actor keeps while the stream lives.
+struct Live {
     lifecycle: Lifecycle,
     keyframes: KeyframePolicy,
     viewers: Viewers,
-    /// Dropping it tells the source to stop.
-    commands: Option<mpsc::Sender<Command>>,
+    /// `None` between two runs.
+    run: Option<Run>,
 }
 
-type SourceTask = Task<Result<Ended, SourceError>>;
-
 impl Actor {
-    pub(super) async fn run(self) {
-        let span = tracing::info_span!("streamer", id = %self.id);
-        self.run_in_span().instrument(span).await;
-    }
-
-    async fn run_in_span(mut self) {
-        tracing::info!("streamer starts");
-        let (io, SourceEnd { mut events, commands }) = SourceIo::new(self.source_stats.clone());
-        self.broadcaster.begin_run();
-        let recipe = self.source.clone();
-        let mut source =
-            task::spawn(async move { recipe.run(io).await }.instrument(tracing::Span::current()));
-        let mut running = Running {
-            lifecycle: Lifecycle::new(),
+    pub(super) async fn run(mut self) {
+        let StreamerConfig { max_peers, restart, backoff, first_frame_timeout, stall_timeout } =
+            self.config.clone();
+        let config = LifecycleConfig { restart, backoff, first_frame_timeout, stall_timeout };
+        tracing::info!("StartMoonlight (headless mode)");
+        let mut live = Live {
+            lifecycle: Lifecycle::new(config),
             keyframes: KeyframePolicy::default(),
-            viewers: Viewers::new(self.config.max_peers, self.peers.clone()),
-            commands: Some(commands),
+            viewers: Viewers::new(max_peers, self.peers.clone()),
+            run: Some(self.start_source()),
         };
 
-        let ended = loop {
-            self.publish_state(&running.lifecycle);
-            let now = task::now();
-            let timeout = [running.lifecycle.timeout(), running.keyframes.timeout(now)];
+        let stopped = loop {
+            self.publish(&live.lifecycle);
+            if matches!(live.lifecycle.state(), State::Ended(_)) {
+                break false;
+            }
+            let timeout = [live.lifecycle.timeout(), live.keyframes.timeout(task::now())];
             tokio::select! {
-                Some(event) = events.recv() => self.handle_event(&mut running, event),
-                () = task::at(timeout.into_iter().flatten().min()) => running.handle_timeout(),
-                () = self.broadcaster.keyframe_wished() => running.keyframes.wish(),
-                Some(join) = self.joins.recv() => running.viewers.add(join),
-                Some(gone) = running.viewers.next_gone() => running.viewers.remove(gone),
-                result = &mut source => break Some(result),
-                () = self.stop.cancelled() => break None,
+                news = Run::next(&mut live.run) => self.handle_news(&mut live, news),
+                () = task::at(timeout.into_iter().flatten().min()) => self.handle_timeout(&mut live),
+                () = self.broadcaster.keyframe_wished() => live.keyframes.wish(),
+                Some(join) = self.joins.recv() => live.viewers.add(join),
+                Some(gone) = live.viewers.next_gone() => live.viewers.remove(gone),
+                () = self.stop.cancelled() => break true,
             }
         };
 
-        if let Some(result) = ended {
-            // What the source sent before it ended comes before its end.
-            while let Ok(event) = events.try_recv() {
-                self.handle_event(&mut running, event);
-            }
-            running.handle_source_end(result);
-            self.finish(&mut running, LeaveReason::StreamEnded).await;
+        if stopped {
+            let Exit { policy, peers } = *self.exit.borrow();
+            live.lifecycle.end(EndReason::Stopped);
+            let run = live.run.take();
+            let finish_run = async {
+                if let Some(run) = run {
+                    run.finish(policy).await;
+                }
+            };
+            tokio::join!(self.finish(&mut live, peers), finish_run);
         } else {
-            let exit = *self.exit.borrow();
-            running.lifecycle.end(EndReason::Stopped);
-            running.stop_source(exit.policy);
-            tokio::join!(self.finish(&mut running, exit.peers), wait_for_source(source, events),);
+            self.finish(&mut live, LeaveReason::StreamEnded).await;
         }
         tracing::info!("streamer ended");
     }
 
-    fn handle_event(&self, running: &mut Running, event: Event) {
+    fn start_source(&self) -> Run {
+        self.broadcaster.begin_run();
+        Run::start(self.source.clone(), self.source_stats.clone())
+    }
+
+    fn handle_news(&self, live: &mut Live, news: News) {
+        match news {
+            News::Event(event) => self.handle_event(live, event),
+            News::Ended(reason) => {
+                // What the source sent before it ended comes before its end.
+                while let Some(event) = live.run.as_mut().and_then(Run::left_over) {
+                    self.handle_event(live, event);
+                }
+                live.run = None;
+                let Some(wait) = live.lifecycle.handle_end(task::now(), reason, chance()) else { return };
+                if let State::Reconnecting { reason, .. } = live.lifecycle.state() {
+                    let error = match reason {
+                        EndReason::Failed(error) => error as &dyn std::error::Error,
+                        reason => reason,
+                    };
+                    tracing::warn!(error, attempt = wait.attempt, wait = ?wait.lasts, "reconnecting");
+                }
+                if let Some(trips) = wait.breaker {
+                    tracing::warn!(trips, pause = ?wait.lasts, "too many failures in a row: the breaker opens");
+                }
+            }
+        }
+    }
+
+    fn handle_event(&self, live: &mut Live, event: Event) {
+        let Some(Run { story, .. }) = &mut live.run else { return };
         match event {
             Event::StageStarting(stage) => {
-                tracing::info!(%stage, "stage starting");
-                running.lifecycle.handle_stage(stage);
+                story.stage_starting(stage);
+                live.lifecycle.handle_stage(stage);
             }
-            Event::StageComplete(stage) => tracing::info!(%stage, "stage complete"),
+            Event::StageComplete(stage) => story.stage_complete(stage),
             Event::Connected => {
-                tracing::info!("connected to the host: the stream is live");
-                running.lifecycle.handle_connected();
+                story.connected();
+                live.lifecycle.handle_connected(task::now());
             }
             Event::Info(info) => {
-                tracing::info!(
-                    codec = info.video.codec.name(),
-                    width = info.video.width,
-                    height = info.video.height,
-                    fps = info.video.fps,
-                    "stream format"
-                );
-                self.info.send_replace(Some(Arc::new(info)));
+                story.info(&info);
+                self.info.send_if_modified(|known| {
+                    let changed = known.as_deref() != Some(&info);
+                    if changed {
+                        *known = Some(Arc::new(info));
+                    }
+                    changed
+                });
             }
             Event::Video(frame) => {
-                running.lifecycle.handle_frame(task::now());
-                if frame.keyframe {
-                    running.keyframes.handle_keyframe();
-                }
+                story.video(&frame);
+                live.lifecycle.handle_frame(task::now());
+                live.keyframes.handle_frame(frame.keyframe);
                 self.broadcaster.publish_video(frame);
             }
             Event::Audio(frame) => self.broadcaster.publish_audio(frame),
         }
     }
 
-    fn publish_state(&self, lifecycle: &Lifecycle) {
+    fn handle_timeout(&self, live: &mut Live) {
+        let now = task::now();
+        let datagrams = self.source_stats.borrow().datagrams;
+        match live.lifecycle.handle_timeout(now, datagrams) {
+            Some(Action::Probe) => live.keyframes.wish(),
+            Some(Action::Stop) => {
+                tracing::warn!(datagrams, "the source shows nothing: stopped");
+                live.run.as_mut().map(Run::stop);
+            }
+            Some(Action::Drop) => {
+                tracing::warn!("the source did not end within {SOURCE_GRACE:?}: dropped");
+                live.run.as_ref().map(Run::abort);
+            }
+            Some(Action::Run) => {
+                tracing::info!(restarts = live.lifecycle.restarts(), "the source is run again");
+                live.keyframes.begin_run();
+                live.run = Some(self.start_source());
+            }
+            None => {}
+        }
+        if live.keyframes.handle_timeout(now)
+            && let Some(run) = &live.run
+        {
+            run.command(Command::Keyframe);
+        }
+    }
+
+    fn publish(&self, lifecycle: &Lifecycle) {
+        self.restarts.send_if_modified(|restarts| {
+            std::mem::replace(restarts, lifecycle.restarts()) != lifecycle.restarts()
+        });
         self.state.send_if_modified(|state| {
             if state == lifecycle.state() {
                 return false;
@@ -150,64 +195,22 @@ impl Actor {
     }
 
     /// Lets the viewers go and waits until nothing is left of them.
-    async fn finish(&mut self, running: &mut Running, reason: LeaveReason) {
-        self.publish_state(&running.lifecycle);
+    async fn finish(&mut self, live: &mut Live, reason: LeaveReason) {
+        self.publish(&live.lifecycle);
         self.joins.close();
         // Who comes too late is told so by its own egress.
         while let Some(join) = self.joins.recv().await {
-            running.viewers.add(join);
+            live.viewers.add(join);
         }
         self.broadcaster.close();
-        running.viewers.leave(reason).await;
+        live.viewers.leave(reason).await;
     }
 }
 
-impl Running {
-    fn handle_timeout(&mut self) {
-        let now = task::now();
-        if self.lifecycle.handle_timeout(now) {
-            self.keyframes.wish();
-        }
-        if self.keyframes.handle_timeout(now) {
-            self.command(Command::Keyframe);
-        }
-    }
-
-    fn handle_source_end(&mut self, result: Result<Result<Ended, SourceError>, JoinError>) {
-        match result {
-            Ok(result) => self.lifecycle.handle_end(result),
-            Err(error) => {
-                tracing::error!(%error, "the source panicked");
-                self.lifecycle.end(EndReason::SourcePanicked);
-            }
-        }
-    }
-
-    fn stop_source(&mut self, policy: ExitPolicy) {
-        if policy == ExitPolicy::Quit {
-            self.command(Command::Quit);
-        }
-        self.commands = None;
-    }
-
-    fn command(&self, command: Command) {
-        if let Some(commands) = &self.commands {
-            // Full: the source does not listen; the wishes that it has not heard stand before this one.
-            let _ = commands.try_send(command);
-        }
-    }
-}
-
-/// Waits for a source that was told to stop, and drops it when it does not.
-async fn wait_for_source(source: SourceTask, mut events: mpsc::Receiver<Event>) {
-    let ended = async {
-        while events.recv().await.is_some() {}
-        source.await
-    };
-    match timeout(SOURCE_GRACE, ended).await {
-        Ok(Ok(Ok(_))) => {}
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "the source failed while it was stopped"),
-        Ok(Err(error)) => tracing::error!(%error, "the source panicked while it was stopped"),
-        Err(_) => tracing::warn!("the source did not end within {SOURCE_GRACE:?}: dropped"),
-    }
+/// From 0 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // Without a random number the wait is its longest.
+    let _ = rand::fill(&mut bytes);
+    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }

@@ -103,7 +103,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
-            self.converse(viewer, &mut connection, tracks, channels, candidates).await
+            self.converse(viewer, &info, &mut connection, tracks, channels, candidates).await
         };
         let reason = conversation.await;
         connection.close().await;
@@ -124,7 +124,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 return Err(unsupported(&info));
             }
             connection.accept(&answer).await?;
-            self.converse(viewer, &mut connection, tracks, channels, candidates).await
+            self.converse(viewer, &info, &mut connection, tracks, channels, candidates).await
         };
         let reason = conversation.await;
         connection.close().await;

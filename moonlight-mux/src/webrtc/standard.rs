@@ -35,7 +35,6 @@ pub(super) struct Tracks {
     audio_out: RtpOut,
     backchannel: Backchannel,
     heard: LastHeard,
-    /// More than two channels are a multistream, which is no `opus/48000/2`: such a stream is silent so far.
     audible: bool,
 }
 
@@ -63,7 +62,7 @@ impl Tracks {
             track("video", RtpCodecKind::Video, negotiate::video(packetiser), video_out.ssrc, Some(rtx));
         let audio =
             with_audio.then(|| track("audio", RtpCodecKind::Audio, negotiate::opus(), audio_out.ssrc, None));
-        let audible = info.audio.as_ref().is_some_and(|audio| audio.channels <= 2);
+        let audible = is_audible(info);
         Self { video, audio, packetiser, video_out, audio_out, backchannel, heard, audible }
     }
 
@@ -151,6 +150,12 @@ impl Tracks {
         let header = self.audio_out.header(negotiated.payload_type, frame.timestamp.rtp(), false);
         track.write_rtp(Packet { header, payload: frame.data.clone() }).await
     }
+}
+
+/// Whether a stream's sound can be sent. More than two channels are a multistream, which is no `opus/48000/2`: such a
+/// stream is silent so far.
+pub(super) fn is_audible(info: &StreamInfo) -> bool {
+    info.audio.as_ref().is_some_and(|audio| audio.channels <= 2)
 }
 
 /// Does what the viewer's health asks for; `Some` when the viewer has to go.

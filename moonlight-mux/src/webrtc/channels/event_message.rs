@@ -155,6 +155,8 @@ mod tests {
         let nothing = json!({"codec": null, "width": 0, "height": 0, "fps": 0});
         let known = json!({"codec": "H.264", "width": 1280, "height": 720, "fps": 60});
         let failed = EndReason::Failed(SourceError::retryable(NoAnswer));
+        let reconnecting =
+            State::Reconnecting { attempt: 1, next: crate::task::now(), reason: failed.clone() };
         let stream = |state: State, info| EventMessage::Stream(Stream::new(&state, info));
         let with = |status: &str, rest: &Value| {
             let mut rest = rest.clone();
@@ -175,6 +177,7 @@ mod tests {
             (stream(State::Connected, Some(&info)), with("starting", &known)),
             (stream(State::Streaming, Some(&info)), with("active", &known)),
             (stream(State::Stalled, Some(&info)), with("stalled", &known)),
+            (stream(reconnecting, Some(&info)), with("reconnecting", &known)),
             (stream(State::Ended(EndReason::Stopped), Some(&info)), with("stopped", &known)),
             (stream(State::Ended(EndReason::ByHost), Some(&info)), with("stopped", &known)),
             (stream(State::Ended(failed), None), with("failed", &nothing)),

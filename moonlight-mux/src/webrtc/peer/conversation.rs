@@ -1,6 +1,7 @@
 //! What happens on a connection, from its descriptions to its end.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rtc::peer_connection::state::RTCPeerConnectionState;
@@ -9,11 +10,12 @@ use tokio::sync::watch;
 use super::Session;
 use super::connection::Connection;
 use crate::egress::ViewerIo;
+use crate::media::StreamInfo;
 use crate::peer::LeaveReason;
 use crate::signalling::{Candidate, Signal, SignalSink, SignalStream};
 use crate::task;
 use crate::webrtc::channels::{Channels, Fault, VideoQuality};
-use crate::webrtc::standard::Tracks;
+use crate::webrtc::standard::{Tracks, is_audible};
 
 /// From the offer to a connection: every attempt ends in a picture or a reason within 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,10 +23,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE_WITHOUT_SIGNALLING: Duration = Duration::from_secs(10);
 
 impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
-    /// From the descriptions to the end. `candidates` are the viewer's that came before.
+    /// From the descriptions to the end. `info` is what was negotiated; `candidates` are the viewer's that came before.
     pub(super) async fn converse(
         &mut self,
         viewer: &ViewerIo,
+        info: &StreamInfo,
         connection: &mut Connection,
         tracks: Tracks,
         mut channels: Channels,
@@ -43,7 +46,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             }
         };
         let media = tracks.serve(viewer, quality);
-        tokio::pin!(events, media);
+        let changed = format_change(viewer.watch_info(), info);
+        tokio::pin!(events, media, changed);
         let (mut connected, mut signalling) = (false, true);
         let mut deadline = Some(task::now() + CONNECT_TIMEOUT);
         loop {
@@ -89,6 +93,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     LeaveReason::Vanished if !signalling => LeaveReason::Left,
                     reason => reason,
                 }),
+                () = &mut changed => return Ok(LeaveReason::FormatChanged),
                 reason = viewer.leaving() => return Ok(reason),
             }
         }
@@ -112,4 +117,18 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             }
         }
     }
+}
+
+/// Waits until the stream has a format that a connection for `negotiated` cannot carry.
+async fn format_change(mut infos: watch::Receiver<Option<Arc<StreamInfo>>>, negotiated: &StreamInfo) {
+    let change = infos.wait_for(|now| now.as_ref().is_some_and(|now| !can_follow(negotiated, now)));
+    if change.await.is_err() {
+        // The stream is over: others tell.
+        pending().await
+    }
+}
+
+/// Whether a connection that was negotiated for one format can carry the other. Its size and rate are the codec's affair.
+fn can_follow(negotiated: &StreamInfo, now: &StreamInfo) -> bool {
+    now.video.codec == negotiated.video.codec && is_audible(now) == is_audible(negotiated)
 }
