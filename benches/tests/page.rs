@@ -17,8 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use moonlight_mux::{
-    Command, Ended, ExitPolicy, FrameNumber, LeaveReason, Recording, Registry, SourceError, SourceIo, Stage,
-    StreamInfo, StreamerConfig, VideoCodec, VideoFrame, VideoInfo, VideoSource, VideoTimestamp,
+    AudioInfo, Command, Ended, ExitPolicy, FrameNumber, LeaveReason, Recording, Registry, SourceError,
+    SourceIo, Stage, StreamInfo, StreamerConfig, VideoCodec, VideoFrame, VideoInfo, VideoSource,
+    VideoTimestamp,
 };
 use moonlight_mux_benches::chromium::{Chromium, Page};
 use moonlight_mux_http::{ServerConfig, close_code};
@@ -710,6 +711,64 @@ async fn a_host_that_sends_nothing_is_named_until_it_sends_again() {
     until(&mut chromium, &page, "!document.getElementById('interruption').checkVisibility() && document.getElementById('status').textContent === 'Live'").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_lost_is_named_and_its_picture_comes_back_in_the_same_connection() {
+    let name = "a_host_that_is_lost_is_named_and_its_picture_comes_back_in_the_same_connection";
+    let Some(recording) = moving_picture(name) else { return };
+    let _one_at_a_time = BROWSER.lock().await;
+    let (source, sends) = Moody::new(&recording);
+    let served = serve(source).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let chromium = &mut chromium;
+    let page = open(chromium, &served.page_url()).await;
+    evaluate(chromium, &page, "window.firstConnection = window.moonlightMux.pc; true").await;
+
+    sends.send(Sends::Failure).expect("the source runs");
+    let says = "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent";
+    let named = format!("({says}) === 'The server lost the host and is connecting to it again.'");
+    until(chromium, &page, &named).await;
+    until(chromium, &page, "document.getElementById('status').textContent === 'Reconnecting'").await;
+    picture(chromium, &page, "page-reconnecting.png").await;
+    let card = "document.querySelector('.streamer')?.innerText";
+    let named = format!("{card}?.includes('Reconnecting') && {card}?.includes('The host is gone.')");
+    let list = chromium.open(&served.list_url()).await.expect("the page opens");
+    until(chromium, &list, &named).await;
+    let joined_meanwhile = chromium.open(&served.page_url()).await.expect("the page opens");
+    let hint = "document.getElementById('hint')?.textContent === 'The server lost the host and is connecting to it again.'";
+    until(chromium, &joined_meanwhile, hint).await;
+
+    // Only the tab in front is up to date.
+    command(chromium, &page, "Page.bringToFront", json!({})).await;
+    sends.send(Sends::Pictures).expect("the streamer holds the source");
+    let live = "!document.getElementById('interruption').checkVisibility() && document.getElementById('status').textContent === 'Live'";
+    until(chromium, &page, live).await;
+    let moving = "(async () => { const video = window.moonlightMux.video; const before = video.currentTime; await new Promise((then) => video.requestVideoFrameCallback(then)); await new Promise((then) => video.requestVideoFrameCallback(then)); return video.currentTime > before; })()";
+    assert_eq!(evaluate(chromium, &page, moving).await, true);
+    let same = "window.moonlightMux.pc === window.firstConnection";
+    assert_eq!(evaluate(chromium, &page, same).await, true, "neither reloaded nor joined again");
+    command(chromium, &joined_meanwhile, "Page.bringToFront", json!({})).await;
+    reach(chromium, &joined_meanwhile, "playing").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_joins_again_by_itself_when_the_stream_has_sound_that_it_had_not() {
+    let name = "a_page_joins_again_by_itself_when_the_stream_has_sound_that_it_had_not";
+    let Some(recording) = moving_picture(name) else { return };
+    let _one_at_a_time = BROWSER.lock().await;
+    let (source, sends) = Moody::new(&recording);
+    let served = serve(source).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let chromium = &mut chromium;
+    let page = open(chromium, &served.page_url()).await;
+    evaluate(chromium, &page, "window.firstConnection = window.moonlightMux.pc; true").await;
+    sends.send(Sends::Failure).expect("the source runs");
+    until(chromium, &page, "document.getElementById('status').textContent === 'Reconnecting'").await;
+    sends.send(Sends::PicturesWithSound).expect("the streamer holds the source");
+    let again =
+        "window.moonlightMux.state === 'playing' && window.moonlightMux.pc !== window.firstConnection";
+    until(chromium, &page, again).await;
+}
+
 async fn until_reported(event: &str) {
     let heard = timeout(PATIENCE, async {
         while !reported(event) {
@@ -755,10 +814,18 @@ struct Moody {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sends {
     Pictures,
+    /// The same, and it says that there is sound.
+    PicturesWithSound,
     /// As many frames that no decoder can use.
     Garbage,
     Nothing,
+    /// It fails, again and again.
+    Failure,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the host is gone")]
+struct Gone;
 
 impl Moody {
     fn new(recording: &Recording) -> (Self, watch::Sender<Sends>) {
@@ -772,7 +839,9 @@ impl VideoSource for Moody {
     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
         io.connected();
         let video = VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 };
-        io.info(StreamInfo { video, audio: None });
+        let sound = AudioInfo { channels: 2, packet_duration: Duration::from_millis(5) };
+        let audio = (*self.sends.borrow() == Sends::PicturesWithSound).then_some(sound);
+        io.info(StreamInfo { video, audio });
         let mut ticks = interval(Duration::from_secs(1) / 60);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut number, mut at) = (0, 0);
@@ -782,7 +851,8 @@ impl VideoSource for Moody {
                     let sends = *self.sends.borrow();
                     let frame = &self.frames[at];
                     let (keyframe, data) = match sends {
-                        Sends::Pictures => (frame.keyframe, frame.data.clone()),
+                        Sends::Failure => return Err(SourceError::retryable(Gone)),
+                        Sends::Pictures | Sends::PicturesWithSound => (frame.keyframe, frame.data.clone()),
                         Sends::Garbage => (false, Bytes::from_static(UNDECODABLE)),
                         Sends::Nothing => {
                             at = 0;
@@ -798,7 +868,7 @@ impl VideoSource for Moody {
                     });
                     number += 1;
                     // Behind a gap a decoder needs the keyframe, which is the first frame.
-                    at = if sends == Sends::Pictures { (at + 1) % self.frames.len() } else { 0 };
+                    at = if sends != Sends::Garbage { (at + 1) % self.frames.len() } else { 0 };
                 }
                 command = io.command() => match command {
                     Some(Command::Keyframe) => at = 0,

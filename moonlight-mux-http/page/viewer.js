@@ -163,7 +163,8 @@ function showInterruption() {
   if (page.state === "connecting" && text) setText("hint", text);
   const [banner, shown] = [element("interruption"), page.state === "playing" && text !== null];
   element("viewer").classList.toggle("interrupted", shown);
-  setText("status", shown ? "Interrupted" : STATUS[page.state]);
+  const interrupted = health.status === "reconnecting" ? "Reconnecting" : "Interrupted";
+  setText("status", shown ? interrupted : STATUS[page.state]);
   if (shown && setText("interruption-text", text)) announce(text);
   if (!shown && !banner.hidden && setText("interruption-text", "") && page.state === "playing") announce("Playing");
   element("rejoin").hidden = !frozen;

@@ -4,22 +4,29 @@
 //! datagrams into frames; `session` routes between them; `connection` routes between that, the RTSP dialogue, the control
 //! stream and pings. Nothing here does I/O, reads a clock or is async.
 
+pub(crate) mod address;
 pub(crate) mod audio;
 #[cfg(feature = "bench-support")]
 pub(crate) mod bench_support;
 pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod crypto;
+pub(crate) mod driver;
 pub(crate) mod fec;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+pub(crate) mod host;
+mod http;
+pub(crate) mod identity;
 pub(crate) mod negotiation;
 pub(crate) mod pairing;
 pub(crate) mod ping;
+mod receive;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub(crate) mod rtsp;
 pub(crate) mod session;
+pub(crate) mod source;
 #[cfg(any(test, feature = "bench-support"))]
 pub(crate) mod test_stream;
 pub(crate) mod video;

@@ -61,12 +61,24 @@ mod signalling;
 mod source;
 mod streamer;
 mod task;
+#[cfg(feature = "test-host")]
+mod test_host;
 #[cfg(feature = "test-picture")]
 mod test_picture;
 mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
 pub use egress::{Egress, ViewerIo};
+pub use gamestream::address::{HostAddress, InvalidHostAddress};
+pub use gamestream::host::{
+    App, Host, HostCall, HostConfig, HostError, HostErrorCause, HostInfo, HostRight, MalformedAnswer,
+    PairingMethod, PinEntry,
+};
+pub use gamestream::identity::{Identity, IdentityError, IdentityName, InvalidIdentityName};
+pub use gamestream::pairing::certificate::{Certificate as HostCertificate, Unusable as UnusableCertificate};
+pub use gamestream::pairing::{NoRandomness, NotAPin, Pin};
+pub use gamestream::source::{AppSelector, Channels, InvalidConfig, MoonlightConfig};
+pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
 #[cfg(feature = "test-host")]
@@ -78,6 +90,8 @@ pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, SourceStats, Stage, VideoSource};
 pub use streamer::*;
+#[cfg(feature = "test-host")]
+pub use test_host::*;
 #[cfg(feature = "test-picture")]
 pub use test_picture::{InvalidPictureSize, PictureSize, TestPicture, TestPictureConfig, TestPictureError};
 pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};

@@ -11,12 +11,14 @@ use tokio::sync::watch;
 
 use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 
-/// A recipe for a stream: the Streamer runs it, and runs it again on each reconnect.
+/// A recipe for a stream: the Streamer runs it, and again after it ended, as
+/// [`StreamerConfig::restart`](crate::StreamerConfig::restart) says; never twice at once.
 ///
 /// # Contract
 /// [`run`](Self::run) states its [`StreamInfo`] before its first frame, numbers its frames upwards from any
-/// number, starts with a keyframe, and gives no frame whose references were lost: behind a gap it goes on with a
-/// keyframe. When [`SourceIo::command`] gives `None` it ends within 2 s; after that its future is dropped.
+/// number, starts with a keyframe without being asked, and gives no frame whose references were lost: behind a gap it goes
+/// on with a keyframe. Up to [`SourceIo::connected`] it keeps time itself: nobody else ends a connect that takes for ever.
+/// When [`SourceIo::command`] gives `None` it ends within 2 s; after that its future is dropped.
 #[async_trait]
 pub trait VideoSource: Send + Sync + 'static {
     /// Streams until the source ends, fails, or is told to stop. Need not be cancel safe.
@@ -257,7 +259,8 @@ impl SourceIo {
         self.tell(Event::StageComplete(stage));
     }
 
-    /// The connection to the host stands; frames may take a while yet.
+    /// The connection to the host stands; frames may take a while yet
+    /// ([`StreamerConfig::first_frame_timeout`](crate::StreamerConfig::first_frame_timeout)).
     pub fn connected(&mut self) {
         self.tell(Event::Connected);
     }

@@ -104,13 +104,14 @@ pub enum ExitPolicy {
     /// It goes on running, to be resumed later.
     #[default]
     LeaveRunning,
-    /// It is ended.
+    /// It is ended, by the source that runs: between two runs ([`State::Reconnecting`]) there is none that could.
     Quit,
 }
 
 /// One source kept alive, and its viewers. Clones are handles to the same streamer.
 ///
-/// It streams with nobody watching: viewers can neither start nor stop the source. Dropping a handle stops nothing;
+/// It streams with nobody watching: viewers can neither start nor stop the source. A source that is lost is run again, and
+/// viewers stay ([`StreamerConfig::restart`]). Dropping a handle stops nothing;
 /// dropping the last one stops the streamer as [`shutdown`](Self::shutdown) does, without waiting.
 #[derive(Clone)]
 pub struct Streamer {
@@ -226,10 +227,10 @@ impl Streamer {
         self.inner.state.clone()
     }
 
-    /// Waits for the first frame. Cancel safe.
+    /// Waits until frames flow: for the first one, or while it reconnects for the next. Cancel safe: the streamer goes on.
     ///
     /// # Errors
-    /// The reason of the end, when it ends before or has ended.
+    /// The reason of the end, when it ends before or has ended. A first start that fails ends it; nothing is tried again.
     pub async fn wait_streaming(&self) -> Result<(), EndReason> {
         let mut state = self.watch_state();
         let reached = state.wait_for(|state| matches!(state, State::Streaming | State::Ended(_))).await;

@@ -1,5 +1,7 @@
 //! A live test picture with sound, made here: a source that needs no host.
 
+#[allow(dead_code, reason = "nobody but a test host hears of input")]
+mod desktop;
 mod encoder;
 mod font;
 mod pace;
@@ -13,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+pub(crate) use self::desktop::Desktop;
 use self::encoder::VideoEncoder;
 use self::pace::{Lag, Pace, Tick};
 use self::picture::Picture;
@@ -28,7 +31,8 @@ use crate::task::{self, Worker};
 ///
 /// The picture has bars and a ball that move, the time of day in UTC to the millisecond, and along its top the frame's
 /// number for programs: 32 cells, lowest bit first, white for 1. The sound is 440 Hz left and 660 Hz right. As each
-/// second begins, a lamp in the picture is lit and the sound ticks. Clock, timestamps and sound go by the time at which
+/// second begins, a lamp in the picture is lit and the sound ticks. Where a test host streams it, it shows the pointer with
+/// the lines that it draws, and the keys that are down. Clock, timestamps and sound go by the time at which
 /// a run began: a clock that is set later does not show.
 ///
 /// Like a game-streaming host it sends no keyframe but the first and those that are asked for. When encoding takes
@@ -41,6 +45,7 @@ use crate::task::{self, Worker};
 #[derive(Debug)]
 pub struct TestPicture {
     config: TestPictureConfig,
+    desktop: Desktop,
     skipped: AtomicU64,
 }
 
@@ -204,7 +209,14 @@ impl TestPicture {
         if !(MIN_BITS_PER_SECOND..=MAX_BITS_PER_SECOND).contains(&bits_per_second) {
             return Err(TestPictureError::BitRate { bits_per_second });
         }
-        Ok(Self { config, skipped: AtomicU64::new(0) })
+        let desktop = Desktop::new(config.size);
+        Ok(Self { config, desktop, skipped: AtomicU64::new(0) })
+    }
+
+    /// Shows input that is handed to it, from the next frame on.
+    #[allow(dead_code, reason = "nobody but a test host hears of input")]
+    pub(crate) fn desktop(&self) -> Desktop {
+        self.desktop.clone()
     }
 
     /// How many frames were left out so far, over all runs, since encoding took too long or the bit rate was too little.
@@ -234,7 +246,7 @@ impl TestPicture {
 impl VideoSource for TestPicture {
     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
         io.stage_starting(Stage::VideoStreamEstablishment);
-        let camera = Camera::new(&self.config).map_err(SourceError::permanent)?;
+        let camera = Camera::new(&self.config, self.desktop.clone()).map_err(SourceError::permanent)?;
         let tone = Tone::new().map_err(SourceError::permanent)?;
         io.stage_complete(Stage::VideoStreamEstablishment);
         io.connected();
@@ -306,9 +318,10 @@ struct Shot {
 }
 
 impl Camera {
-    fn new(config: &TestPictureConfig) -> Result<Self, EncodingError> {
+    fn new(config: &TestPictureConfig, desktop: Desktop) -> Result<Self, EncodingError> {
         let encoder = VideoEncoder::new(config.fps, config.bits_per_second())?;
-        Ok(Self { picture: Picture::new(config.size, config.fps), encoder, next: FrameNumber(0) })
+        let picture = Picture::new(config.size, config.fps, desktop);
+        Ok(Self { picture, encoder, next: FrameNumber(0) })
     }
 
     fn shoot(&mut self, shot: Shot) -> Result<Option<VideoFrame>, EncodingError> {

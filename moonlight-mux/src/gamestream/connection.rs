@@ -8,14 +8,16 @@ mod event;
 #[cfg(test)]
 #[cfg(feature = "test-host")]
 mod recorded;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use self::event::{EndReason, Event, Stream, Transmit};
+use self::state::State;
 use super::control::{self, Control, ControlConfig, SendError};
 use super::crypto::{ControlNonce, SessionKey};
 use super::negotiation::{Agreement, Wishes};
@@ -24,7 +26,7 @@ use super::rtsp::{self, ControlPort, Dialogue};
 use super::session::{self, Session};
 use super::wire::input::Input;
 use super::wire::rtsp::SessionUrl;
-use crate::source::Stage;
+use crate::source::{SourceStats, Stage};
 
 /// What `/launch` or `/resume` was asked and answered.
 #[derive(Clone, Debug)]
@@ -65,22 +67,10 @@ pub(crate) struct Connection {
     /// From PLAY on.
     control: Option<Control>,
     state: State,
+    repaired: u64,
+    held_back: u64,
     /// Full at [`MAX_EVENTS`], more than one call gives: what follows waits in the queues that it comes from.
     events: VecDeque<Event>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// RTSP, then the control stream.
-    Connecting,
-    /// No video datagram has come; one must until then.
-    AwaitingVideo(Instant),
-    /// Video datagrams have come, but no key frame; one must until then.
-    AwaitingPicture(Instant),
-    Streaming,
-    /// The host is being told.
-    Ending(EndReason),
-    Ended,
 }
 
 impl Connection {
@@ -100,6 +90,8 @@ impl Connection {
             session: None,
             control: None,
             state: State::Connecting,
+            repaired: 0,
+            held_back: 0,
             events: VecDeque::new(),
         };
         connection.pass(Stage::PlatformInitialization);
@@ -159,7 +151,7 @@ impl Connection {
             (Stream::Video, _, Some(session)) => {
                 session.handle_video(now, datagram);
                 if let State::AwaitingVideo(_) = self.state {
-                    self.state = State::AwaitingPicture(now + MEDIA_TIMEOUT);
+                    self.state = State::awaiting_picture(now);
                 }
             }
             (Stream::Audio, _, Some(session)) => session.handle_audio(now, datagram),
@@ -194,7 +186,7 @@ impl Connection {
             self.session.as_ref().and_then(Session::poll_timeout),
             self.audio.as_ref().map(Pinger::poll_timeout),
             self.video.as_ref().map(Pinger::poll_timeout),
-            self.deadline(),
+            self.state.deadline(),
         ];
         due.into_iter().flatten().min()
     }
@@ -213,7 +205,7 @@ impl Connection {
         let handled = self.dialogue.handle_timeout(now);
         // A control stream that ended just now is a better reason than media that never came.
         self.settle(now, handled);
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
+        if self.state.deadline().is_some_and(|deadline| deadline <= now) {
             let awaiting_video = matches!(self.state, State::AwaitingVideo(_));
             self.end(now, if awaiting_video { EndReason::NoVideo } else { EndReason::NoPicture });
         }
@@ -238,6 +230,17 @@ impl Connection {
     /// the host acknowledged it, after 2 s at the latest; before there is a control stream at once.
     pub(crate) fn close(&mut self, now: Instant) {
         self.end(now, EndReason::Closed);
+    }
+
+    /// What was counted here; what only sockets know is left out.
+    pub(crate) fn stats(&self) -> SourceStats {
+        SourceStats {
+            repaired: self.repaired,
+            held_back: self.held_back,
+            keyframe_requests: self.control.as_ref().map_or(0, Control::idr_requests),
+            round_trip: self.control.as_ref().and_then(Control::round_trip),
+            ..SourceStats::default()
+        }
     }
 
     /// What happened next.
@@ -333,7 +336,7 @@ impl Connection {
         self.events.push_back(Event::Connected);
         let agreement = self.agreement.as_ref().expect("ANNOUNCE comes before the control stream");
         self.events.push_back(Event::Info(agreement.info()));
-        self.state = State::AwaitingVideo(now + MEDIA_TIMEOUT);
+        self.state = State::awaiting_video(now);
         if let Err(error) = self.send_input(now, Input::EnableHaptics) {
             tracing::debug!(%error, "haptics were not enabled");
         }
@@ -348,21 +351,14 @@ impl Connection {
             session::Event::Audio(frame) => self.events.push_back(Event::Audio(frame)),
             session::Event::RequestIdr => self.request_idr(now),
             session::Event::FecStatus(status) => self.control.iter_mut().for_each(|c| c.report_fec(status)),
-            session::Event::Repaired(_) | session::Event::HeldBack(_) => {} // Not counted yet.
+            session::Event::Repaired(_) => self.repaired += 1,
+            session::Event::HeldBack(_) => self.held_back += 1,
         }
     }
 
     /// A stage with nothing to wait for.
     fn pass(&mut self, stage: Stage) {
         self.events.extend([Event::StageStarting(stage), Event::StageComplete(stage)]);
-    }
-
-    /// When media must have come.
-    fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::AwaitingVideo(deadline) | State::AwaitingPicture(deadline) => Some(deadline),
-            State::Connecting | State::Streaming | State::Ending(_) | State::Ended => None,
-        }
     }
 
     /// Ends it from this side, for the first reason that there is.
@@ -391,9 +387,6 @@ impl Connection {
         (self.audio, self.video, self.session) = (None, None, None);
     }
 }
-
-/// For the first video datagram, and from there for the first key frame (streams 8.1).
-const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The control stream's 512, the media session's 45, the stages, and some to spare.
 const MAX_EVENTS: usize = 1024;

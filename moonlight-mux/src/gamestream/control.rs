@@ -93,6 +93,7 @@ pub(crate) struct Control {
     in_flight: InFlight,
     idr_in_flight: InFlight,
     idr_wanted: bool,
+    idr_requests: u64,
     /// At most [`MAX_FEC_STATUSES`]; a new one pushes the oldest out.
     fec_statuses: VecDeque<FecStatus>,
     /// At most [`MAX_EVENTS`] messages; one that comes when it is full is dropped. Who empties it after each call has it
@@ -121,6 +122,7 @@ impl Control {
             in_flight: InFlight::default(),
             idr_in_flight: InFlight::default(),
             idr_wanted: false,
+            idr_requests: 0,
             fec_statuses: VecDeque::new(),
             events: VecDeque::new(),
             last_heard: now,
@@ -237,6 +239,16 @@ impl Control {
         self.ignored
     }
 
+    /// How often the host was asked for an IDR frame, but for the first time, by START A.
+    pub(crate) fn idr_requests(&self) -> u64 {
+        self.idr_requests
+    }
+
+    /// To the host and back, smoothed; `None` before it acknowledged anything.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.endpoint.round_trip()
+    }
+
     fn handle_events(&mut self, now: Instant, events: Vec<EndpointEvent>) {
         for event in events {
             if self.state == State::Ended {
@@ -302,6 +314,7 @@ impl Control {
     fn send_wanted_idr(&mut self, now: Instant) {
         if self.idr_wanted && self.idr_in_flight.count() == 0 {
             self.idr_wanted = false;
+            self.idr_requests += 1;
             let message = ClientMessage::RequestIdr;
             let in_flight = self.idr_in_flight.clone();
             self.queue_own(now, message.channel(), &message, &in_flight);

@@ -1,9 +1,12 @@
 //! What the test picture shows, drawn straight into its planes. Pure: the time is an argument.
 
+mod overlay;
+
 use std::time::Duration;
 
 use openh264::formats::YUVSource;
 
+use super::desktop::{Desktop, Trail};
 use super::font::{self, glyph};
 use super::{FLASH, PictureSize};
 
@@ -15,11 +18,15 @@ use super::{FLASH, PictureSize};
 ///     moonlight-mux
 ///     HH:MM:SS.mmm        and behind it bars and a ball that move
 ///     UTC 1280x720 60 fps
-/// ██                      lit for 100 ms as each second begins
+/// ██   CTRL A             lit for 100 ms as each second begins; the keys that are down
 /// ```
+///
+/// What a [`Desktop`] has, pointer, lines and keys, is below the texts, the lamp and the counter, which stay readable.
 pub(super) struct Picture {
     size: PictureSize,
     caption: String,
+    desktop: Desktop,
+    trail: Trail,
     /// What does not move.
     background: Planes,
     planes: Planes,
@@ -35,7 +42,7 @@ struct Planes {
     v: Vec<u8>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Colour {
     y: u8,
     u: u8,
@@ -61,20 +68,27 @@ impl Rect {
 }
 
 impl Picture {
-    pub(super) fn new(size: PictureSize, fps: u32) -> Self {
+    pub(super) fn new(size: PictureSize, fps: u32, desktop: Desktop) -> Self {
         let background = Planes::gradient(size);
         let caption = format!("UTC  {size}  {fps} fps");
         let planes = background.clone();
-        Self { size, caption, background, planes }
+        Self { size, caption, desktop, trail: Trail::default(), background, planes }
     }
 
     /// Draws the picture with number `counter` as of a time of day, given since the start of 1970.
     pub(super) fn draw(&mut self, counter: u32, utc: Duration) {
         let scale = Scale::new(self.size);
+        let mut scene = self.desktop.scene();
+        self.trail.handle(std::mem::take(&mut scene.strokes), utc, scale.width);
         let planes = &mut self.planes;
         planes.copy_from(&self.background);
         planes.bars(utc);
         planes.ball(utc);
+        planes.trail(&self.trail, utc);
+        if let Some((at, buttons)) = scene.pointer {
+            planes.pointer(at, buttons);
+        }
+        planes.keys(&scene, &scale);
         let clock = time_of_day(utc);
         for (text, y, dot) in [
             (NAME, scale.name_y(), scale.small),
@@ -205,10 +219,13 @@ impl Planes {
 
     /// Lit as each second begins, while the sound ticks.
     fn lamp(&mut self, utc: Duration) {
-        let side = self.height.min(self.width) / 10;
         let colour = if utc.subsec_nanos() < FLASH.subsec_nanos() { WHITE } else { BLACK };
-        let rect = Rect { x: side / 4, y: self.height - side - side / 4, width: side, height: side };
-        self.fill(rect.aligned(), colour);
+        self.fill(self.lamp_rect().aligned(), colour);
+    }
+
+    fn lamp_rect(&self) -> Rect {
+        let side = self.height.min(self.width) / 10;
+        Rect { x: side / 4, y: self.height - side - side / 4, width: side, height: side }
     }
 
     fn text(&mut self, text: &str, x: usize, y: usize, dot: usize) {
@@ -278,10 +295,15 @@ const BARS: [Colour; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gamestream::wire::input::{Input, Key, MouseButton, MousePosition};
     use crate::test_picture::testing::read_counter;
 
     fn size(width: u32, height: u32) -> PictureSize {
         PictureSize::new(width, height).unwrap()
+    }
+
+    fn picture(size: PictureSize) -> Picture {
+        Picture::new(size, 60, Desktop::new(size))
     }
 
     #[test]
@@ -294,7 +316,7 @@ mod tests {
 
     #[test]
     fn all_that_is_written_has_letters() {
-        let picture = Picture::new(size(1280, 720), 60);
+        let picture = picture(size(1280, 720));
         let clock = time_of_day(Duration::from_millis(1_234_567_890));
         let written = [NAME, &picture.caption, &clock, "0123456789"].concat();
         for letter in written.chars().filter(|letter| !letter.is_whitespace()) {
@@ -306,7 +328,7 @@ mod tests {
     fn the_counter_can_be_read_at_every_size() {
         let counters = [0, 1, 0x8000_0001, 0xaaaa_aaaa, u32::MAX];
         for (width, height) in [(64, 64), (66, 2160), (2160, 3840), (3840, 64), (1280, 720), (854, 480)] {
-            let mut picture = Picture::new(size(width, height), 60);
+            let mut picture = picture(size(width, height));
             for counter in counters {
                 picture.draw(counter, Duration::from_millis(1_234_567_890));
                 assert_eq!(read_counter(&picture), counter, "{width}x{height}");
@@ -316,7 +338,7 @@ mod tests {
 
     #[test]
     fn it_moves_and_the_lamp_is_lit_as_a_second_begins() {
-        let mut picture = Picture::new(size(1280, 720), 60);
+        let mut picture = picture(size(1280, 720));
         let mut draw = |ms| {
             picture.draw(7, Duration::from_millis(ms));
             picture.planes.y.clone()
@@ -328,6 +350,118 @@ mod tests {
         let lamp = |luma: &[u8]| luma[(720 - 18 - 36) * 1280 + 18 + 36];
         let lit = [4999, 5000, 5099, 5100].map(|ms| lamp(&draw(ms)) > 127);
         assert_eq!(lit, [false, true, true, false]);
+    }
+
+    /// In the middle of the right third, away from all text.
+    const AT: (usize, usize) = (1100, 100);
+
+    fn desktop_at(at: (usize, usize)) -> Desktop {
+        let desktop = Desktop::new(size(1280, 720));
+        point_to(&desktop, at);
+        desktop
+    }
+
+    fn point_to(desktop: &Desktop, (x, y): (usize, usize)) {
+        let (x, y) = (x.try_into().unwrap(), y.try_into().unwrap());
+        desktop.handle(&Input::MousePosition(MousePosition { x, y, width: 1280, height: 720 }));
+    }
+
+    fn colour(picture: &Picture, (x, y): (usize, usize)) -> Colour {
+        let (Planes { width, y: luma, u, v, .. }, half) = (&picture.planes, (y / 2) * 640 + x / 2);
+        Colour { y: luma[y * width + x], u: u[half], v: v[half] }
+    }
+
+    #[test]
+    fn the_pointer_shows_where_it_is_and_which_button_is_down() {
+        let desktop = desktop_at(AT);
+        let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
+        let (x, y) = AT;
+        let places = [
+            (MouseButton::Left, (x - 14, y - 6)),
+            (MouseButton::Middle, (x, y - 12)),
+            (MouseButton::Right, (x + 14, y - 6)),
+            (MouseButton::X1, (x - 10, y + 8)),
+            (MouseButton::X2, (x + 10, y + 8)),
+        ];
+        for (pressed, _) in places {
+            desktop.handle(&Input::MouseButton { button: pressed, down: true });
+            picture.draw(7, Duration::from_secs(5));
+            for (button, place) in places {
+                let wanted = if button == pressed { overlay::PRESSED } else { WHITE };
+                assert_eq!(colour(&picture, place), wanted, "{button:?} while {pressed:?} is down");
+            }
+            desktop.handle(&Input::MouseButton { button: pressed, down: false });
+        }
+        assert_eq!(colour(&picture, (x + 24, y)), BLACK, "its rim");
+    }
+
+    #[test]
+    fn a_line_that_was_drawn_stays_for_some_seconds() {
+        let desktop = desktop_at((1000, 100));
+        let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
+        desktop.handle(&Input::MouseButton { button: MouseButton::Left, down: true });
+        for at in [AT, (1100, 160), (1200, 220)] {
+            point_to(&desktop, at);
+        }
+        let places = [(1040, 99), (1099, 140), (1149, 189)];
+        let shown = |ms| {
+            picture.draw(7, Duration::from_millis(ms));
+            places.map(|place| colour(&picture, place) == overlay::DRAWN)
+        };
+        let all = [5000, 6000, 9900, 10_000].map(shown);
+        assert_eq!(all, [[true; 3], [true; 3], [true; 3], [false; 3]]);
+    }
+
+    #[test]
+    fn keys_stand_beside_the_lamp_while_they_are_down() {
+        let desktop = Desktop::new(size(1280, 720));
+        let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
+        let without = drawn(&mut picture);
+        let key = |code, down| Input::Key(Key { code, down, modifiers: 0, not_normalised: false });
+        desktop.handle(&key(b'T', true));
+        let with = drawn(&mut picture);
+        let changed: Vec<_> = (0..with.len()).filter(|&i| with[i] != without[i]).collect();
+        // A T has 5 dots across and 6 below, each of 6x6 pixels, some of which are white anyway.
+        assert!((200..=11 * 36).contains(&changed.len()), "{} pixels", changed.len());
+        for (x, y) in changed.iter().map(|i| (i % 1280, i / 1280)) {
+            assert!((90..200).contains(&x) && y >= 630, "{x},{y}");
+            assert_eq!(with[y * 1280 + x], WHITE.y);
+        }
+        desktop.handle(&key(b'T', false));
+        assert!(drawn(&mut picture) == without, "as before");
+    }
+
+    #[test]
+    fn whatever_is_drawn_the_texts_and_the_counter_stay_readable() {
+        let utc = Duration::from_secs(5);
+        for (width, height) in [(64, 64), (66, 2160), (2160, 3840), (3840, 64), (1280, 720)] {
+            let size = size(width, height);
+            let desktop = Desktop::new(size);
+            let mut plain = Picture::new(size, 60, Desktop::new(size));
+            let mut picture = Picture::new(size, 60, desktop.clone());
+            desktop.handle(&Input::MouseButton { button: MouseButton::Left, down: true });
+            for n in 0..=200 {
+                let (x, y) = (n % 11 * 10, n / 2);
+                desktop.handle(&Input::MousePosition(MousePosition { x, y, width: 101, height: 101 }));
+            }
+            for code in b'A'..=b'Z' {
+                desktop.handle(&Input::Key(Key { code, down: true, modifiers: 0, not_normalised: false }));
+            }
+            plain.draw(0xaaaa_5555, utc);
+            picture.draw(0xaaaa_5555, utc);
+            assert!(plain.planes.y != picture.planes.y);
+            assert_eq!(read_counter(&picture), 0xaaaa_5555, "{size}");
+            // Each dot of a letter is as white as without, and the drawing itself is darker than white.
+            let white =
+                |picture: &Picture| picture.planes.y.iter().map(|&y| y == WHITE.y).collect::<Vec<_>>();
+            let kept = white(&plain).iter().zip(white(&picture)).all(|(&plain, drawn)| !plain || drawn);
+            assert!(kept, "{size}");
+        }
+    }
+
+    fn drawn(picture: &mut Picture) -> Vec<u8> {
+        picture.draw(7, Duration::from_secs(5));
+        picture.planes.y.clone()
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn config(width: u32, height: u32, fps: u32) -> TestPictureConfig {
 }
 
 fn camera(config: &TestPictureConfig) -> Camera {
-    Camera::new(config).unwrap()
+    Camera::new(config, Desktop::new(config.size)).unwrap()
 }
 
 /// The frame at `n` of 60 frames per second.

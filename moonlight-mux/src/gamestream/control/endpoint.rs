@@ -172,6 +172,11 @@ impl Endpoint {
         Some(events)
     }
 
+    /// `None` before anything was acknowledged.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.measured.then_some(self.round_trip.mean)
+    }
+
     /// When [`Endpoint::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let sent = self.sending.iter().filter(|sending| sending.attempts > 0);

@@ -114,6 +114,10 @@ impl Fraction {
         Self(if value > 0.0 { value.min(1.0) } else { 0.0 })
     }
 
+    pub(crate) fn as_f32(self) -> f32 {
+        self.0
+    }
+
     fn parse(body: &[u8], at: usize) -> Result<Self, Malformed> {
         let value = f32::from_le_bytes(array(body, at));
         let fraction = Self::new(value);

@@ -215,11 +215,14 @@ pub(crate) struct Announcement {
     pub(crate) packet_duration: Duration,
 }
 
-/// The loudspeakers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Channels {
+/// The loudspeakers that sound is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channels {
+    /// Two.
     Stereo,
+    /// 5.1.
     Surround51,
+    /// 7.1.
     Surround71,
 }
 

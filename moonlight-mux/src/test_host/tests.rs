@@ -1,0 +1,1 @@
+//! Over real sockets, but with the pure client.
