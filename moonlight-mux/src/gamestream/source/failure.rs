@@ -4,10 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::gamestream::address::HostAddress;
 use crate::gamestream::connection::EndReason;
 use crate::gamestream::host::HostError;
 use crate::gamestream::{control, rtsp};
-use crate::gamestream::address::HostAddress;
 use crate::source::SourceError;
 
 /// A session with a host that could not be set up, or broke; the cause of a [`SourceError`], to downcast.
@@ -59,7 +59,9 @@ impl ConnectionError {
             _ => None,
         };
         match rtsp_cause {
-            Some(rtsp::Cause::Negotiation(_) | rtsp::Cause::RequestTooLong { .. }) => SourceError::permanent(self),
+            Some(rtsp::Cause::Negotiation(_) | rtsp::Cause::RequestTooLong { .. }) => {
+                SourceError::permanent(self)
+            }
             _ => SourceError::retryable(self),
         }
     }
@@ -98,11 +100,6 @@ pub enum ConnectionErrorKind {
     /// Nothing came from the host for 10 s.
     HostSilent,
 }
-
-/// The system has no randomness, so there are no keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random numbers")]
-pub struct NoRandomness;
 
 /// As a source's failure.
 pub(super) fn of_host(error: HostError) -> SourceError {
