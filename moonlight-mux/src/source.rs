@@ -18,7 +18,8 @@ use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 /// [`run`](Self::run) states its [`StreamInfo`] before its first frame, numbers its frames upwards from any
 /// number, starts with a keyframe without being asked, and gives no frame whose references were lost: behind a gap it goes
 /// on with a keyframe. Up to [`SourceIo::connected`] it keeps time itself: nobody else ends a connect that takes for ever.
-/// When [`SourceIo::command`] gives `None` it ends within 2 s; after that its future is dropped.
+/// When [`SourceIo::command`] gives `None` it ends within 2 s, behind a [`Command::Quit`] within 12 s; after that its future
+/// is dropped.
 #[async_trait]
 pub trait VideoSource: Send + Sync + 'static {
     /// Streams until the source ends, fails, or is told to stop. Need not be cancel safe.
