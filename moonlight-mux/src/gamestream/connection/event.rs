@@ -63,9 +63,6 @@ pub(crate) enum EndReason {
     /// The host ended the session before there was any picture: it could not capture or encode; −102.
     #[error("the host ended the session before the first picture, with code {:#x}", .0.0)]
     TerminatedEarly(Termination),
-    /// −100: a firewall, most likely.
-    #[error("no video came within 10 s")]
-    NoVideo,
     /// −101: too much is lost.
     #[error("no whole key frame came within 10 s of the first video datagram")]
     NoPicture,
