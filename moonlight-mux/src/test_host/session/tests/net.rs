@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::super::*;
 use crate::gamestream::connection::{Connection, ConnectionConfig, Event};
-use crate::gamestream::crypto::VideoCipher;
 use crate::gamestream::crypto::tests::{RIKEYID, key};
+use crate::gamestream::crypto::{SessionKey, VideoCipher};
 use crate::gamestream::negotiation::Wishes;
 use crate::gamestream::negotiation::tests::wishes;
 use crate::gamestream::wire::sdp::Encryption;
@@ -64,6 +64,7 @@ pub(super) struct Net {
     travelling: BTreeMap<(Instant, u64), Travel>,
     count: u64,
     codec: VideoCodec,
+    key: SessionKey,
     video_cipher: Option<VideoCipher>,
     packet_duration: Duration,
     /// When the next picture is due, if the host shows any.
@@ -77,6 +78,12 @@ pub(super) struct Net {
     pub(super) lose_picture: Option<usize>,
     /// The size of a picture; else a few hundred to a few thousand bytes.
     pub(super) picture_len: Option<usize>,
+    /// Nothing of this stream reaches the host.
+    pub(super) mute: Option<Stream>,
+    /// The client acknowledges, and does nothing else.
+    pub(super) client_sleeps: bool,
+    /// Bytes of the longest video datagram.
+    pub(super) longest: usize,
     /// When they came.
     pub(super) pictures: Vec<(Instant, VideoFrame)>,
     pub(super) heard: Vec<AudioFrame>,
@@ -112,14 +119,26 @@ pub(super) fn config(manner: Manner) -> SessionConfig {
 
 impl Net {
     pub(super) fn new(config: SessionConfig, wishes: Wishes, path: Path, seed: u64) -> Self {
+        Self::with_key(config, wishes, path, seed, key(), RIKEYID)
+    }
+
+    /// With the launch's key and key id.
+    pub(super) fn with_key(
+        config: SessionConfig,
+        wishes: Wishes,
+        path: Path,
+        seed: u64,
+        key: SessionKey,
+        rikeyid: u32,
+    ) -> Self {
         let now = task::now();
         let host = HostSession::new(now, config);
         let scheme = if host.encrypts_rtsp() { "rtspenc" } else { "rtsp" };
         let client = ConnectionConfig {
             url: format!("{scheme}://127.0.0.1:48010").parse().unwrap(),
             host: HOST,
-            key: key(),
-            rikeyid: RIKEYID,
+            key: key.clone(),
+            rikeyid,
             wishes: wishes.clone(),
             seed: 7,
         };
@@ -132,6 +151,7 @@ impl Net {
             travelling: BTreeMap::new(),
             count: 0,
             codec: wishes.codecs[0],
+            key,
             video_cipher: None,
             packet_duration: wishes.packet_duration,
             next_picture: None,
@@ -141,6 +161,9 @@ impl Net {
             sounds: Vec::new(),
             lose_picture: None,
             picture_len: None,
+            mute: None,
+            client_sleeps: false,
+            longest: 0,
             pictures: Vec::new(),
             heard: Vec::new(),
             events: Vec::new(),
@@ -163,7 +186,8 @@ impl Net {
         loop {
             self.exchange();
             let arrival = self.travelling.keys().next().map(|&(at, _)| at);
-            let (client, host) = (self.client.poll_timeout(), self.host.poll_timeout());
+            let client = self.client.poll_timeout().filter(|_| !self.client_sleeps);
+            let host = self.host.poll_timeout();
             let due = [arrival, client, host, self.next_picture, self.next_sound];
             let Some(next) = due.into_iter().flatten().min().filter(|&next| next <= until) else {
                 self.now = until;
@@ -238,7 +262,7 @@ impl Net {
             self.travel(self.path.delay, Travel::Request(request));
         }
         while let Some(transmit) = self.client.poll_transmit() {
-            if let Some(delay) = self.fate() {
+            if let Some(delay) = self.fate().filter(|_| self.mute != Some(transmit.stream)) {
                 self.travel(delay, Travel::ToHost(transmit.stream, transmit.bytes));
             }
         }
@@ -247,6 +271,7 @@ impl Net {
             let lost = transmit.stream == Stream::Video && self.is_to_be_lost();
             let delay = self.fate().filter(|_| !lost);
             if transmit.stream == Stream::Video {
+                self.longest = self.longest.max(transmit.bytes.len());
                 self.count_shard(&transmit.bytes, delay.is_some());
             }
             if let Some(delay) = delay {
@@ -271,7 +296,7 @@ impl Net {
         while let Some(event) = self.host.poll_event() {
             match &event {
                 HostSessionEvent::Announced(announcement) => {
-                    self.video_cipher = announcement.encryption.video.then(|| VideoCipher::new(&key()));
+                    self.video_cipher = announcement.encryption.video.then(|| VideoCipher::new(&self.key));
                 }
                 HostSessionEvent::MediaWanted(Stream::Video) => self.next_picture = Some(self.now),
                 HostSessionEvent::MediaWanted(_) => self.next_sound = Some(self.now),

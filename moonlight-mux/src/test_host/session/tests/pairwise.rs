@@ -130,7 +130,9 @@ fn check(row: &Row, seed: u64) {
     let moves: Vec<_> = of(&received, false).into_iter().filter(|i| *i != Input::EnableHaptics).collect();
     assert_eq!(moves, of(&typed, false), "{story}: moves, once each and in order");
     let log = net.host.received();
-    assert!(log.control_pings >= 35 && log.video_pings >= 5 && log.audio_pings >= 5, "{story}: {log:?}");
+    let due = (net.now - net.connected_at.unwrap()).as_millis() as u64 / 100;
+    assert!(log.control_pings > due * 8 / 10 && log.control_pings <= due + 1, "{story}: {log:?}");
+    assert!(log.video_pings >= 4 && log.audio_pings >= 4, "{story}: {log:?}");
     let starts = net.host_events.iter();
     let starts =
         starts.filter(|(_, e)| matches!(e, HostSessionEvent::KeyframeWanted { start: true })).count();
@@ -176,7 +178,7 @@ fn check_pictures(net: &Net, streamed: Instant, loss: u64, story: &str) {
         0 => 100,
         1 => 95,
         5 => 80,
-        _ => 25,
+        _ => 15,
     };
     assert!(share >= least, "{story}: {share} % of all frames");
 }
