@@ -1,6 +1,8 @@
 //! moonlight-mux on the command line.
 
 mod demo;
+#[allow(dead_code)]
+mod mp4;
 mod reachability;
 mod serve;
 mod server;
