@@ -4,6 +4,7 @@
 //! datagrams into frames; `session` routes between them; `connection` routes between that, the RTSP dialogue, the control
 //! stream and pings. Nothing here does I/O, reads a clock or is async.
 
+pub(crate) mod address;
 pub(crate) mod audio;
 #[cfg(feature = "bench-support")]
 pub(crate) mod bench_support;
@@ -14,6 +15,9 @@ pub(crate) mod driver;
 pub(crate) mod fec;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+pub(crate) mod host;
+mod http;
+pub(crate) mod identity;
 pub(crate) mod negotiation;
 pub(crate) mod pairing;
 pub(crate) mod ping;

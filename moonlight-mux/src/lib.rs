@@ -62,7 +62,6 @@ mod source;
 mod streamer;
 mod task;
 #[cfg(feature = "test-host")]
-#[allow(dead_code, reason = "until its sockets stand, only tests use it")]
 mod test_host;
 #[cfg(feature = "test-picture")]
 mod test_picture;
@@ -70,6 +69,14 @@ mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
 pub use egress::{Egress, ViewerIo};
+pub use gamestream::address::{HostAddress, InvalidHostAddress};
+pub use gamestream::host::{
+    App, Host, HostCall, HostConfig, HostError, HostErrorCause, HostInfo, HostRight, MalformedAnswer,
+    PairingMethod, PinEntry,
+};
+pub use gamestream::identity::{Identity, IdentityError, IdentityName, InvalidIdentityName};
+pub use gamestream::pairing::certificate::{Certificate as HostCertificate, Unusable as UnusableCertificate};
+pub use gamestream::pairing::{NoRandomness, NotAPin, Pin};
 pub use gamestream::source::{AppSelector, Channels, InvalidConfig, MoonlightConfig};
 pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use media::*;

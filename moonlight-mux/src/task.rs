@@ -77,6 +77,12 @@ impl<T: Send + 'static> TaskSet<T> {
             Err(error) => Some((error.id(), Err(error))),
         }
     }
+
+    /// Aborts all tasks and waits until they are gone.
+    #[cfg_attr(not(feature = "test-host"), allow(dead_code, reason = "only the test host stops so"))]
+    pub(crate) async fn shutdown(&mut self) {
+        self.0.shutdown().await;
+    }
 }
 
 /// Something that does its work piece by piece on tokio's threads for blocking work, at most one piece at a time.

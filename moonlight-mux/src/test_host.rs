@@ -1,22 +1,41 @@
 //! A GameStream host for tests and demonstrations, on loopback.
 
+mod answer;
+mod calls;
 mod faults;
+mod identity;
 mod launches;
 mod link;
 mod log;
 mod pairing;
-mod session;
+mod server;
+pub(crate) mod session;
+mod show;
+mod state;
+mod stream;
 mod tls;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use self::faults::{Faults, Freeze, HostStep, HostileAnswer, StartRefusal};
-use self::log::Book;
+pub use self::identity::{HostIdentity, HostIdentityError};
 pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostInput, HostSessionId};
+use self::pairing::Clients;
+use self::server::Listeners;
 pub use self::session::Manner;
+use self::state::Shared;
+use crate::gamestream::pairing::certificate::Certificate;
+use crate::gamestream::wire::http::AppId;
 use crate::recording::Recording;
+use crate::task::{self, Task};
 
 /// A GameStream host on loopback: the same wire as a real one, from pairing to the picture.
 ///
@@ -24,9 +43,9 @@ use crate::recording::Recording;
 /// asked for, writes down what it sees, and does wrong what [`Faults`] says. Dropping it is as killing it.
 #[derive(Debug)]
 pub struct TestHost {
-    config: TestHostConfig,
-    http: SocketAddr,
-    book: Book,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    server: Task<()>,
 }
 
 /// How a [`TestHost`] is. Clone it to start the same host again.
@@ -54,6 +73,10 @@ pub struct TestHostConfig {
     /// The rights of every client in `/serverinfo`, as hosts of the Apollo family have them (session 22, N1). Default:
     /// none, as other hosts.
     pub permission: Option<u32>,
+    /// Its certificate and key. Default: those that all hosts of the process share.
+    pub identity: Option<HostIdentity>,
+    /// Its id in `/serverinfo`, the same at every address. Default: random.
+    pub unique_id: String,
     /// Certificates in PEM of clients that are paired from the start. Default: none.
     pub trusted: Vec<String>,
 }
@@ -73,6 +96,10 @@ impl TestApp {
     #[must_use]
     pub fn new(id: u32, title: impl Into<String>) -> Self {
         Self { id, title: title.into() }
+    }
+
+    fn id(&self) -> Option<AppId> {
+        self.id.to_string().parse().ok()
     }
 }
 
@@ -133,6 +160,15 @@ pub enum TestHostError {
     /// One of the certificates that it is to trust.
     #[error("a trusted certificate is no certificate in PEM")]
     Certificate,
+    /// What the operating system says when asked for a port's number.
+    #[error("a port has no number")]
+    LocalAddress(#[source] io::Error),
+    /// It can have no certificate of its own.
+    #[error(transparent)]
+    Identity(#[from] HostIdentityError),
+    /// Its certificate is of no use for TLS.
+    #[error("HTTPS cannot be served")]
+    Tls(#[from] rustls::Error),
 }
 
 impl Default for TestHostConfig {
@@ -151,6 +187,8 @@ impl Default for TestHostConfig {
             ports: HostPorts::default(),
             max_sessions: None,
             permission: None,
+            identity: None,
+            unique_id: Uuid::new_v4().to_string().to_uppercase(),
             trusted: Vec::new(),
         }
     }
@@ -161,24 +199,55 @@ impl TestHost {
     ///
     /// # Errors
     /// When the address is not of loopback, a port is taken, or a certificate is none.
-    pub async fn start(config: TestHostConfig) -> Result<Self, TestHostError> {
-        if !config.address.is_loopback() {
-            return Err(TestHostError::NotLoopback { address: config.address });
+    pub async fn start(mut config: TestHostConfig) -> Result<Self, TestHostError> {
+        let address = config.address;
+        if !address.is_loopback() {
+            return Err(TestHostError::NotLoopback { address });
         }
-        std::future::ready(()).await;
-        Ok(Self { http: SocketAddr::new(config.address, config.ports.http), config, book: Book::new() })
+        let identity = match config.identity.take() {
+            Some(identity) => identity,
+            None => HostIdentity::shared()?,
+        };
+        let tls = tls::server_config(identity.certificate_der(), identity.key_pkcs8())?;
+        let mut clients = Clients::new(config.manner, identity.pairing());
+        for pem in &config.trusted {
+            clients.trust(pem).map_err(|_| TestHostError::Certificate)?;
+        }
+        config.identity = Some(identity);
+        let listeners = Listeners {
+            http: listen(address, config.ports.http).await?,
+            https: listen(address, config.ports.https).await?,
+            rtsp: listen(address, config.ports.rtsp).await?,
+        };
+        let ports = HostPorts {
+            http: port(&listeners.http)?,
+            https: port(&listeners.https)?,
+            rtsp: port(&listeners.rtsp)?,
+        };
+        let (streams, launched) = mpsc::channel(LAUNCHES);
+        let shared = Arc::new(Shared::new(config, ports, clients, streams));
+        let stop = CancellationToken::new();
+        let server = server::run(Arc::clone(&shared), listeners, tls.into(), launched, stop.clone());
+        Ok(Self { shared, stop, server: task::spawn(server) })
     }
 
     /// Where it takes HTTP calls: what a client is told.
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
-        self.http
+        SocketAddr::new(self.shared.config.address, self.shared.ports.http)
     }
 
-    /// What it would take to start this host again: its ports, identity and paired clients as they are now.
+    /// What it would take to start this host again: its ports, identity, apps, faults and paired clients as they are now.
     #[must_use]
     pub fn config(&self) -> TestHostConfig {
-        self.config.clone()
+        let state = self.shared.state();
+        TestHostConfig {
+            ports: self.shared.ports,
+            apps: state.apps.clone(),
+            faults: self.faults(),
+            trusted: state.clients.paired().map(Certificate::to_pem).collect(),
+            ..self.shared.config.clone()
+        }
     }
 
     /// Pairs a client, by its certificate in PEM.
@@ -186,44 +255,47 @@ impl TestHost {
     /// # Errors
     /// When it is no certificate.
     pub fn trust(&self, certificate_pem: &str) -> Result<(), TestHostError> {
-        let _ = certificate_pem;
-        Ok(())
+        self.shared.state().clients.trust(certificate_pem).map_err(|_| TestHostError::Certificate)
     }
 
     /// Forgets all paired clients: they get 401 from now on.
-    pub fn distrust_all(&self) {}
+    pub fn distrust_all(&self) {
+        self.shared.state().clients.distrust_all();
+    }
 
-    /// What its user types in: for the client that waits, or the next one.
+    /// What its user types in: for the client that waits, or the next one. Anything but four digits is typed in vain.
     pub fn enter_pin(&self, pin: &str) {
-        let _ = pin;
+        if let Ok(pin) = pin.parse() {
+            self.shared.state().enter_pin(pin);
+        }
     }
 
     /// From now on it does this wrong.
     pub fn set_faults(&self, faults: Faults) {
-        let _ = faults;
+        self.shared.faults.send_replace(faults);
     }
 
     /// What it does wrong.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        self.config.faults.clone()
+        self.shared.faults.borrow().clone()
     }
 
     /// Changes what it can run.
     pub fn set_apps(&self, apps: Vec<TestApp>) {
-        let _ = apps;
+        self.shared.state().apps = apps;
     }
 
     /// What it saw, in order: the last 4096 events.
     #[must_use]
     pub fn log(&self) -> Vec<HostEvent> {
-        self.book.all()
+        self.shared.book.all()
     }
 
     /// What it saw and will see, from the oldest known on.
     #[must_use]
     pub fn events(&self) -> HostEvents {
-        self.book.events()
+        self.shared.book.events()
     }
 
     /// Waits until it has seen something that `wanted` takes, now or earlier. Cancel safe.
@@ -234,12 +306,12 @@ impl TestHost {
     /// What it counted.
     #[must_use]
     pub fn counts(&self) -> HostCounts {
-        *self.book.counts().borrow()
+        *self.shared.book.counts().borrow()
     }
 
     /// Waits until the counts are as `wanted` says. Cancel safe.
     pub async fn wait_for_counts(&self, wanted: impl FnMut(&HostCounts) -> bool) -> HostCounts {
-        *self.book.counts().wait_for(wanted).await.expect("the log lives as long as the host")
+        *self.shared.book.counts().wait_for(wanted).await.expect("the log lives as long as the host")
     }
 
     /// How many sessions are launched and not over.
@@ -249,15 +321,43 @@ impl TestHost {
     }
 
     /// Ends all sessions, as when the app exits: each client is told.
-    pub fn end_sessions(&self) {}
+    pub fn end_sessions(&self) {
+        let sessions = self.shared.state().launches.end_all();
+        self.shared.end(&sessions, HostEndReason::ByHost);
+    }
 
-    /// Ends all sessions with a word to each client, and stops.
+    /// Ends all sessions with a word to each client, and stops: within 2 s.
     pub async fn shutdown(self) {
-        std::future::ready(()).await;
+        self.end_sessions();
+        let gone = self.wait_for_counts(|counts| counts.sessions == 0);
+        // A client that does not answer is left to find out.
+        let _ = tokio::time::timeout(GOODBYE, gone).await;
+        self.kill().await;
     }
 
     /// Stops as a host whose plug is pulled: its sockets close and nobody is told. They are closed when this returns.
     pub async fn kill(self) {
-        std::future::ready(()).await;
+        self.stop.cancel();
+        // Fails when it is aborted, which nobody but `self` can do.
+        let _ = self.server.await;
     }
 }
+
+async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, TestHostError> {
+    let address = SocketAddr::new(address, port);
+    TcpListener::bind(address).await.map_err(|source| TestHostError::Listen { address, source })
+}
+
+fn port(listener: &TcpListener) -> Result<u16, TestHostError> {
+    let address = listener.local_addr().map_err(TestHostError::LocalAddress)?;
+    Ok(address.port())
+}
+
+/// Launches that were granted and do not run yet.
+const LAUNCHES: usize = 16;
+
+/// How long a host that stops waits for its clients.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -14,14 +14,35 @@ use std::str::FromStr;
 use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::constant_time;
 use aws_lc_rs::digest::{self, SHA256};
+use aws_lc_rs::rand;
 
 /// Four digits, which the user carries from the client to the host. Never printed by `Debug`; wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Pin([u8; 4]);
+pub struct Pin([u8; 4]);
 
 impl Pin {
+    /// Four random digits.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn random() -> Result<Self, NoRandomness> {
+        loop {
+            let random = u16::from_be_bytes(random()?);
+            // The rest would make some digits more likely than others.
+            if random < 60_000 {
+                let mut number = random % 10_000;
+                return Ok(Self(std::array::from_fn(|_| {
+                    let digit = b'0' + (number / 1000) as u8;
+                    number = number % 1000 * 10;
+                    digit
+                })));
+            }
+        }
+    }
+
     /// The digits, for the user's eyes.
-    pub(crate) fn digits(&self) -> &str {
+    #[must_use]
+    pub fn digits(&self) -> &str {
         str::from_utf8(&self.0).expect("digits are text")
     }
 }
@@ -29,7 +50,19 @@ impl Pin {
 /// Text that is no PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a PIN has four digits")]
-pub(crate) struct NotAPin;
+pub struct NotAPin;
+
+/// The system gives no random numbers, so there are no keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no random numbers")]
+pub struct NoRandomness;
+
+/// Bytes that nobody can foresee.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(bytes)
+}
 
 impl FromStr for Pin {
     type Err = NotAPin;
@@ -57,6 +90,12 @@ impl Drop for Pin {
 pub(crate) struct Randomness {
     pub(crate) challenge: [u8; 16],
     pub(crate) secret: [u8; 16],
+}
+
+impl Randomness {
+    pub(crate) fn new() -> Result<Self, NoRandomness> {
+        Ok(Self { challenge: random()?, secret: random()? })
+    }
 }
 
 impl fmt::Debug for Randomness {
@@ -116,7 +155,7 @@ fn equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
-fn wipe(secret: &mut [u8]) {
+pub(super) fn wipe(secret: &mut [u8]) {
     secret.fill(0);
     // Nobody reads it any more; this keeps the compiler from leaving the wipe out.
     black_box(secret);

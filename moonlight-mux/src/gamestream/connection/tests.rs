@@ -319,6 +319,28 @@ fn a_picture_in_time_is_enough() {
 }
 
 #[test]
+fn what_was_repaired_held_back_and_asked_for_is_counted() {
+    let mut played = Played::connected();
+    played.pass(MOMENT);
+    played.media(Stream::Video, video(1, 0, &key_frame(1)));
+    assert_eq!(
+        played.connection.stats(),
+        SourceStats { round_trip: played.connection.stats().round_trip, ..SourceStats::default() }
+    );
+    assert!(played.connection.stats().round_trip.is_some());
+
+    let mut damaged = video(2, 1500, &p_frame(2));
+    damaged.remove(0);
+    played.media(Stream::Video, damaged);
+    played.media(Stream::Video, video(4, 4500, &p_frame(4)));
+    played.pass(SECOND);
+    played.connection.request_idr(played.now);
+    played.exchange();
+    let SourceStats { repaired, held_back, keyframe_requests, .. } = played.connection.stats();
+    assert_eq!((repaired, held_back, keyframe_requests), (1, 1, 2), "one for the gap, one for the caller");
+}
+
+#[test]
 fn an_end_by_the_host_before_any_picture_is_told_apart() {
     let end = HostMessage::Termination(Termination::INTENDED);
     let mut played = Played::connected();

@@ -7,13 +7,14 @@ use std::fmt;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::gamestream::wire::http::pairing::{MAX_CERTIFICATE, SignedSecret};
 
 /// A certificate that pairing can use. Compared byte by byte in its binary form, whatever its text looks like.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Certificate {
+pub struct Certificate {
     der: Vec<u8>,
     /// The bits of `signatureValue`, which take part in pairing.
     signature: Vec<u8>,
@@ -24,22 +25,33 @@ pub(crate) struct Certificate {
 /// Why text is no certificate, or bytes no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum Unusable {
+pub enum Unusable {
+    /// Longer than certificates are.
     #[error("{got} bytes where no more than {MAX_CERTIFICATE} are expected")]
-    Long { got: usize },
+    Long {
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// Not PEM text.
     #[error("it is no PEM text")]
     Pem,
+    /// Not X.509.
     #[error("it is no X.509 certificate")]
     Certificate,
+    /// Not a key.
     #[error("it is no RSA key in PKCS#8")]
     Key,
+    /// Another's key.
     #[error("the key is not the certificate's")]
     Stranger,
 }
 
 impl Certificate {
     /// Reads PEM text leniently: what stands around it is ignored (session 8.3).
-    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, Unusable> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, Unusable> {
         if pem.len() > MAX_CERTIFICATE {
             return Err(Unusable::Long { got: pem.len() });
         }
@@ -51,7 +63,10 @@ impl Certificate {
     }
 
     /// Reads the binary form, as it is kept and as TLS shows it.
-    pub(crate) fn from_der(der: Vec<u8>) -> Result<Self, Unusable> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_der(der: Vec<u8>) -> Result<Self, Unusable> {
         if der.len() > MAX_CERTIFICATE {
             return Err(Unusable::Long { got: der.len() });
         }
@@ -65,8 +80,24 @@ impl Certificate {
     }
 
     /// The binary form: what to pin.
-    pub(crate) fn der(&self) -> &[u8] {
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The text form: lines of 64 characters.
+    pub(crate) fn to_pem(&self) -> String {
+        let text = BASE64_STANDARD.encode(&self.der);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(rest.len().min(64));
+            pem.push_str(line);
+            pem.push('\n');
+            rest = behind;
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        pem
     }
 
     pub(super) fn signature(&self) -> &[u8] {
@@ -109,8 +140,13 @@ impl Identity {
         &self.certificate
     }
 
-    pub(super) fn pem(&self) -> &[u8] {
+    pub(crate) fn pem(&self) -> &[u8] {
         &self.pem
+    }
+
+    #[cfg(test)]
+    pub(crate) fn key_len(&self) -> usize {
+        self.key.public_modulus_len()
     }
 
     pub(super) fn sign(&self, secret: [u8; 16]) -> SignedSecret {

@@ -1,10 +1,11 @@
 //! What a session with a host shall be like.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::gamestream::crypto::SessionKey;
 use crate::gamestream::negotiation::{self, EncryptionWishes, Route, Wishes};
+use crate::gamestream::wire::http::request::Launch;
 use crate::gamestream::wire::http::{App, AppId};
 use crate::gamestream::wire::sdp::Channels;
 use crate::media::VideoCodec;
@@ -74,12 +75,14 @@ impl MoonlightConfig {
         }
     }
 
-    /// What is wished of a host at `address`.
-    pub(super) fn wishes_for(&self, address: IpAddr) -> Wishes {
-        self.wishes(Route::to(address))
+    /// What the host is asked to launch or to resume.
+    pub(super) fn launch(&self, app: AppId, key: SessionKey, rikeyid: u32) -> Launch {
+        let launch = self.wishes(Route::Local).launch(app, NO_GAMEPADS, key, rikeyid);
+        Launch { play_on_host: self.play_audio_on_host, ..launch }
     }
 
-    fn wishes(&self, route: Route) -> Wishes {
+    /// What is wished of a host at the end of `route`.
+    pub(super) fn wishes(&self, route: Route) -> Wishes {
         Wishes {
             width: self.width,
             height: self.height,
@@ -137,3 +140,6 @@ impl fmt::Display for AppSelector {
 
 /// What the Apollo family puts in front of titles (session 9).
 const INVISIBLE: [char; 2] = ['\u{200b}', '\u{200c}'];
+
+/// They come and go with viewers.
+const NO_GAMEPADS: u16 = 0;

@@ -89,6 +89,18 @@ fn element<T: FromStr>(document: &Document, element: &'static str) -> Result<Opt
 pub struct AppId(u32);
 
 impl AppId {
+    /// `None` outside 1 to 2^31 - 1.
+    #[must_use]
+    pub fn new(id: u32) -> Option<Self> {
+        (1..=i32::MAX.unsigned_abs()).contains(&id).then_some(Self(id))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
     /// The only app that the Apollo family lists for a client without rights; it cannot be launched (session 9).
     pub(crate) const NO_RIGHTS: Self = Self(114_514);
 }
@@ -251,11 +263,14 @@ impl ServerInfo {
 
 /// Something that a host can run (session 9).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct App {
-    pub(crate) id: AppId,
+#[non_exhaustive]
+pub struct App {
+    /// By which it is launched.
+    pub id: AppId,
     /// May be empty. Without the invisible characters that the Apollo family puts in front.
-    pub(crate) title: String,
-    pub(crate) hdr: bool,
+    pub title: String,
+    /// Whether it can be streamed with a high dynamic range.
+    pub hdr: bool,
 }
 
 /// Reads the answer to `/applist`.

@@ -1,6 +1,6 @@
 //! The HTTP API's requests.
 //!
-//! Source: protocol document, session 4.2, 4.3, 5, 8.2 and 10.1; vectors of 24.2 and 24.3.
+//! Source: protocol document, session 4.2, 4.3, 5, 8.2, 9 and 10.1; vectors of 24.2 and 24.3.
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,6 +58,8 @@ impl fmt::Display for UniqueId {
 pub(crate) enum Call {
     ServerInfo,
     Apps,
+    /// An app's picture.
+    AppImage(AppId),
     Pair(PairRequest),
     Launch(Launch),
     Resume(Launch),
@@ -72,7 +74,7 @@ impl Call {
         match self {
             Self::ServerInfo | Self::Unpair => false,
             Self::Pair(request) => *request == PairRequest::PairChallenge,
-            Self::Apps | Self::Launch(_) | Self::Resume(_) | Self::Cancel => true,
+            Self::Apps | Self::AppImage(_) | Self::Launch(_) | Self::Resume(_) | Self::Cancel => true,
         }
     }
 
@@ -81,6 +83,7 @@ impl Call {
         let path = match self {
             Self::ServerInfo => "/serverinfo",
             Self::Apps => "/applist",
+            Self::AppImage(_) => "/appasset",
             Self::Pair(_) => "/pair",
             Self::Launch(_) => "/launch",
             Self::Resume(_) => "/resume",
@@ -91,6 +94,7 @@ impl Call {
         let target = match self {
             Self::Pair(request) => request.append(target),
             Self::Launch(launch) | Self::Resume(launch) => launch.append(target),
+            Self::AppImage(app) => target.with("appid", app).with("AssetType", 2).with("AssetIdx", 0),
             Self::ServerInfo | Self::Apps | Self::Cancel | Self::Unpair => target,
         };
         let mut text = String::new();
@@ -108,6 +112,10 @@ impl Call {
         let call = match target.path.as_str() {
             "/serverinfo" => Self::ServerInfo,
             "/applist" => Self::Apps,
+            "/appasset" => {
+                let app = target.find("appid").and_then(|id| id.parse().ok());
+                Self::AppImage(app.ok_or(Malformed::Parameter { parameter: "appid" })?)
+            }
             "/pair" => Self::Pair(PairRequest::find(&target)?),
             "/launch" => Self::Launch(Launch::find(&target)?),
             "/resume" => Self::Resume(Launch::find(&target)?),

@@ -1,0 +1,110 @@
+//! Why a session with a host failed, for people and programs outside.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::gamestream::connection::EndReason;
+use crate::gamestream::host::HostError;
+use crate::gamestream::{control, rtsp};
+use crate::gamestream::address::HostAddress;
+use crate::source::SourceError;
+
+/// A session with a host that could not be set up, or broke; the cause of a [`SourceError`], to downcast.
+///
+/// `Display` tells all that is known: host, elapsed time, and reason down to its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionError {
+    host: HostAddress,
+    elapsed: Duration,
+    reason: EndReason,
+}
+
+impl ConnectionError {
+    pub(super) fn new(host: HostAddress, elapsed: Duration, reason: EndReason) -> Self {
+        Self { host, elapsed, reason }
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &HostAddress {
+        &self.host
+    }
+
+    /// Since the host had agreed to the session.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// What kind of end it was.
+    #[must_use]
+    pub fn kind(&self) -> ConnectionErrorKind {
+        use ConnectionErrorKind as Kind;
+        match self.reason {
+            EndReason::Rtsp { error, .. } if error.cause == rtsp::Cause::NoSession => Kind::NoSession,
+            EndReason::Rtsp { .. } => Kind::Handshake,
+            EndReason::Control(control::EndReason::HostSilent) => Kind::HostSilent,
+            EndReason::Control(control::EndReason::HostDisconnected) => Kind::HostDisconnected,
+            EndReason::Control(_) | EndReason::Closed => Kind::Control,
+            EndReason::Terminated(_) | EndReason::TerminatedEarly(_) => Kind::Terminated,
+            EndReason::NoVideo | EndReason::NoPicture => Kind::NoPicture,
+        }
+    }
+
+    /// As a source's failure. Only what wishes and host cannot agree on is met again by the next try.
+    pub(super) fn into_source_error(self) -> SourceError {
+        let rtsp_cause = match self.reason {
+            EndReason::Rtsp { error, .. } => Some(error.cause),
+            _ => None,
+        };
+        match rtsp_cause {
+            Some(rtsp::Cause::Negotiation(_) | rtsp::Cause::RequestTooLong { .. }) => SourceError::permanent(self),
+            _ => SourceError::retryable(self),
+        }
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} after {:.1} s: {}", self.host, self.elapsed.as_secs_f32(), self.reason)?;
+        let mut source = self.reason.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for ConnectionError {}
+
+/// How a session with a host ended against our wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionErrorKind {
+    /// The host agreed to a session and then knew of none.
+    NoSession,
+    /// RTSP failed in any other way.
+    Handshake,
+    /// The control connection could not be set up.
+    Control,
+    /// The connection stood, but no whole keyframe came within 10 s.
+    NoPicture,
+    /// The host ended it, before there was a picture or with a code that means trouble.
+    Terminated,
+    /// The host disconnected and did not say why: the app may have been quit there.
+    HostDisconnected,
+    /// Nothing came from the host for 10 s.
+    HostSilent,
+}
+
+/// The system has no randomness, so there are no keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no random numbers")]
+pub struct NoRandomness;
+
+/// As a source's failure.
+pub(super) fn of_host(error: HostError) -> SourceError {
+    if error.is_permanent() { SourceError::permanent(error) } else { SourceError::retryable(error) }
+}

@@ -1,0 +1,105 @@
+//! A session's picture while it runs.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::HostPicture;
+use super::log::HostInput;
+use crate::gamestream::wire::input::{Input, Key, MousePosition};
+use crate::gamestream::wire::sdp::Announcement;
+use crate::media::VideoCodec;
+use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, VideoSource};
+use crate::task::{self, Task};
+#[cfg(feature = "test-picture")]
+use crate::test_picture::{Desktop, PictureSize, TestPicture, TestPictureConfig};
+
+/// A source that plays, and what shows input in it.
+#[derive(Debug)]
+pub(super) struct Show {
+    source: SourceEnd,
+    #[cfg(feature = "test-picture")]
+    desktop: Option<Desktop>,
+    /// Ends with `source`, or is aborted.
+    _task: Task<Result<Ended, SourceError>>,
+}
+
+impl Show {
+    /// Begins; `None` if there is nothing to show, or nothing of that size.
+    pub(super) fn new(picture: &HostPicture, announcement: &Announcement) -> Option<Self> {
+        match picture {
+            #[cfg(feature = "test-picture")]
+            HostPicture::Live => {
+                let mut config = TestPictureConfig::default();
+                config.size = PictureSize::new(announcement.width & !1, announcement.height & !1).ok()?;
+                config.fps = announcement.fps.clamp(1, 240);
+                let picture = TestPicture::new(config).ok()?;
+                let desktop = picture.desktop();
+                Some(Self { desktop: Some(desktop), ..Self::play(picture) })
+            }
+            HostPicture::Recording(recording) => {
+                let _ = announcement;
+                Some(Self::play(Arc::clone(recording)))
+            }
+            HostPicture::Black => None,
+        }
+    }
+
+    fn play(source: impl VideoSource) -> Self {
+        let (io, end) = SourceIo::new(watch::Sender::default());
+        Self {
+            source: end,
+            #[cfg(feature = "test-picture")]
+            desktop: None,
+            _task: task::spawn(async move { source.run(io).await }),
+        }
+    }
+
+    /// What it gives next; `None` when it is over. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        self.source.events.recv().await
+    }
+
+    pub(super) fn want_keyframe(&self) {
+        // Full: an older wish is waiting.
+        let _ = self.source.commands.try_send(Command::Keyframe);
+    }
+
+    /// Shows input.
+    pub(super) fn handle_input(&self, input: &Input) {
+        #[cfg(feature = "test-picture")]
+        if let Some(desktop) = &self.desktop {
+            desktop.handle(input);
+        }
+        let _ = input;
+    }
+}
+
+impl HostPicture {
+    pub(super) fn codec(&self) -> VideoCodec {
+        match self {
+            #[cfg(feature = "test-picture")]
+            Self::Live => VideoCodec::H264,
+            Self::Recording(recording) => recording.info().video.codec,
+            Self::Black => VideoCodec::H264,
+        }
+    }
+}
+
+impl From<Input> for HostInput {
+    fn from(input: Input) -> Self {
+        match input {
+            Input::Key(Key { code, down, modifiers, .. }) => Self::Key { code, down, modifiers },
+            Input::Text(character) => Self::Text(character),
+            Input::MouseMove(by) => Self::PointerMoved { dx: by.dx, dy: by.dy },
+            Input::MousePosition(MousePosition { x, y, width, height }) => {
+                let share = |at: i16, of: u16| f32::from(at) / f32::from(of.saturating_sub(1).max(1));
+                Self::PointerAt { x: share(x, width), y: share(y, height) }
+            }
+            Input::MouseButton { button, down } => Self::Button { button: button as u8, down },
+            Input::Scroll(amount) => Self::Scroll { horizontal: false, amount },
+            Input::ScrollHorizontal(amount) => Self::Scroll { horizontal: true, amount },
+            other => Self::Other(format!("{other:?}")),
+        }
+    }
+}
