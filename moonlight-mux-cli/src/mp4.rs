@@ -286,7 +286,8 @@ mod tests {
         0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x0a, 0xda, 0x7b, 0x01, 0x10, 0, 0, 3, 0, 0x10, 0, 0, 3, 0, 0x20, 0xf1,
         0x22, 0x6a, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0x2c, 0x80, 0, 0, 0, 1, 0x65, 0xb8, 0x00, 0x04,
     ];
-    const PICTURE_H264: &[u8] = &[0, 0, 0, 1, 0x41, 0x9a, 0x02];
+    /// Long enough for the demuxer, which reads 16 bytes ahead.
+    const PICTURE_H264: &[u8] = &[0, 0, 0, 1, 0x41, 0x9a, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
     fn info() -> StreamInfo {
         StreamInfo {
