@@ -77,7 +77,10 @@ pub use gamestream::host::{
 pub use gamestream::identity::{Identity, IdentityError, IdentityName, InvalidIdentityName};
 pub use gamestream::pairing::certificate::{Certificate as HostCertificate, Unusable as UnusableCertificate};
 pub use gamestream::pairing::{NoRandomness, NotAPin, Pin};
-pub use gamestream::source::{AppSelector, Channels, InvalidConfig, MoonlightConfig};
+pub use gamestream::source::{
+    AppSelector, Channels, ConnectionError, ConnectionErrorKind, InvalidConfig, MoonlightConfig,
+    MoonlightSource,
+};
 pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};

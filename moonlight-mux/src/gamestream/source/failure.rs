@@ -4,10 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::gamestream::address::HostAddress;
 use crate::gamestream::connection::EndReason;
 use crate::gamestream::host::HostError;
+use crate::gamestream::wire::control::Termination;
 use crate::gamestream::{control, rtsp};
-use crate::gamestream::address::HostAddress;
 use crate::source::SourceError;
 
 /// A session with a host that could not be set up, or broke; the cause of a [`SourceError`], to downcast.
@@ -52,6 +53,33 @@ impl ConnectionError {
         }
     }
 
+    /// Whether the host was waited for in vain.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        match self.reason {
+            EndReason::Rtsp { error, .. } => error.cause == rtsp::Cause::Silent,
+            EndReason::Control(reason) => {
+                matches!(reason, control::EndReason::Unreachable | control::EndReason::HostSilent)
+            }
+            reason => matches!(reason, EndReason::NoVideo | EndReason::NoPicture),
+        }
+    }
+
+    /// The host's own number: its RTSP status, or the code with which it ended the session.
+    #[must_use]
+    pub fn host_code(&self) -> Option<u32> {
+        match self.reason {
+            EndReason::Rtsp { error, .. } => match error.cause {
+                rtsp::Cause::Status(status) => Some(status.into()),
+                _ => None,
+            },
+            EndReason::Terminated(Termination(code))
+            | EndReason::TerminatedEarly(Termination(code))
+            | EndReason::Control(control::EndReason::Terminated(Termination(code))) => Some(code),
+            _ => None,
+        }
+    }
+
     /// As a source's failure. Only what wishes and host cannot agree on is met again by the next try.
     pub(super) fn into_source_error(self) -> SourceError {
         let rtsp_cause = match self.reason {
@@ -59,7 +87,9 @@ impl ConnectionError {
             _ => None,
         };
         match rtsp_cause {
-            Some(rtsp::Cause::Negotiation(_) | rtsp::Cause::RequestTooLong { .. }) => SourceError::permanent(self),
+            Some(rtsp::Cause::Negotiation(_) | rtsp::Cause::RequestTooLong { .. }) => {
+                SourceError::permanent(self)
+            }
             _ => SourceError::retryable(self),
         }
     }
@@ -98,11 +128,6 @@ pub enum ConnectionErrorKind {
     /// Nothing came from the host for 10 s.
     HostSilent,
 }
-
-/// The system has no randomness, so there are no keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random numbers")]
-pub struct NoRandomness;
 
 /// As a source's failure.
 pub(super) fn of_host(error: HostError) -> SourceError {
