@@ -50,6 +50,7 @@ mod broadcast;
 mod egress;
 #[allow(dead_code, reason = "until the driver stands, only recordings and tests use it, and not all of it")]
 mod gamestream;
+mod hosts;
 mod keyframe;
 mod lifecycle;
 mod media;
@@ -82,6 +83,7 @@ pub use gamestream::source::{
     MoonlightSource,
 };
 pub use gamestream::wire::http::{AppId, NotAnAppId};
+pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing, StateError};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
 #[cfg(feature = "test-host")]

@@ -25,6 +25,15 @@ pub(crate) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 
     Task(tokio::spawn(future))
 }
 
+/// Runs `work` on tokio's threads for blocking work. Once begun it ends, though nobody may hear of it any more.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[track_caller]
+pub(crate) fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+    Task(tokio::task::spawn_blocking(work))
+}
+
 /// Runs `future`, which ends by itself when its owner cancels it: say at the call who that is.
 ///
 /// # Panics

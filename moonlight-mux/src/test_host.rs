@@ -3,7 +3,6 @@
 mod answer;
 mod calls;
 mod faults;
-mod identity;
 mod launches;
 mod link;
 mod log;
@@ -17,7 +16,7 @@ mod tls;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -26,12 +25,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::faults::{Faults, Freeze, HostStep, HostileAnswer, StartRefusal};
-pub use self::identity::{HostIdentity, HostIdentityError};
 pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostInput, HostSessionId};
 use self::pairing::Clients;
 use self::server::Listeners;
 pub use self::session::Manner;
 use self::state::Shared;
+use crate::gamestream::address::HostAddress;
+use crate::gamestream::identity::{Identity, IdentityError};
 use crate::gamestream::pairing::certificate::Certificate;
 use crate::gamestream::wire::http::AppId;
 use crate::recording::Recording;
@@ -74,7 +74,7 @@ pub struct TestHostConfig {
     /// none, as other hosts.
     pub permission: Option<u32>,
     /// Its certificate and key. Default: those that all hosts of the process share.
-    pub identity: Option<HostIdentity>,
+    pub identity: Option<Identity>,
     /// Its id in `/serverinfo`, the same at every address. Default: random.
     pub unique_id: String,
     /// Certificates in PEM of clients that are paired from the start. Default: none.
@@ -165,7 +165,7 @@ pub enum TestHostError {
     LocalAddress(#[source] io::Error),
     /// It can have no certificate of its own.
     #[error(transparent)]
-    Identity(#[from] HostIdentityError),
+    Identity(#[from] IdentityError),
     /// Its certificate is of no use for TLS.
     #[error("HTTPS cannot be served")]
     Tls(#[from] rustls::Error),
@@ -206,10 +206,11 @@ impl TestHost {
         }
         let identity = match config.identity.take() {
             Some(identity) => identity,
-            None => HostIdentity::shared()?,
+            None => shared_identity()?,
         };
-        let tls = tls::server_config(identity.certificate_der(), identity.key_pkcs8())?;
-        let mut clients = Clients::new(config.manner, identity.pairing());
+        let certificate = identity.pairing().certificate();
+        let tls = tls::server_config(certificate.der(), identity.key_pkcs8())?;
+        let mut clients = Clients::new(config.manner, Arc::clone(identity.pairing()));
         for pem in &config.trusted {
             clients.trust(pem).map_err(|_| TestHostError::Certificate)?;
         }
@@ -235,6 +236,13 @@ impl TestHost {
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
         SocketAddr::new(self.shared.config.address, self.shared.ports.http)
+    }
+
+    /// The same, as a client takes it.
+    #[must_use]
+    pub fn address(&self) -> HostAddress {
+        let http = self.http_address();
+        HostAddress::new(&http.ip().to_string(), http.port()).expect("a bound address has a port")
     }
 
     /// What it would take to start this host again: its ports, identity, apps, faults and paired clients as they are now.
@@ -341,6 +349,16 @@ impl TestHost {
         // Fails when it is aborted, which nobody but `self` can do.
         let _ = self.server.await;
     }
+}
+
+/// Made once: it takes a tenth of a second of processor time.
+fn shared_identity() -> Result<Identity, IdentityError> {
+    static SHARED: OnceLock<Identity> = OnceLock::new();
+    if let Some(identity) = SHARED.get() {
+        return Ok(identity.clone());
+    }
+    let identity = Identity::generate()?;
+    Ok(SHARED.get_or_init(|| identity).clone())
 }
 
 async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, TestHostError> {

@@ -62,7 +62,8 @@ impl FromStr for HostAddress {
         };
         if let Some(rest) = text.strip_prefix('[') {
             let (name, rest) = rest.split_once(']').ok_or(InvalidHostAddress)?;
-            let rest = if rest.is_empty() { rest } else { rest.strip_prefix(':').ok_or(InvalidHostAddress)? };
+            let rest =
+                if rest.is_empty() { rest } else { rest.strip_prefix(':').ok_or(InvalidHostAddress)? };
             if !name.contains(':') {
                 return Err(InvalidHostAddress);
             }
@@ -118,9 +119,21 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         let long = "a".repeat(254);
-        for text in
-            ["", ":47989", "pc:", "pc:0", "pc:65536", "pc:+1", "[pc]:1", "[::1", "[::1]1", "a b", "http://pc", "pc/", &long]
-        {
+        for text in [
+            "",
+            ":47989",
+            "pc:",
+            "pc:0",
+            "pc:65536",
+            "pc:+1",
+            "[pc]:1",
+            "[::1",
+            "[::1]1",
+            "a b",
+            "http://pc",
+            "pc/",
+            &long,
+        ] {
             assert_eq!(text.parse::<HostAddress>(), Err(InvalidHostAddress), "{text}");
         }
     }

@@ -172,12 +172,15 @@ where
     let asking = async move {
         let answer = sender.send_request(request).await.map_err(|error| http_error(&error))?;
         let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), limit).collect().await.map_err(|error| {
-            match error.downcast::<LengthLimitError>() {
+        let body =
+            Limited::new(answer.into_body(), limit).collect().await.map_err(|error| match error
+                .downcast::<LengthLimitError>(
+            ) {
                 Ok(_) => CallError::TooLong { limit },
-                Err(error) => error.downcast::<hyper::Error>().map_or(CallError::Malformed, |e| http_error(&e)),
-            }
-        })?;
+                Err(error) => {
+                    error.downcast::<hyper::Error>().map_or(CallError::Malformed, |e| http_error(&e))
+                }
+            })?;
         Ok(Answer { status, body: body.to_bytes() })
     };
     let mut asking = Box::pin(asking);

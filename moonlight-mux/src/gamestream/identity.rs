@@ -149,6 +149,7 @@ impl fmt::Debug for Identity {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
     use x509_parser::prelude::*;
 
     use super::*;
@@ -161,7 +162,12 @@ mod tests {
         assert_eq!(certificate.version(), X509Version::V3);
         assert_eq!(certificate.extensions(), []);
         assert_eq!(certificate.subject(), certificate.issuer());
-        assert!(certificate.verify_signature(None).is_ok(), "self-signed");
+        let key = UnparsedPublicKey::new(
+            &RSA_PKCS1_2048_8192_SHA256,
+            &certificate.public_key().subject_public_key.data,
+        );
+        let signed = key.verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
+        assert!(signed.is_ok(), "self-signed");
         assert_eq!(certificate.signature_algorithm.algorithm.to_id_string(), "1.2.840.113549.1.1.11");
         assert_eq!(identity.pairing().key_len(), 256, "Wolf wants 2048 bits");
         assert!(certificate.raw_serial()[0] < 0x80 && certificate.raw_serial() != [0], "a positive serial");
@@ -171,7 +177,10 @@ mod tests {
         assert_ne!(identity.unique_id(), other.unique_id());
 
         let text = str::from_utf8(identity.certificate_pem()).unwrap();
-        assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n") && text.ends_with("-----END CERTIFICATE-----\n"));
+        assert!(
+            text.starts_with("-----BEGIN CERTIFICATE-----\n")
+                && text.ends_with("-----END CERTIFICATE-----\n")
+        );
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[1..lines.len() - 2].iter().all(|line| line.len() == 64));
     }
@@ -179,7 +188,8 @@ mod tests {
     #[test]
     fn an_identity_that_was_kept_is_the_same_one() {
         let identity = Identity::generate().unwrap();
-        let kept = Identity::from_parts(identity.certificate_pem().to_vec(), identity.key_pkcs8().to_vec()).unwrap();
+        let kept =
+            Identity::from_parts(identity.certificate_pem().to_vec(), identity.key_pkcs8().to_vec()).unwrap();
         assert_eq!(kept.unique_id(), identity.unique_id());
         assert_eq!(kept.certificate_pem(), identity.certificate_pem());
         let other = Identity::generate().unwrap();

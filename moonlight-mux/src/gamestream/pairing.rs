@@ -155,7 +155,7 @@ fn equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
-pub(super) fn wipe(secret: &mut [u8]) {
+pub(crate) fn wipe(secret: &mut [u8]) {
     secret.fill(0);
     // Nobody reads it any more; this keeps the compiler from leaving the wipe out.
     black_box(secret);

@@ -70,9 +70,6 @@ async fn genuine(
     if !known {
         return Answer::status(manner, 404);
     }
-    if path == "/appasset" {
-        return app_image(manner);
-    }
     let (uniqueid, call) = match call {
         Ok(call) => call,
         Err(malformed) => return refuse_malformed(manner, path, malformed),
@@ -85,6 +82,7 @@ async fn genuine(
             if known { Answer::status(manner, 200) } else { Answer::Nothing }
         }
         Call::Apps => apps(shared),
+        Call::AppImage(_) => app_image(manner),
         Call::Launch(launch) => start(shared, peer, Start::Launch, launch).await,
         Call::Resume(launch) => start(shared, peer, Start::Resume, launch).await,
         Call::Cancel => cancel(shared, peer),

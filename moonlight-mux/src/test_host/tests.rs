@@ -73,7 +73,7 @@ async fn a_client_pairs_with_its_pin_and_with_no_other() {
     assert_eq!(outcome, Ok(()));
     assert_eq!(
         client.paired().map(Certificate::der),
-        Some(host.config().identity.unwrap().certificate_der())
+        Some(host.config().identity.unwrap().pairing().certificate().der())
     );
     assert_eq!(status(https(&host, &target("applist")).await), 200);
     assert!(host.log().contains(&HostEvent::Paired));

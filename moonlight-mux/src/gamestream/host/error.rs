@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::gamestream::address::HostAddress;
 use crate::gamestream::http::CallError;
-use crate::gamestream::pairing::client::Failure;
 use crate::gamestream::pairing::certificate::Unusable;
+use crate::gamestream::pairing::client::Failure;
 use crate::gamestream::wire::http::{AppId, Error as AnswerError};
 
 /// A call to a host that came to nothing: which host, which call, after how long, and why. Cheap to clone.
@@ -152,7 +152,9 @@ pub enum HostErrorCause {
         limit: usize,
     },
     /// It speaks a version of the protocol that is too old: NVIDIA's own, or an early Sunshine.
-    #[error("it speaks version {version} of the protocol, and this client needs 7.1.431 of Sunshine or its like")]
+    #[error(
+        "it speaks version {version} of the protocol, and this client needs 7.1.431 of Sunshine or its like"
+    )]
     Version {
         /// Its own.
         version: String,

@@ -58,7 +58,9 @@ impl fmt::Debug for PairingMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pin => f.write_str("Pin"),
-            Self::Sunshine { user, .. } => f.debug_struct("Sunshine").field("user", user).finish_non_exhaustive(),
+            Self::Sunshine { user, .. } => {
+                f.debug_struct("Sunshine").field("user", user).finish_non_exhaustive()
+            }
             Self::Wolf { socket } => f.debug_struct("Wolf").field("socket", socket).finish(),
             Self::Other(_) => f.write_str("Other(…)"),
         }
@@ -81,10 +83,7 @@ impl Host {
     ///
     /// # Errors
     /// See [`HostErrorCause`]. [`PairingMethod::Pin`] is nobody's word: [`HostErrorCause::NotPaired`].
-    pub async fn pair_by(
-        &self,
-        method: &PairingMethod,
-    ) -> Result<super::Certificate, HostError> {
+    pub async fn pair_by(&self, method: &PairingMethod) -> Result<super::Certificate, HostError> {
         let asking = self.ask(HostCall::EnterPin);
         if !method.is_automatic() {
             return Err(asking.error(HostErrorCause::NotPaired));
@@ -104,11 +103,13 @@ impl Host {
         }
     }
 
-    async fn enter(&self, method: &PairingMethod, pin: &Pin) -> Result<(), HostErrorCause> {
+    pub(super) async fn enter(&self, method: &PairingMethod, pin: &Pin) -> Result<(), HostErrorCause> {
         loop {
             let taken = match method {
                 PairingMethod::Pin => false,
-                PairingMethod::Sunshine { user, password } => self.enter_at_sunshine(user, password, pin).await?,
+                PairingMethod::Sunshine { user, password } => {
+                    self.enter_at_sunshine(user, password, pin).await?
+                }
                 PairingMethod::Wolf { socket } => enter_at_wolf(socket, pin).await?,
                 PairingMethod::Other(entry) => return entry.enter_pin(pin).await,
             };

@@ -1,0 +1,274 @@
+//! Calls against hosts that say what they should not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::task::{Task, spawn};
+
+/// One identity for all tests: making one takes time.
+fn identity() -> Identity {
+    static IDENTITY: std::sync::OnceLock<Identity> = std::sync::OnceLock::new();
+    IDENTITY.get_or_init(|| Identity::generate().unwrap()).clone()
+}
+
+fn host_identity() -> Identity {
+    static IDENTITY: std::sync::OnceLock<Identity> = std::sync::OnceLock::new();
+    IDENTITY.get_or_init(|| Identity::generate().unwrap()).clone()
+}
+
+async fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+fn host_at(port: u16, certificate: Option<Certificate>) -> Host {
+    let mut config = HostConfig::new(HostAddress::new("127.0.0.1", port).unwrap(), identity());
+    config.certificate = certificate;
+    Host::new(config)
+}
+
+/// Reads a request's head and gives its first line.
+async fn request(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a request is whole"));
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.contains("connection: close\r\n"), "{head}");
+    head.lines().next().unwrap().to_owned()
+}
+
+/// What one caller is answered, as it goes over the wire; what is left of the connection then.
+async fn answer(listener: &TcpListener, bytes: &[u8]) -> (String, TcpStream) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let line = request(&mut stream).await;
+    stream.write_all(bytes).await.unwrap();
+    (line, stream)
+}
+
+fn response(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+fn server_info(https_port: u16) -> String {
+    wire::tests::SERVER_INFO.replace("<HttpsPort>47984<", &format!("<HttpsPort>{https_port}<"))
+}
+
+#[tokio::test]
+async fn an_answer_is_what_its_length_says_and_the_connection_is_closed_behind_it() {
+    let (listener, port) = listener().await;
+    let host = host_at(port, None);
+    // Wolf writes a second response behind the first (session 10.4).
+    let bytes = [response(&server_info(47984)), b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()].concat();
+    let serving = async {
+        let (line, mut stream) = answer(&listener, &bytes).await;
+        assert!(line.starts_with("GET /serverinfo?uniqueid="), "{line}");
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert_eq!(rest, b"");
+    };
+    let (info, ()) = tokio::join!(host.info(), serving);
+    assert_eq!(info.unwrap().name, "pc");
+}
+
+#[tokio::test]
+async fn hostile_answers_are_errors_that_name_host_and_call() {
+    let endless = {
+        let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        bytes.resize(MAX_DOCUMENT + 100, b' ');
+        bytes
+    };
+    let endless_head = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 64 * 1024]].concat();
+    let refused = response("<root status_code=\"503\" status_message=\"no\"/>");
+    type Check = fn(&HostErrorCause) -> bool;
+    let cases: [(&[u8], Check); 8] = [
+        (b"", |cause| *cause == HostErrorCause::Closed),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n<ro", |cause| *cause == HostErrorCause::Closed),
+        (b"\x16\x03\x01 what?\r\n\r\n", |cause| matches!(cause, HostErrorCause::Malformed(_))),
+        (&endless, |cause| *cause == HostErrorCause::TooLong { limit: MAX_DOCUMENT }),
+        (&endless_head, |cause| matches!(cause, HostErrorCause::Malformed(_))),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<root>", |cause| {
+            matches!(cause, HostErrorCause::Malformed(_))
+        }),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n<root status_code=\"200\"/>\r\n", |cause| {
+            matches!(cause, HostErrorCause::Malformed(_))
+        }),
+        (
+            &refused,
+            |cause| matches!(cause, HostErrorCause::Host { code: 503, message: Some(m) } if m == "no"),
+        ),
+    ];
+    for (n, (bytes, check)) in cases.into_iter().enumerate() {
+        let (listener, port) = listener().await;
+        let host = host_at(port, None);
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await;
+            // Whoever has read enough closes.
+            let _ = stream.write_all(bytes).await;
+        };
+        let (info, ()) = tokio::join!(host.info(), serving);
+        let error = info.unwrap_err();
+        assert!(check(&error.cause), "case {n}: {:?}", error.cause);
+        assert_eq!(error.call, HostCall::ServerInfo);
+        assert!(
+            error.to_string().starts_with(&format!("127.0.0.1:{port}: server info failed after 0.")),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_and_no_such_name_are_told_apart() {
+    let (listener, port) = listener().await;
+    drop(listener);
+    assert_eq!(host_at(port, None).info().await.unwrap_err().cause, HostErrorCause::Refused);
+    let nowhere = HostConfig::new("no-such-host.invalid".parse().unwrap(), identity());
+    let error = Host::new(nowhere).info().await.unwrap_err();
+    assert_eq!(error.cause, HostErrorCause::NameNotFound, "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_host_costs_no_more_than_the_time_it_is_given() {
+    let (listener, port) = listener().await;
+    let mut config = HostConfig::new(HostAddress::new("127.0.0.1", port).unwrap(), identity());
+    config.timeout = Duration::from_millis(50);
+    let error = Host::new(config).info().await.unwrap_err();
+    assert_eq!(error.cause, HostErrorCause::Timeout);
+    assert!(error.elapsed >= Duration::from_millis(50));
+    drop(listener);
+}
+
+#[tokio::test]
+async fn what_needs_pairing_says_so_without_asking() {
+    let (_listener, port) = listener().await;
+    let error = host_at(port, None).apps().await.unwrap_err();
+    assert_eq!((error.call, error.cause.clone()), (HostCall::AppList, HostErrorCause::NotPaired));
+    assert!(error.is_permanent());
+}
+
+/// An HTTPS server that answers each call with `body`, and tells how each connection ended: in order or not.
+fn https(listener: TcpListener, own: Identity, body: &'static str) -> Task<Vec<bool>> {
+    let certificate = CertificateDer::from(own.pairing().certificate().der().to_vec());
+    let key = PrivatePkcs8KeyDer::from(own.key_pkcs8().to_vec());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    spawn(async move {
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                ends.push(false);
+                break;
+            };
+            request(&mut stream).await;
+            stream.write_all(&response(body)).await.unwrap();
+            stream.flush().await.unwrap();
+            // TLS without its good-bye is an error here.
+            ends.push(matches!(stream.read(&mut [0; 1]).await, Ok(0)));
+        }
+        ends
+    })
+}
+
+#[tokio::test]
+async fn a_paired_host_is_called_by_https_and_each_connection_is_closed_in_order() {
+    let (clear, port) = listener().await;
+    let (tls, https_port) = listener().await;
+    let own = host_identity();
+    let host = host_at(port, Some(own.pairing().certificate().clone()));
+    let body = "<root status_code=\"200\"><App><AppTitle>\u{200b}Desktop</AppTitle><ID>7</ID></App></root>";
+    let serving = https(tls, own, body);
+    let info = spawn(async move { drop(answer(&clear, &response(&server_info(https_port))).await) });
+    for _ in 0..2 {
+        let apps = host.apps().await.unwrap();
+        assert_eq!((apps.len(), apps[0].title.as_str(), apps[0].id.get()), (1, "Desktop", 7));
+    }
+    info.await.unwrap();
+    assert_eq!(serving.await.unwrap(), [true, true]);
+}
+
+#[tokio::test]
+async fn another_host_in_its_place_is_found_out() {
+    let (clear, port) = listener().await;
+    let (tls, https_port) = listener().await;
+    let host = host_at(port, Some(identity().pairing().certificate().clone()));
+    let serving = https(tls, host_identity(), "<root status_code=\"200\"/>");
+    let info = spawn(async move { drop(answer(&clear, &response(&server_info(https_port))).await) });
+    let error = host.apps().await.unwrap_err();
+    assert_eq!(error.cause, HostErrorCause::WrongCertificate);
+    assert!(error.is_permanent());
+    info.await.unwrap();
+    assert_eq!(serving.await.unwrap(), [false]);
+}
+
+#[tokio::test]
+async fn a_client_without_rights_is_told_so() {
+    let (clear, port) = listener().await;
+    let (tls, https_port) = listener().await;
+    let own = host_identity();
+    let host = host_at(port, Some(own.pairing().certificate().clone()));
+    let body =
+        "<root status_code=\"200\"><App><AppTitle>Permission Denied</AppTitle><ID>114514</ID></App></root>";
+    let _serving = https(tls, own, body);
+    let _info = spawn(async move { drop(answer(&clear, &response(&server_info(https_port))).await) });
+    let error = host.apps().await.unwrap_err();
+    assert_eq!(error.cause, HostErrorCause::MissingRight { right: HostRight::List });
+}
+
+/// A web interface on the port behind the host's own, which answers each call in turn.
+#[cfg(unix)]
+#[tokio::test]
+async fn wolf_takes_the_pin_by_its_socket() {
+    use tokio::net::UnixListener;
+
+    let path = std::env::temp_dir().join(format!("moonlight-mux-wolf-{}", Uuid::new_v4()));
+    let socket = UnixListener::bind(&path).unwrap();
+    let pin: Pin = "0042".parse().unwrap();
+    let serving = async {
+        for (wanted, answer) in [
+            ("GET /api/v1/pair/pending HTTP/1.1", r#"{"success":true,"requests":[]}"#),
+            (
+                "GET /api/v1/pair/pending HTTP/1.1",
+                r#"{"success":true,"requests":[{"pair_secret":"A1","pin":"127.0.0.1"},{"pair_secret":"B2","pin":"127.0.0.1"}]}"#,
+            ),
+            ("POST /api/v1/pair/client HTTP/1.1", r#"{"success":true}"#),
+        ] {
+            let (mut stream, _) = socket.accept().await.unwrap();
+            assert_eq!(request(&mut stream).await, wanted);
+            if wanted.starts_with("POST") {
+                let mut body = [0; 33];
+                stream.read_exact(&mut body).await.unwrap();
+                let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!(body, serde_json::json!({ "pair_secret": "B2", "pin": "0042" }));
+            }
+            stream.write_all(&response(answer)).await.unwrap();
+        }
+    };
+    let host = host_at(1, None);
+    let method = PairingMethod::Wolf { socket: path.clone() };
+    let (entered, ()) = tokio::join!(host.enter(&method, &pin), serving);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(entered, Ok(()));
+}
+
+#[test]
+fn pins_are_four_digits_of_any_kind() {
+    let pins: std::collections::BTreeSet<_> =
+        (0..64).map(|_| Pin::random().unwrap().digits().to_owned()).collect();
+    assert!(pins.iter().all(|pin| pin.len() == 4 && pin.bytes().all(|digit| digit.is_ascii_digit())));
+    assert!(pins.len() > 50, "they differ");
+}

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use rustls::client::{Resumption, WantsClientCert};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, SignatureScheme};
@@ -27,9 +27,7 @@ pub(in crate::gamestream) fn web_config(pinned: Option<&Certificate>) -> Result<
     Ok(finish(builder(pinned)?.with_no_client_auth()))
 }
 
-fn builder(
-    pinned: Option<&Certificate>,
-) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+fn builder(pinned: Option<&Certificate>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let algorithms = provider.signature_verification_algorithms;
     let verifier = Pinned { der: pinned.map(|pinned| pinned.der().to_vec()), algorithms };
