@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use moonlight_mux::{
-    HostAddress, HostError, HostErrorCause, HostId, HostRecord, Hosts as KnownHosts, IdentityName,
-    PairingMethod,
+    HostAddress, HostError, HostErrorCause, HostId, HostOptions, HostRecord, Hosts as KnownHosts, 
+    IdentityName,
 };
 use tokio::time::interval;
 
@@ -47,17 +47,6 @@ enum Command {
         #[command(flatten)]
         identity: Identity,
     },
-    /// Wakes a host that sleeps (Wake-on-LAN).
-    Wake {
-        /// The host's id, name or address.
-        host: String,
-    },
-    /// Looks for hosts on this network.
-    Discover {
-        /// For so many seconds.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
-        seconds: u64,
-    },
     /// Forgets a host and that it was paired with.
     Remove {
         /// The host's id, name or address.
@@ -76,7 +65,6 @@ pub(crate) struct Identity {
 const EXAMPLES: &str = concat!(
     "\
 Examples:
-  moonlight-mux hosts discover
   moonlight-mux hosts add 192.168.1.5
   moonlight-mux hosts pair 192.168.1.5
   moonlight-mux hosts apps 0
@@ -86,20 +74,18 @@ Examples:
 );
 
 pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> {
-    if let Command::Discover { seconds } = command {
-        let _ = seconds; return Ok(());
-    }
     let hosts = state.hosts(&state.config()?)?;
     match command {
         Command::Add { address } => {
-            let record = hosts.add(address, PairingMethod::Pin).await?;
+            let record = hosts.add(address, HostOptions::default()).await?;
             say(&format!("{} is host {}: pair with it by `moonlight-mux hosts pair {}`\n", record.name, record.id, record.id));
         }
-        Command::Pair { host, identity } => pair(&hosts, find(&hosts.list(), &host)?, &identity.identity).await?,
+        Command::Pair { host, identity } => pair(&hosts, &find(&hosts.list(), &host)?, &identity.identity).await?,
         Command::List => say(&table(&hosts.list())),
         Command::Apps { host, identity } => {
             let record = find(&hosts.list(), &host)?;
-            let apps = hosts.host(record.id, &identity.identity)?.apps().await.map_err(|error| unpaired(error, record))?;
+            let host = hosts.host(record.id, &identity.identity).await?;
+            let apps = host.apps().await.map_err(|error| unpaired(&error, record.id))?;
             let mut text = String::new();
             for app in apps {
                 let hdr = if app.hdr { "  HDR" } else { "" };
@@ -107,17 +93,11 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
             }
             say(&text);
         }
-        Command::Wake { host } => {
-            let record = find(&hosts.list(), &host)?;
-            hosts.wake(record.id).await?;
-            say(&format!("{} was told to wake up\n", record.name));
-        }
         Command::Remove { host } => {
-            let record = find(&hosts.list(), &host)?.clone();
+            let record = find(&hosts.list(), &host)?;
             hosts.remove(record.id)?;
             say(&format!("{} is forgotten\n", record.name));
         }
-        Command::Discover { .. } => {}
     }
     Ok(())
 }
@@ -127,11 +107,11 @@ async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) 
     let name = &record.name;
     if record.pairing.is_automatic() {
         tokio::select! {
-            paired = hosts.pair_by_host_interface(record.id, identity) => paired?,
+            paired = hosts.pair_by_itself(record.id, identity) => paired?,
             () = stop.asked() => return Err(Failure::new("given up")),
         }
     } else {
-        let pairing = hosts.begin_pairing(record.id, identity)?;
+        let pairing = hosts.begin_pairing(record.id, identity).await?;
         say(&format!("Enter the PIN {} at {name}.\n", pairing.pin().digits()));
         let paired = tokio::select! {
             paired = pairing.outcome() => Some(paired),
@@ -165,7 +145,7 @@ async fn waiting() {
 }
 
 /// The host that a person means: by id, by address, or by name in any case.
-pub(crate) fn find<'a>(records: &'a [HostRecord], text: &str) -> Result<&'a HostRecord, Failure> {
+pub(crate) fn find(records: &[HostRecord], text: &str) -> Result<HostRecord, Failure> {
     let by_id = || {
         let id = text.parse().ok()?;
         records.iter().find(|record| record.id == HostId(id))
@@ -175,11 +155,11 @@ pub(crate) fn find<'a>(records: &'a [HostRecord], text: &str) -> Result<&'a Host
         records.iter().find(|record| record.address == address)
     };
     if let Some(record) = by_id().or_else(by_address) {
-        return Ok(record);
+        return Ok(record.clone());
     }
     let named = records.iter().filter(|record| record.name.eq_ignore_ascii_case(text));
     match &named.collect::<Vec<_>>()[..] {
-        [record] => Ok(record),
+        [record] => Ok((*record).clone()),
         [] => Err(Failure::new(format!(
             "no host is known as {text:?}: add it by `moonlight-mux hosts add ADDRESS`, or see `moonlight-mux hosts list`"
         ))
@@ -193,10 +173,14 @@ pub(crate) fn find<'a>(records: &'a [HostRecord], text: &str) -> Result<&'a Host
 }
 
 /// A host's word, with what to do about it.
-pub(crate) fn unpaired(error: HostError, record: &HostRecord) -> Failure {
-    let pair = matches!(error.cause, HostErrorCause::NotPaired);
-    let failure = Failure::from(error);
-    if pair { failure.hint(format!("pair with it by `moonlight-mux hosts pair {}`", record.id)) } else { failure }
+pub(crate) fn unpaired(error: &HostError, id: HostId) -> Failure {
+    let failure = Failure::from(error.clone());
+    match error.cause {
+        HostErrorCause::NotPaired | HostErrorCause::WrongCertificate => {
+            failure.hint(format!("pair with it by `moonlight-mux hosts pair {id}`"))
+        }
+        _ => failure,
+    }
 }
 
 fn table(records: &[HostRecord]) -> String {

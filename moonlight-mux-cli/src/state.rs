@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use moonlight_mux::{HostId, Hosts};
+use moonlight_mux::{HostId, HostOptions, Hosts};
 
 use crate::config::ConfigFile;
 use crate::{Exit, Failure};
@@ -39,8 +39,17 @@ impl StateArgs {
             return Err(Failure::new(text).with(Exit::Arguments));
         };
         let hosts = Hosts::open(&directory)?;
+        if let Some(damaged) = hosts.damaged() {
+            eprintln!(
+                "moonlight-mux: the list of hosts was damaged and is set aside as {}: {}",
+                damaged.set_aside.display(),
+                damaged.reason
+            );
+        }
         for host in file.hosts().map_err(|error| Failure::from(error).with(Exit::Arguments))? {
-            hosts.declare(HostId(host.id), host.address, host.pairing)?;
+            let mut options = HostOptions::default();
+            options.pairing = host.pairing;
+            hosts.declare(HostId(host.id), host.address, options)?;
         }
         Ok(hosts)
     }

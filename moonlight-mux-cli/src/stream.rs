@@ -125,7 +125,7 @@ pub(crate) async fn run(stream: Stream) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     let hosts = stream.state.hosts(&stream.state.config()?)?;
     let host = find(&hosts.list(), &stream.host)?.clone();
-    let source = hosts.source(host.id, &stream.identity.identity, stream.config())?;
+    let source = hosts.source(host.id, &stream.identity.identity, stream.config()).await?;
     let mut config = StreamerConfig::default();
     config.restart = stream.restart.into();
     let streamer = Streamer::start("stream".parse()?, source, config);
@@ -148,10 +148,8 @@ pub(crate) async fn run(stream: Stream) -> Result<(), Failure> {
 
 impl Stream {
     fn config(&self) -> MoonlightConfig {
-        let app = match self.app.parse().map(AppId::new) {
-            Ok(Ok(id)) => AppSelector::Id(id),
-            _ => AppSelector::Title(self.app.clone()),
-        };
+        let id = self.app.parse().ok().and_then(AppId::new);
+        let app = id.map_or_else(|| AppSelector::Title(self.app.clone()), AppSelector::Id);
         let mut config = MoonlightConfig::new(app);
         (config.width, config.height) = (self.size.width, self.size.height);
         config.fps = self.fps;
@@ -317,7 +315,7 @@ fn outcome(streamer: &Streamer, host: &HostRecord) -> Result<(), Failure> {
     if let EndReason::Failed(error) = &reason
         && let Some(error) = error.cause().downcast_ref::<HostError>()
     {
-        return Err(unpaired(error.clone(), host).with(exit));
+        return Err(unpaired(error, host.id).with(exit));
     }
     Err(Failure::from(reason).with(exit))
 }
