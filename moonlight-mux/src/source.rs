@@ -195,9 +195,9 @@ pub struct SourceStats {
     pub kernel_drops: u64,
     /// What the kernel gives the media sockets to receive into, in bytes; `None` when it was not asked.
     pub receive_buffer: Option<usize>,
-    /// Packets that were lost and then calculated from their parity.
+    /// Pictures of which packets were lost and then calculated from their parity.
     pub repaired: u64,
-    /// Pictures that were not handed on: lost beyond repair, or without the pictures that they refer to.
+    /// Whole pictures that were not handed on, since ones that they refer to were lost.
     pub held_back: u64,
     /// Keyframes that the host was asked for.
     pub keyframe_requests: u64,
