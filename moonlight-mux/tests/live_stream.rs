@@ -108,3 +108,82 @@ async fn every_manner_and_encryption_streams_and_is_left_in_peace() {
         life.await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_ends_the_session_is_believed() {
+    for manner in [Manner::Sunshine, Manner::Wolf] {
+        let host = start(manner, HostEncryption::Optional).await;
+        let streamer = stream(client(&host).await, config());
+        in_time(streamer.wait_streaming()).await.unwrap();
+        host.end_sessions();
+        let reason = ended(&streamer).await;
+        assert!(matches!(reason, EndReason::ByHost), "{manner:?}: {reason:?}");
+    }
+}
+
+/// Both take the 10 s that a silent host is given, so they take them together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_or_frozen_is_given_up_and_named() {
+    let killed = start(Manner::Sunshine, HostEncryption::Optional).await;
+    let frozen = start(Manner::Wolf, HostEncryption::Optional).await;
+    let names = [&killed, &frozen].map(|host| host.http_address().to_string());
+    let streamers = [stream(client(&killed).await, config()), stream(client(&frozen).await, config())];
+    for streamer in &streamers {
+        in_time(streamer.wait_streaming()).await.unwrap();
+    }
+    let mut faults = Faults::default();
+    faults.freeze = Freeze::Everything;
+    frozen.set_faults(faults);
+    killed.kill().await;
+    for (streamer, name) in streamers.iter().zip(names) {
+        let reason = ended(streamer).await;
+        let error = connection_error(&reason);
+        assert_eq!(error.kind(), ConnectionErrorKind::HostSilent);
+        assert_eq!(error.host().to_string(), name);
+        assert!(error.elapsed() >= Duration::from_secs(10), "{error}");
+        assert!(error.to_string().starts_with(&name) && error.to_string().ends_with("the host fell silent"), "{error}");
+    }
+}
+
+/// The host has a place for one pending session, and loses a second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_launches_at_once_on_one_host_take_turns() {
+    let host = start(Manner::Sunshine, HostEncryption::Optional).await;
+    let client = client(&host).await;
+    let streamers = [stream(client.clone(), config()), stream(client, config())];
+    for streamer in &streamers {
+        in_time(streamer.wait_streaming()).await.unwrap();
+        watch(streamer).await;
+    }
+    let steps: Vec<_> = host
+        .log()
+        .into_iter()
+        .filter_map(|event| match event {
+            HostEvent::Launched { session, resumed, .. } => Some((session.0, if resumed { "resumed" } else { "launched" })),
+            HostEvent::ControlConnected(session) => Some((session.0, "connected")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(steps, [(0, "launched"), (0, "connected"), (1, "resumed"), (1, "connected")]);
+    for streamer in streamers {
+        in_time(streamer.shutdown(ExitPolicy::LeaveRunning)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_hosts_stream_to_one_process_at_once() {
+    let manners = [Manner::Sunshine, Manner::SunshineV023, Manner::Wolf, Manner::Sunshine];
+    let one = |manner: Manner| async move {
+        let host = start(manner, HostEncryption::Optional).await;
+        let streamer = stream(client(&host).await, config());
+        in_time(streamer.wait_streaming()).await.unwrap();
+        (host, streamer)
+    };
+    let pairs = join_all(manners.into_iter().cycle().take(8).map(one)).await;
+    join_all(pairs.iter().map(|(_, streamer)| watch(streamer))).await;
+    for (_, streamer) in &pairs {
+        let stats = streamer.source_stats();
+        assert_eq!(stats.held_back, 0);
+    }
+    join_all(pairs.iter().map(|(_, streamer)| streamer.shutdown(ExitPolicy::LeaveRunning))).await;
+}
