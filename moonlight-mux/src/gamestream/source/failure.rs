@@ -49,7 +49,7 @@ impl ConnectionError {
             EndReason::Control(control::EndReason::HostDisconnected) => Kind::HostDisconnected,
             EndReason::Control(_) | EndReason::Closed => Kind::Control,
             EndReason::Terminated(_) | EndReason::TerminatedEarly(_) => Kind::Terminated,
-            EndReason::NoVideo | EndReason::NoPicture => Kind::NoPicture,
+            EndReason::NoPicture => Kind::NoPicture,
         }
     }
 
