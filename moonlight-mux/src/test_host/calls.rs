@@ -86,7 +86,6 @@ async fn genuine(
         Call::Launch(launch) => start(shared, peer, Start::Launch, launch).await,
         Call::Resume(launch) => start(shared, peer, Start::Resume, launch).await,
         Call::Cancel => cancel(shared, peer),
-        Call::AppImage(_) => app_image(manner),
     }
 }
 

@@ -30,9 +30,9 @@ impl Show {
         match picture {
             #[cfg(feature = "test-picture")]
             HostPicture::Live => {
-                let mut config = TestPictureConfig::default();
-                config.size = PictureSize::new(announcement.width & !1, announcement.height & !1).ok()?;
-                config.fps = announcement.fps.clamp(1, 240);
+                let size = PictureSize::new(announcement.width & !1, announcement.height & !1).ok()?;
+                let fps = announcement.fps.clamp(1, 240);
+                let config = TestPictureConfig { size, fps, ..TestPictureConfig::default() };
                 let picture = TestPicture::new(config).ok()?;
                 let desktop = picture.desktop();
                 Some(Self { desktop: Some(desktop), ..Self::play(picture) })
