@@ -86,6 +86,7 @@ pub use gamestream::source::{
     MoonlightSource,
 };
 pub use gamestream::wire::http::{AppId, NotAnAppId};
+pub use gamestream::wire::wake::{MacAddress, NotAMacAddress};
 pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing, StateError};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};

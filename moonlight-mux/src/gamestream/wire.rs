@@ -12,6 +12,7 @@ pub(crate) mod query;
 pub(crate) mod rtsp;
 pub(crate) mod sdp;
 pub(crate) mod video;
+pub(crate) mod wake;
 pub(crate) mod xml;
 
 /// Why bytes are not the message that they should be.

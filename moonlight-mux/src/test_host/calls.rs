@@ -149,6 +149,7 @@ fn server_info(shared: &Shared, peer: &Peer, uniqueid: Option<&UniqueId>) -> Ans
         uniqueid: config.unique_id.clone(),
         https_port: shared.ports.https,
         external_port: shared.ports.http,
+        mac: None,
         codec_modes: codec_modes(&config.picture),
         paired: peer.certificate.as_ref().is_some_and(is_paired),
         running: state.launches.running(peer.address).filter(|_| told),
