@@ -10,10 +10,10 @@ use crate::gamestream::crypto::Side;
 use crate::gamestream::recorded::sessions;
 use crate::gamestream::wire::audio;
 use crate::gamestream::wire::control::{Frame, Sealed as SealedMessage};
-use crate::gamestream::wire::enet::{Body, Datagram};
+use crate::gamestream::wire::enet::{Body, Datagram, Handshake};
 use crate::gamestream::wire::rtsp::{Response, Sender};
 use crate::gamestream::wire::sdp::{Encryption, Offer};
-use crate::gamestream::wire::video::{FrameHeader, HEADER_LEN, Packet, Sealed};
+use crate::gamestream::wire::video::{FrameHeader, HEADER_LEN, Header, MAX_BLOCKS, Packet, Sealed};
 use crate::recording::{Recording, Replay, Replayed};
 use crate::task;
 
@@ -94,10 +94,10 @@ impl Again {
                 clear
             }
         });
-        let mut by_frame: BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+        let mut by_frame: BTreeMap<u32, Vec<Shard>> = BTreeMap::new();
         for (sealed, clear) in datagrams.iter().zip(clear.collect::<Vec<_>>()) {
             let frame = Packet::parse(&clear).unwrap().header().frame;
-            by_frame.entry(frame).or_default().push((sealed.clone(), clear));
+            by_frame.entry(frame).or_default().push(Shard { sealed: sealed.clone(), clear });
         }
         let mut compared = 0;
         for replayed in self.recorded.events().collect::<Vec<_>>() {
@@ -112,22 +112,25 @@ impl Again {
         &mut self,
         data: &[u8],
         keyframe: bool,
-        theirs: &[(Vec<u8>, Vec<u8>)],
+        theirs: &[Shard],
         cipher: Option<&VideoCipher>,
     ) -> usize {
         let headers: Vec<_> =
-            theirs.iter().map(|(_, clear)| Packet::parse(clear).unwrap().header()).collect();
+            theirs.iter().map(|shard| Packet::parse(&shard.clear).unwrap().header()).collect();
         let first = headers.iter().position(|header| header.block.index == 0 && header.fec.shard == 0);
-        let latency =
-            first.and_then(|first| FrameHeader::parse(&theirs[first].1[HEADER_LEN..]).unwrap().host_latency);
-        let (kind, timestamp) = (if keyframe { FrameKind::Idr } else { FrameKind::P }, headers[0].timestamp);
+        let latency = first
+            .and_then(|first| FrameHeader::parse(&theirs[first].clear[HEADER_LEN..]).unwrap().host_latency);
+        let timestamp = headers[0].timestamp;
         let number = headers[0].frame;
-        let picture = Picture { number, timestamp, host_latency: latency, kind, data };
         let video = &mut self.host.live.as_mut().unwrap().video;
-        let lens: Vec<_> = video.shape.cut(0, &picture).unwrap().iter().map(Vec::len).collect();
-        let place = |header: &crate::gamestream::wire::video::Header| {
-            lens[..header.block.index.into()].iter().sum::<usize>() as u16 + header.fec.shard
-        };
+        // A block of which nothing came is as long as others: only the last is shorter.
+        let mut lens = [0; MAX_BLOCKS];
+        for header in &headers {
+            let len = header.fec.data_shards + header.fec.parity_shards();
+            lens[..=header.block.index.into()].iter_mut().for_each(|known| *known = len.max(*known));
+        }
+        let place =
+            |header: &Header| lens[..header.block.index.into()].iter().sum::<u16>() + header.fec.shard;
         let ahead = headers[0].sequence.wrapping_sub(place(&headers[0])).wrapping_sub(video.shards as u16);
         let lost = ahead != 0 || video.number != number;
         video.shards += u64::from(ahead);
@@ -140,7 +143,7 @@ impl Again {
         if ours.len() != theirs.len() && self.is_whole() {
             self.differs("datagrams of a picture");
         }
-        for ((sealed, clear), header) in theirs.iter().zip(&headers) {
+        for (Shard { sealed, clear }, header) in theirs.iter().zip(&headers) {
             let Some(our_sealed) = ours.get(usize::from(place(header))) else {
                 self.differs("datagrams of a picture");
                 continue;
@@ -228,7 +231,8 @@ impl Again {
             let parsed = Datagram::parse(bytes).unwrap();
             for command in &parsed.commands {
                 if let Body::VerifyConnect(handshake) = command.body {
-                    verified = Some(handshake);
+                    // Of a peer's second connection the numbers are others.
+                    verified = Some(Handshake { incoming_session: 0, outgoing_session: 0, ..handshake });
                 }
                 let sealed = SealedMessage::parse(command.body.data());
                 let key = (from_host, command.channel, command.sequence, command.wants_ack);
@@ -282,7 +286,6 @@ impl Again {
         let mut ours = ControlHost::new(self.now, self.manner, cipher, None, 1);
         for (message, bytes) in &their_words {
             if ours.seal(message) != *bytes {
-                eprintln!("{}: {message:?} {bytes:02x?}", self.name);
                 self.differs("control message");
             }
         }
@@ -297,11 +300,11 @@ fn config(recorded: &Replay, manner: Manner) -> SessionConfig {
     let mut launch = wishes.launch("1".parse().unwrap(), 0, key, rikeyid);
     // The transcript is in clear.
     launch.rtsp_encryption = false;
-    let offers = recorded.transcript.messages().iter().filter_map(|message| {
+    let mut offers = recorded.transcript.messages().iter().filter_map(|message| {
         let body = Response::parse(&message.bytes).ok()?.body;
         (!body.is_empty()).then(|| Offer::parse(&body).unwrap())
     });
-    let offer = offers.last().unwrap();
+    let offer = offers.next_back().unwrap();
     let none = EncryptionOffer { supported: Encryption::default(), requested: Encryption::default() };
     SessionConfig {
         manner,
@@ -320,8 +323,15 @@ fn config(recorded: &Replay, manner: Manner) -> SessionConfig {
     }
 }
 
-/// As it would acknowledge to a host with this clock.
+/// A recorded video datagram as it was sent, and opened.
+struct Shard {
+    sealed: Vec<u8>,
+    clear: Vec<u8>,
+}
+
+/// As the client would write to a host with this clock that was never connected to before.
 fn with_clock(mut datagram: Datagram<'_>, clock: u16) -> Vec<u8> {
+    datagram.header.session = 0;
     for command in &mut datagram.commands {
         if let Body::Acknowledge { sent_time, .. } = &mut command.body {
             *sent_time = clock;
@@ -371,7 +381,7 @@ fn recorded_hosts_sent_what_this_host_sends_in_their_place() {
 fn our_client_tells_this_host_what_the_recorded_client_told_its_own() {
     let Some(sessions) = sessions() else { return };
     for session in sessions {
-        let mut again = Again::new(&session);
+        let again = Again::new(&session);
         let announcement = again.recorded.negotiated.announcement;
         let wishes = again.recorded.requested.wishes(&announcement);
         let config = SessionConfig { seed: 3, ..again.host.config.clone() };
@@ -388,8 +398,9 @@ fn our_client_tells_this_host_what_the_recorded_client_told_its_own() {
             HostSessionEvent::Announced(announced) => Some(**announced),
             _ => None,
         });
-        assert_eq!(announced, Some(announcement), "{}", again.name);
-        again.check_control();
+        // Some clients of recordings reached their host by a relay.
+        let address = ([127, 0, 0, 1]).into();
+        assert_eq!(announced, Some(Announcement { address, ..announcement }), "{}", again.name);
         let first = net.host_events.iter().filter_map(|(_, event)| match event {
             HostSessionEvent::KeyframeWanted { start: true } => Some("start"),
             HostSessionEvent::Message(ClientMessage::StartB) => Some("start B"),
