@@ -61,7 +61,7 @@ impl ConnectionError {
             EndReason::Control(reason) => {
                 matches!(reason, control::EndReason::Unreachable | control::EndReason::HostSilent)
             }
-            reason => matches!(reason, EndReason::NoVideo | EndReason::NoPicture),
+            reason => matches!(reason, EndReason::NoPicture),
         }
     }
 
