@@ -650,6 +650,30 @@ async fn of_many_creates_with_one_name_one_succeeds() {
     assert_eq!(late.err(), Some(CreateError::ShutDown));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_replaced_streamer_has_stopped_before_its_successor_begins() {
+    let registry = Registry::new();
+    let (mut clinging, _first_script) = scripted();
+    clinging.deaf = true;
+    let first = registry.replace(id("desk"), clinging, StreamerConfig::default()).expect("the name is free");
+    settle().await;
+
+    let start = Instant::now();
+    let (source, script) = scripted();
+    let second =
+        registry.replace(id("desk"), source, StreamerConfig::default()).expect("the first gives way");
+    assert!(registry.get(&id("desk")).expect("it has the name").is_same(&second));
+    script.step(Step::Info).await;
+    script.frame(0, true).await;
+    second.wait_streaming().await.expect("frames flow");
+    assert_eq!(first.state(), State::Ended(EndReason::Stopped));
+    assert_eq!(start.elapsed().as_secs(), 2, "a deaf source is dropped then");
+
+    registry.shutdown().await;
+    let late = registry.replace(id("desk"), scripted().0, StreamerConfig::default());
+    assert_eq!(late.err(), Some(CreateError::ShutDown));
+}
+
 #[test]
 fn ids_are_checked() {
     assert!("a.B_9-".parse::<moonlight_mux::StreamerId>().is_ok());
