@@ -286,8 +286,9 @@ mod tests {
         0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x0a, 0xda, 0x7b, 0x01, 0x10, 0, 0, 3, 0, 0x10, 0, 0, 3, 0, 0x20, 0xf1,
         0x22, 0x6a, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0x2c, 0x80, 0, 0, 0, 1, 0x65, 0xb8, 0x00, 0x04,
     ];
-    /// Long enough for the demuxer, which reads 16 bytes ahead.
-    const PICTURE_H264: &[u8] = &[0, 0, 0, 1, 0x41, 0x9a, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+    /// Long, as is the sound, for the demuxer: it reads 32 bytes ahead.
+    const PICTURE_H264: &[u8] = b"\0\0\0\x01\x41 a picture that refers to the one before it";
+    const SOUND: &[u8] = b"\xfc a packet that no decoder will ever get";
 
     fn info() -> StreamInfo {
         StreamInfo {
@@ -307,7 +308,7 @@ mod tests {
     }
 
     fn audio(at: u64) -> AudioFrame {
-        AudioFrame { timestamp: AudioTimestamp(at), data: Bytes::from_static(&[0xfc, 0xff, 0xfe]) }
+        AudioFrame { timestamp: AudioTimestamp(at), data: Bytes::from_static(SOUND) }
     }
 
     /// Head and fragments of a file with a pause in it.
@@ -351,7 +352,7 @@ mod tests {
     fn a_file_has_every_picture_and_packet_at_its_time() {
         let mut seen = samples(&file().concat());
         seen.sort_by_key(|(kind, at, ..)| (*kind == TrackKind::Audio, *at));
-        let sound = || audio(0).data.to_vec();
+        let sound = || SOUND.to_vec();
         let expected = [
             (TrackKind::Video, 0, 1_500, true, prefixed(KEYFRAME_H264)),
             (TrackKind::Video, 1_500, 1_500, false, prefixed(PICTURE_H264)),

@@ -76,6 +76,12 @@ impl Server {
         Self { hosts: Some(hosts), ..self }
     }
 
+    /// Says on standard output where everything is.
+    pub(crate) fn announce_all(&self) {
+        // Nobody may be reading.
+        let _ = writeln!(io::stdout(), "serving at http://{}/", self.address);
+    }
+
     /// Says on standard output where a streamer can be watched.
     pub(crate) fn announce(&self, streamer: &Streamer) {
         let (id, address) = (streamer.id(), self.address);
@@ -87,8 +93,8 @@ impl Server {
     pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
         let Self { listener, rtc, registry, hosts, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
-        let config = ServerConfig::default();
-        let _ = hosts;
+        let mut config = ServerConfig::default();
+        let _ = (hosts, &mut config);
         let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 pub(crate) mod decoded;
 #[path = "../../../benches/tests/support/page.rs"]
 pub(crate) mod page;
+pub(crate) mod file;
 pub(crate) mod relay;
 
 /// Far above what anything here takes, on a machine that does much else.
@@ -26,6 +27,8 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("MOONLIGHT_MUX_LISTEN")
+        .env_remove("MOONLIGHT_MUX_CONFIG")
+        .env_remove("MOONLIGHT_MUX_STATE_DIR")
         .env("RUST_LOG", "warn,rtc_dtls=error,rtc_ice=error");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
