@@ -3,9 +3,11 @@
 mod state;
 #[cfg(test)]
 mod tests;
+mod wake;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::num::ParseIntError;
 use std::path::Path;
@@ -22,6 +24,7 @@ use crate::gamestream::identity::{Identity, IdentityError, IdentityName};
 use crate::gamestream::pairing::certificate::Certificate;
 use crate::gamestream::pairing::{NoRandomness, Pin};
 use crate::gamestream::source::{MoonlightConfig, MoonlightSource};
+use crate::gamestream::wire::wake::MacAddress;
 use crate::task;
 
 /// A number that names one of [`Hosts`].
@@ -94,6 +97,7 @@ struct Book {
 struct Entry {
     address: HostAddress,
     name: String,
+    mac: Option<MacAddress>,
     options: HostOptions,
     turns: Turns,
     paired: BTreeMap<IdentityName, Certificate>,
@@ -115,10 +119,8 @@ impl Hosts {
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let (directory, kept) = StateDirectory::open(directory)?;
         let hosts = kept.hosts.into_iter().map(|(id, host)| {
-            let KeptHost { address, name, paired } = host;
-            let entry =
-                Entry { address, name, options: HostOptions::default(), turns: Turns::default(), paired };
-            (HostId(id), entry)
+            let KeptHost { address, name, mac, paired } = host;
+            (HostId(id), Entry { name, mac, paired, ..Entry::new(address) })
         });
         let book = Book { hosts: hosts.collect(), identities: BTreeMap::new() };
         Ok(Self::new(Some(directory), book))
@@ -240,12 +242,14 @@ impl Hosts {
     /// As [`host`](Self::host), or when it does not answer.
     pub async fn info(&self, id: HostId, identity: &IdentityName) -> Result<HostInfo, HostsError> {
         let info = self.host(id, identity).await?.info().await?;
-        let renamed = self.book().hosts.get_mut(&id).is_some_and(|entry| {
-            let renamed = entry.name != info.name;
+        let changed = self.book().hosts.get_mut(&id).is_some_and(|entry| {
+            let mac = info.mac.or(entry.mac);
+            let changed = entry.name != info.name || entry.mac != mac;
             entry.name.clone_from(&info.name);
-            renamed
+            entry.mac = mac;
+            changed
         });
-        if renamed {
+        if changed {
             self.keep()?;
         }
         Ok(info)
@@ -322,8 +326,9 @@ impl Hosts {
         let Some(directory) = &self.shared.directory else { return Ok(()) };
         let book = self.book();
         let hosts = book.hosts.iter().map(|(id, entry)| {
-            let Entry { address, name, paired, .. } = entry;
-            (id.0, KeptHost { address: address.clone(), name: name.clone(), paired: paired.clone() })
+            let Entry { address, name, mac, paired, .. } = entry;
+            let (address, name, paired) = (address.clone(), name.clone(), paired.clone());
+            (id.0, KeptHost { address, name, mac: *mac, paired })
         });
         directory.keep(&Kept { hosts: hosts.collect() })
     }
@@ -351,6 +356,7 @@ impl Entry {
         Self {
             address,
             name: String::new(),
+            mac: None,
             options: HostOptions::default(),
             turns: Turns::default(),
             paired: BTreeMap::new(),
@@ -412,6 +418,15 @@ pub enum HostsError {
     /// No identity could be made, or the one that was kept is damaged.
     #[error("there is no identity")]
     Identity(#[from] IdentityError),
+    /// It was never asked as an identity that it is paired with.
+    #[error("host {id} has not told its hardware address")]
+    NoHardwareAddress {
+        /// The host.
+        id: HostId,
+    },
+    /// Nothing could be sent.
+    #[error("no packet could be sent to wake it: {0}")]
+    NotWoken(#[source] io::Error),
     /// The directory cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),

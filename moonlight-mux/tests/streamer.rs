@@ -322,16 +322,18 @@ async fn shutdown_tells_everybody_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deaf_source_is_dropped_after_two_seconds() {
-    let (mut source, script) = scripted();
-    source.deaf = true;
-    let streamer = Streamer::start(id("deaf"), source, StreamerConfig::default());
-    script.frame(0, true).await;
-    streamer.wait_streaming().await.expect("frames flow");
-    let before = Instant::now();
-    streamer.shutdown(ExitPolicy::LeaveRunning).await;
-    assert_eq!(before.elapsed().as_secs(), 2);
-    assert!(script.steps.is_closed(), "the source is gone");
+async fn a_deaf_source_is_dropped_after_two_seconds_and_twelve_if_it_may_ask_its_host() {
+    for (policy, seconds) in [(ExitPolicy::LeaveRunning, 2), (ExitPolicy::Quit, 12)] {
+        let (mut source, script) = scripted();
+        source.deaf = true;
+        let streamer = Streamer::start(id("deaf"), source, StreamerConfig::default());
+        script.frame(0, true).await;
+        streamer.wait_streaming().await.expect("frames flow");
+        let before = Instant::now();
+        streamer.shutdown(policy).await;
+        assert_eq!(before.elapsed().as_secs(), seconds);
+        assert!(script.steps.is_closed(), "the source is gone");
+    }
 }
 
 #[tokio::test(start_paused = true)]

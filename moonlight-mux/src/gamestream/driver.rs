@@ -12,7 +12,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use self::exchange::{Exchange, Step};
 use super::connection::{Connection, ConnectionConfig, Event, Stream};
+use super::control::SendError;
 use super::receive::HostSocket;
+use super::wire::input::Input;
 use crate::source::SourceStats;
 use crate::task;
 
@@ -63,6 +65,15 @@ impl Driver {
     /// Asks for a keyframe, as [`Connection::request_idr`].
     pub(crate) fn request_idr(&mut self) {
         self.connection.request_idr(task::now());
+    }
+
+    /// Tells the host what somebody did, as [`Connection::send_input`].
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    #[cfg_attr(not(test), allow(dead_code, reason = "viewers' input does not come this far yet"))]
+    pub(crate) fn send_input(&mut self, input: Input) -> Result<(), SendError> {
+        self.connection.send_input(task::now(), input)
     }
 
     /// Ends the session, as [`Connection::close`]: take events until [`Event::Ended`].

@@ -6,11 +6,13 @@ pub(crate) mod control;
 pub(crate) mod enet;
 pub(crate) mod hex;
 pub(crate) mod http;
+#[allow(dead_code, reason = "all that hosts understand, of which browsers send a part")]
 pub(crate) mod input;
 pub(crate) mod query;
 pub(crate) mod rtsp;
 pub(crate) mod sdp;
 pub(crate) mod video;
+pub(crate) mod wake;
 pub(crate) mod xml;
 
 /// Why bytes are not the message that they should be.

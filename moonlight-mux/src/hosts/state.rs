@@ -14,6 +14,7 @@ use crate::gamestream::address::HostAddress;
 use crate::gamestream::identity::{Identity, IdentityError, IdentityName};
 use crate::gamestream::pairing::certificate::{Certificate, Unusable};
 use crate::gamestream::pairing::wipe;
+use crate::gamestream::wire::wake::MacAddress;
 
 use super::HostsError;
 
@@ -36,6 +37,7 @@ pub(super) struct Kept {
 pub(super) struct KeptHost {
     pub(super) address: HostAddress,
     pub(super) name: String,
+    pub(super) mac: Option<MacAddress>,
     pub(super) paired: BTreeMap<IdentityName, Certificate>,
 }
 
@@ -162,6 +164,8 @@ struct Host {
     address: String,
     #[serde(default)]
     name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
     /// Identities, and what the host showed each of them: DER in base64.
     #[serde(default)]
     paired: BTreeMap<String, String>,
@@ -180,8 +184,10 @@ fn parse(bytes: &[u8]) -> Result<Kept, Unreadable> {
     }
     let document: Document = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     let mut hosts = BTreeMap::new();
-    for Host { id, address, name, paired } in document.hosts {
+    for Host { id, address, name, mac, paired } in document.hosts {
         let address = address.parse().map_err(|error| damaged(format!("host {id}: {error}")))?;
+        let mac =
+            mac.map(|mac| mac.parse().map_err(|error| damaged(format!("host {id}: {error}")))).transpose()?;
         let paired = paired.into_iter().map(|(identity, certificate)| {
             let name = identity.parse().map_err(|error| damaged(format!("host {id}: {error}")))?;
             let der = BASE64_STANDARD.decode(certificate);
@@ -190,7 +196,7 @@ fn parse(bytes: &[u8]) -> Result<Kept, Unreadable> {
             Ok((name, certificate.map_err(|error| damaged(format!("host {id}, {identity}: {error}")))?))
         });
         let paired = paired.collect::<Result<_, _>>()?;
-        hosts.insert(id, KeptHost { address, name, paired });
+        hosts.insert(id, KeptHost { address, name, mac, paired });
     }
     Ok(Kept { hosts })
 }
@@ -200,6 +206,7 @@ fn emit(kept: &Kept) -> Vec<u8> {
         id,
         address: host.address.to_string(),
         name: host.name.clone(),
+        mac: host.mac.map(|mac| mac.to_string()),
         paired: host
             .paired
             .iter()
@@ -276,3 +283,36 @@ fn private_file(path: &Path, options: &mut OpenOptions) -> Result<File, StateErr
 
 const HOSTS: &str = "hosts.json";
 const SCHEMA: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gamestream::pairing::tests::document;
+
+    fn host() -> impl Strategy<Value = KeptHost> {
+        let names = prop::collection::btree_set("[A-Za-z0-9._-]{1,128}", 0..3);
+        let mac = prop::option::of(any::<[u8; 6]>());
+        ("[a-z0-9.-]{1,40}", 1u16.., ".{0,20}", mac, names).prop_map(|(host, port, name, mac, names)| {
+            let certificate = Certificate::from_pem(document::CLIENT_CERTIFICATE.as_bytes()).unwrap();
+            let paired = names.into_iter().map(|name| (name.parse().unwrap(), certificate.clone()));
+            let address = HostAddress::new(&host, port).unwrap();
+            KeptHost { address, name, mac: mac.map(MacAddress), paired: paired.collect() }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_kept_reads_back(hosts in prop::collection::btree_map(any::<u32>(), host(), 0..4)) {
+            let kept = Kept { hosts };
+            let read = parse(&emit(&kept)).unwrap_or_else(|_| panic!("what is kept can be read"));
+            prop_assert_eq!(read, kept);
+        }
+
+        #[test]
+        fn any_text_is_taken_or_refused(text in r#"(\{"schema":[0-9]|,"hosts":\[|\{"id":1,"address":"pc"|\}|\]|.){0,12}"#) {
+            let _ = parse(text.as_bytes());
+        }
+    }
+}

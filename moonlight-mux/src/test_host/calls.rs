@@ -86,7 +86,6 @@ async fn genuine(
         Call::Launch(launch) => start(shared, peer, Start::Launch, launch).await,
         Call::Resume(launch) => start(shared, peer, Start::Resume, launch).await,
         Call::Cancel => cancel(shared, peer),
-        Call::AppImage(_) => app_image(manner),
     }
 }
 
@@ -150,6 +149,7 @@ fn server_info(shared: &Shared, peer: &Peer, uniqueid: Option<&UniqueId>) -> Ans
         uniqueid: config.unique_id.clone(),
         https_port: shared.ports.https,
         external_port: shared.ports.http,
+        mac: None,
         codec_modes: codec_modes(&config.picture),
         paired: peer.certificate.as_ref().is_some_and(is_paired),
         running: state.launches.running(peer.address).filter(|_| told),

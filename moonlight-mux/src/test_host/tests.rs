@@ -10,13 +10,15 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use self::client::{Answer, UNIQUEID, connect, http, https, pair, pair_call};
 use super::*;
-use crate::gamestream::connection::{ConnectionConfig, Event};
+use crate::gamestream::connection::{ConnectionConfig, EndReason, Event};
 use crate::gamestream::crypto::SessionKey;
 use crate::gamestream::driver::Driver;
 use crate::gamestream::negotiation::tests::wishes;
 use crate::gamestream::pairing::client::Failure;
 use crate::gamestream::pairing::tests::document;
+use crate::gamestream::wire::control::Termination;
 use crate::gamestream::wire::http::Started;
+use crate::gamestream::wire::input::{Input, Key, MouseButton, MousePosition, modifiers};
 
 /// A host on which the document's client is paired.
 async fn host(config: TestHostConfig) -> TestHost {
@@ -153,6 +155,72 @@ async fn launch(host: &TestHost, call: &str) -> Driver {
         seed: 5,
     };
     Driver::new(config, None).unwrap()
+}
+
+#[tokio::test]
+async fn input_arrives_in_order_and_as_it_was_sent() {
+    for manner in [Manner::Sunshine, Manner::SunshineV023, Manner::Wolf] {
+        let host = host(config(manner)).await;
+        let mut driver = launch(&host, "launch").await;
+        while driver.next().await != Event::Connected {}
+        let key =
+            |down| Input::Key(Key { code: 0x41, down, modifiers: modifiers::SHIFT, not_normalised: false });
+        let sent = [
+            Input::MousePosition(MousePosition { x: 480, y: 135, width: 1921, height: 541 }),
+            Input::MouseButton { button: MouseButton::Left, down: true },
+            key(true),
+            key(false),
+        ];
+        for input in sent {
+            driver.send_input(input).unwrap();
+        }
+        let up = HostInput::Key { code: 0x41, down: false, modifiers: modifiers::SHIFT };
+        let last = HostEvent::Input(HostSessionId(0), up.clone());
+        let mut arrived = Box::pin(host.wait_for(|event| *event == last));
+        loop {
+            tokio::select! {
+                _ = &mut arrived => break,
+                event = driver.next() => assert!(!matches!(event, Event::Ended { .. }), "{event:?}"),
+            }
+        }
+        let inputs = host.log().into_iter().filter_map(|event| match event {
+            // Clients begin with it.
+            HostEvent::Input(_, HostInput::Other(_)) => None,
+            HostEvent::Input(_, input) => Some(input),
+            _ => None,
+        });
+        let expected = [
+            HostInput::PointerAt { x: 0.25, y: 0.25 },
+            HostInput::Button { button: 1, down: true },
+            HostInput::Key { code: 0x41, down: true, modifiers: modifiers::SHIFT },
+            up,
+        ];
+        assert_eq!(inputs.collect::<Vec<_>>(), expected, "{manner:?}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_the_host_ends_are_told_so() {
+    for manner in [Manner::Sunshine, Manner::SunshineV023, Manner::Wolf] {
+        let host = host(config(manner)).await;
+        let mut driver = launch(&host, "launch").await;
+        while driver.next().await != Event::Connected {}
+        host.wait_for(|event| matches!(event, HostEvent::ControlConnected(_))).await;
+        host.end_sessions();
+        let Event::Ended { reason } = (loop {
+            match driver.next().await {
+                ended @ Event::Ended { .. } => break ended,
+                _ => {}
+            }
+        }) else {
+            unreachable!("the loop ends so")
+        };
+        // No picture had come: that is early.
+        assert_eq!(reason, EndReason::TerminatedEarly(Termination::INTENDED), "{manner:?}");
+        let ended = HostEvent::Ended { session: HostSessionId(0), reason: HostEndReason::ByHost };
+        host.wait_for(|event| *event == ended).await;
+        host.kill().await;
+    }
 }
 
 #[tokio::test]

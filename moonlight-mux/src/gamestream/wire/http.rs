@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::rtsp::SessionUrl;
+use super::wake::MacAddress;
 use super::xml::{self, Document};
 
 /// Why an answer gives nothing.
@@ -193,6 +194,8 @@ pub(crate) struct ServerInfo {
     pub(crate) https_port: u16,
     /// The port of HTTP for clients from outside.
     pub(crate) external_port: u16,
+    /// Hosts tell it to paired clients only.
+    pub(crate) mac: Option<MacAddress>,
     pub(crate) codec_modes: CodecModes,
     /// Meant for this client only if the answer came by HTTPS.
     pub(crate) paired: bool,
@@ -219,6 +222,7 @@ impl ServerInfo {
             id if id != "0" && state.ends_with("_SERVER_BUSY") => element(&document, "currentgame")?,
             _ => None,
         };
+        let mac = document.text("mac").and_then(|text| text.parse().ok());
         let codec_modes = element(&document, "ServerCodecModeSupport")?.filter(|&modes| modes != 0);
         Ok(Self {
             hostname: text("hostname"),
@@ -226,6 +230,7 @@ impl ServerInfo {
             uniqueid: text("uniqueid"),
             https_port: port("HttpsPort", 47984)?,
             external_port: port("ExternalPort", 47989)?,
+            mac: mac.filter(|&mac| mac != MacAddress::UNTOLD),
             codec_modes: codec_modes.map_or(CodecModes::H264, CodecModes),
             paired: required("PairStatus")? == "1",
             running,
@@ -247,7 +252,7 @@ impl ServerInfo {
             .with(1, "HttpsPort", self.https_port)
             .with(1, "ExternalPort", self.external_port)
             .with(1, "MaxLumaPixelsHEVC", if hevc { 1_869_449_984 } else { 0 })
-            .with(1, "mac", "00:00:00:00:00:00")
+            .with(1, "mac", self.mac.unwrap_or(MacAddress::UNTOLD))
             .with(1, "LocalIP", "127.0.0.1")
             .with(1, "ServerCodecModeSupport", self.codec_modes.0);
         if let Some(Permission(rights)) = self.permission {
@@ -478,6 +483,7 @@ pub(crate) mod tests {
         fn any_server_info_builds_and_parses_back(
             names in ("[!-~]{1,10}", "[!-~]{1,10}"), version: [i32; 4], ports in (1u16.., 1u16..), modes in 1u32..,
             flags: [bool; 2], running in proptest::option::of(1..=i32::MAX as u32), permission: Option<u32>,
+            mac in proptest::option::of(any::<[u8; 6]>().prop_filter("it is told", |mac| *mac != [0; 6])),
         ) {
             let info = ServerInfo {
                 hostname: names.0,
@@ -485,6 +491,7 @@ pub(crate) mod tests {
                 uniqueid: names.1,
                 https_port: ports.0,
                 external_port: ports.1,
+                mac: mac.map(MacAddress),
                 codec_modes: CodecModes(modes),
                 paired: flags[0],
                 running: running.map(AppId),
