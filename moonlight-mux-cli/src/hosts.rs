@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use moonlight_mux::{
-    HostAddress, HostError, HostErrorCause, HostId, HostOptions, HostRecord, Hosts as KnownHosts, 
+    HostAddress, HostError, HostErrorCause, HostId, HostOptions, HostRecord, Hosts as KnownHosts,
     IdentityName,
 };
 use tokio::time::interval;
@@ -47,6 +47,11 @@ enum Command {
         #[command(flatten)]
         identity: Identity,
     },
+    /// Wakes a host that sleeps on this network (Wake-on-LAN), if it has said how: it was asked while it was awake.
+    Wake {
+        /// The host's id, name or address.
+        host: String,
+    },
     /// Forgets a host and that it was paired with.
     Remove {
         /// The host's id, name or address.
@@ -78,9 +83,14 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
     match command {
         Command::Add { address } => {
             let record = hosts.add(address, HostOptions::default()).await?;
-            say(&format!("{} is host {}: pair with it by `moonlight-mux hosts pair {}`\n", record.name, record.id, record.id));
+            say(&format!(
+                "{} is host {}: pair with it by `moonlight-mux hosts pair {}`\n",
+                record.name, record.id, record.id
+            ));
         }
-        Command::Pair { host, identity } => pair(&hosts, &find(&hosts.list(), &host)?, &identity.identity).await?,
+        Command::Pair { host, identity } => {
+            pair(&hosts, &find(&hosts.list(), &host)?, &identity.identity).await?
+        }
         Command::List => say(&table(&hosts.list())),
         Command::Apps { host, identity } => {
             let record = find(&hosts.list(), &host)?;
@@ -93,10 +103,15 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
             }
             say(&text);
         }
+        Command::Wake { host } => {
+            let record = find(&hosts.list(), &host)?;
+            hosts.wake(record.id).await?;
+            say(&format!("{} was told to wake up\n", called(&record)));
+        }
         Command::Remove { host } => {
             let record = find(&hosts.list(), &host)?;
             hosts.remove(record.id)?;
-            say(&format!("{} is forgotten\n", record.name));
+            say(&format!("{} is forgotten\n", called(&record)));
         }
     }
     Ok(())
@@ -104,7 +119,7 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
 
 async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
-    let name = &record.name;
+    let name = &called(record);
     if record.pairing.is_automatic() {
         tokio::select! {
             paired = hosts.pair_by_itself(record.id, identity) => paired?,
@@ -128,6 +143,10 @@ async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) 
         }
     }
     say(&format!("Paired with {name} as {identity}.\n"));
+    // What a host tells only to those it is paired with is kept, such as how to wake it.
+    if let Err(error) = hosts.info(record.id, identity).await {
+        eprintln!("moonlight-mux: {}", Failure::from(error));
+    }
     Ok(())
 }
 
@@ -181,6 +200,11 @@ pub(crate) fn unpaired(error: &HostError, id: HostId) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// Its name, once it was asked.
+fn called(record: &HostRecord) -> String {
+    if record.name.is_empty() { record.address.to_string() } else { record.name.clone() }
 }
 
 fn table(records: &[HostRecord]) -> String {

@@ -12,9 +12,7 @@ use shiguredo_mp4::bitstream::av1::{self, Av1ObuParseContext, Av1ObuType, Av1Sam
 use shiguredo_mp4::bitstream::h264::{self, H264SampleEntryConfig, LengthSize};
 use shiguredo_mp4::bitstream::h265::{self, H265ConstantFrameRate, H265SampleEntryConfig};
 use shiguredo_mp4::bitstream::opus::{ChannelCount, OpusSampleEntryConfig, build_opus_box};
-use shiguredo_mp4::boxes::{
-    MfhdBox, MoofBox, SampleEntry, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample,
-};
+use shiguredo_mp4::boxes::{MfhdBox, MoofBox, SampleEntry, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample};
 use shiguredo_mp4::mux::{Fmp4SegmentMuxer, MuxError, Sample};
 use shiguredo_mp4::{Encode, SampleFlags, TrackKind};
 

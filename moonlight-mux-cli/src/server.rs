@@ -55,10 +55,13 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn bind(listen: &Listen) -> Result<Self, Failure> {
         let stop = Stop::new()?;
-        let listener = moonlight_mux_http::bind(listen.listen.unwrap_or(DEFAULT)).await.map_err(|error| match error {
-            BindError::InUse { address } => Failure::new(in_use(address)),
-            error => Failure::from(error),
-        })?;
+        let listener =
+            moonlight_mux_http::bind(listen.listen.unwrap_or(DEFAULT)).await.map_err(
+                |error| match error {
+                    BindError::InUse { address } => Failure::new(in_use(address)),
+                    error => Failure::from(error),
+                },
+            )?;
         let address = listener.local_addr()?;
         let rtc = WebRtc::bind(listen.reachability.config(address.ip())?)?;
         if let Some(warning) = listen.reachability.warning(&rtc) {
@@ -94,7 +97,7 @@ impl Server {
         let Self { listener, rtc, registry, hosts, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
         let mut config = ServerConfig::default();
-        let _ = (hosts, &mut config);
+        config.hosts = hosts;
         let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {

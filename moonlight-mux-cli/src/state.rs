@@ -54,11 +54,7 @@ impl StateArgs {
         Ok(hosts)
     }
 
-    fn directory(
-        &self,
-        of_file: Option<&Path>,
-        env: impl Fn(&str) -> Option<OsString>,
-    ) -> Option<PathBuf> {
+    fn directory(&self, of_file: Option<&Path>, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         let chosen = self.state_dir.clone().or_else(|| of_file.map(Path::to_owned));
         // Relative ones do not count (XDG Base Directory Specification).
         let folder = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());

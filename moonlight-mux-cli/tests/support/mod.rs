@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 #[path = "../../../benches/tests/support/decoded.rs"]
 pub(crate) mod decoded;
+pub(crate) mod file;
 #[path = "../../../benches/tests/support/page.rs"]
 pub(crate) mod page;
-pub(crate) mod file;
 pub(crate) mod relay;
 
 /// Far above what anything here takes, on a machine that does much else.
