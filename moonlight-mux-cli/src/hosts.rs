@@ -122,14 +122,14 @@ async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) 
     let name = &called(record);
     if record.pairing.is_automatic() {
         tokio::select! {
-            paired = hosts.pair_by_itself(record.id, identity) => paired?,
+            paired = Box::pin(hosts.pair_by_itself(record.id, identity)) => paired?,
             () = stop.asked() => return Err(Failure::new("given up")),
         }
     } else {
         let pairing = hosts.begin_pairing(record.id, identity).await?;
         say(&format!("Enter the PIN {} at {name}.\n", pairing.pin().digits()));
         let paired = tokio::select! {
-            paired = pairing.outcome() => Some(paired),
+            paired = Box::pin(pairing.outcome()) => Some(paired),
             () = stop.asked() => None,
             () = waiting() => None,
         };

@@ -271,10 +271,12 @@ const BETWEEN: SampleFlags = SampleFlags::from_fields(0, 1, 0, 0, 0, true, 0);
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
     use std::time::Duration;
 
     use bytes::Bytes;
-    use moonlight_mux::FrameNumber;
+    use moonlight_mux::{FrameNumber, Recording};
     use shiguredo_mp4::demux::{Fmp4FileDemuxer, Input};
 
     use super::*;
@@ -404,5 +406,70 @@ mod tests {
         mp4.audio(&audio(0));
         file.extend(mp4.fragment().unwrap().unwrap());
         assert_eq!(samples(&file).len(), 1);
+    }
+
+    /// A recorded session in a file, second by second, and how many pictures and packets of sound it has.
+    fn recorded(recording: &Recording) -> (Vec<u8>, usize, usize) {
+        let (mut pictures, sound) = (recording.frames(), recording.audio());
+        let keyframe = pictures.next().expect("a recording begins with a keyframe");
+        let (mut mp4, mut file) = Mp4::begin(recording.info(), keyframe).unwrap();
+        let (mut video, mut audio) = (1, 0);
+        for packet in sound {
+            mp4.audio(packet);
+            audio += 1;
+        }
+        for picture in pictures {
+            mp4.video(picture).unwrap();
+            video += 1;
+            if video % 60 == 0 {
+                file.extend(mp4.fragment().unwrap().unwrap());
+            }
+        }
+        file.extend(mp4.fragment().unwrap().unwrap_or_default());
+        (file, video, audio)
+    }
+
+    #[test]
+    fn recorded_sessions_of_each_codec_are_whole_in_a_file_and_a_decoder_takes_them() {
+        let folder = std::env::var_os("MOONLIGHT_MUX_RECORDINGS").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/captures"),
+            PathBuf::from,
+        );
+        for name in ["v0.23-clear", "v0.23-hevc-all-encrypted", "v0.23-av1"] {
+            if !folder.join(name).is_dir() {
+                eprintln!("left out: a recording in a file: {name}");
+                continue;
+            }
+            let recording = Recording::open(folder.join(name)).expect("a recording");
+            let (file, video, audio) = recorded(&recording);
+            let kinds: Vec<_> = samples(&file).into_iter().map(|(kind, ..)| kind).collect();
+            let of = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
+            assert_eq!((of(TrackKind::Video), of(TrackKind::Audio)), (video, audio), "{name}");
+            decodes(name, &file, video);
+        }
+    }
+
+    /// Has ffmpeg decode all of it, where it is installed.
+    fn decodes(name: &str, file: &[u8], pictures: usize) {
+        let path = std::env::temp_dir().join(format!("moonlight-mux-{}-{name}.mp4", std::process::id()));
+        std::fs::write(&path, file).expect("a temporary file");
+        let probe = Command::new("ffprobe")
+            .args(["-v", "error", "-count_frames", "-select_streams", "v", "-of", "csv=p=0"])
+            .args(["-show_entries", "stream=nb_read_frames"])
+            .arg(&path)
+            .output();
+        let decoded = Command::new("ffmpeg")
+            .args(["-v", "error", "-xerror", "-i"])
+            .arg(&path)
+            .args(["-f", "null", "-"])
+            .output();
+        let _ = std::fs::remove_file(&path);
+        let (Ok(probe), Ok(decoded)) = (probe, decoded) else {
+            eprintln!("left out: decoding a recording's file with ffmpeg: {name}");
+            return;
+        };
+        let said = String::from_utf8_lossy(&decoded.stderr);
+        assert!(decoded.status.success() && said.is_empty(), "{name}: {said}");
+        assert_eq!(String::from_utf8_lossy(&probe.stdout).trim(), pictures.to_string(), "{name}");
     }
 }

@@ -96,8 +96,7 @@ impl Server {
     pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
         let Self { listener, rtc, registry, hosts, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
-        let mut config = ServerConfig::default();
-        config.hosts = hosts;
+        let config = ServerConfig { hosts, ..ServerConfig::default() };
         let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {

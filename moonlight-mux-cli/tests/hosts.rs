@@ -7,31 +7,11 @@ use std::process::Stdio;
 
 use moonlight_mux::{HostEvent, TestHost, TestHostConfig};
 use support::file::File;
+use support::folder::Folder;
 use support::{PATIENCE, program};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-
-/// A folder that is removed with its owner.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("moonlight-mux-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A host and the folder where the program keeps what it knows of it.
 struct Setting {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 #[path = "../../../benches/tests/support/decoded.rs"]
 pub(crate) mod decoded;
 pub(crate) mod file;
+pub(crate) mod folder;
 #[path = "../../../benches/tests/support/page.rs"]
 pub(crate) mod page;
 pub(crate) mod relay;
