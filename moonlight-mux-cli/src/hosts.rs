@@ -82,7 +82,7 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
     let hosts = state.hosts(&state.config()?)?;
     match command {
         Command::Add { address } => {
-            let record = hosts.add(address, HostOptions::default()).await?;
+            let record = Box::pin(hosts.add(address, HostOptions::default())).await?;
             say(&format!(
                 "{} is host {}: pair with it by `moonlight-mux hosts pair {}`\n",
                 record.name, record.id, record.id

@@ -141,7 +141,10 @@ async fn a_host_that_is_killed_or_frozen_is_given_up_and_named() {
         assert_eq!(error.kind(), ConnectionErrorKind::HostSilent);
         assert_eq!(error.host().to_string(), name);
         assert!(error.elapsed() >= Duration::from_secs(10), "{error}");
-        assert!(error.to_string().starts_with(&name) && error.to_string().ends_with("the host fell silent"), "{error}");
+        assert!(
+            error.to_string().starts_with(&name) && error.to_string().ends_with("the host fell silent"),
+            "{error}"
+        );
     }
 }
 
@@ -159,7 +162,9 @@ async fn two_launches_at_once_on_one_host_take_turns() {
         .log()
         .into_iter()
         .filter_map(|event| match event {
-            HostEvent::Launched { session, resumed, .. } => Some((session.0, if resumed { "resumed" } else { "launched" })),
+            HostEvent::Launched { session, resumed, .. } => {
+                Some((session.0, if resumed { "resumed" } else { "launched" }))
+            }
             HostEvent::ControlConnected(session) => Some((session.0, "connected")),
             _ => None,
         })
