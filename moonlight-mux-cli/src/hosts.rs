@@ -11,6 +11,7 @@ use moonlight_mux::{
 };
 use tokio::time::interval;
 
+use crate::discover;
 use crate::server::Stop;
 use crate::state::StateArgs;
 use crate::{Exit, Failure, exit_codes};
@@ -47,6 +48,12 @@ enum Command {
         #[command(flatten)]
         identity: Identity,
     },
+    /// Looks for hosts that announce themselves on this network (mDNS).
+    Discover {
+        /// For so many seconds.
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+    },
     /// Wakes a host that sleeps on this network (Wake-on-LAN), if it has said how: it was asked while it was awake.
     Wake {
         /// The host's id, name or address.
@@ -70,6 +77,7 @@ pub(crate) struct Identity {
 const EXAMPLES: &str = concat!(
     "\
 Examples:
+  moonlight-mux hosts discover
   moonlight-mux hosts add 192.168.1.5
   moonlight-mux hosts pair 192.168.1.5
   moonlight-mux hosts apps 0
@@ -82,7 +90,7 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
     let hosts = state.hosts(&state.config()?)?;
     match command {
         Command::Add { address } => {
-            let record = Box::pin(hosts.add(address, HostOptions::default())).await?;
+            let record = hosts.add(address, HostOptions::default()).await?;
             say(&format!(
                 "{} is host {}: pair with it by `moonlight-mux hosts pair {}`\n",
                 record.name, record.id, record.id
@@ -102,6 +110,10 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
                 let _ = writeln!(text, "{:>10}  {}{hdr}", app.id, app.title);
             }
             say(&text);
+        }
+        Command::Discover { seconds } => {
+            let found = discover::discover(Duration::from_secs(seconds)).await?;
+            say(&discover::table(&found, &hosts.list()));
         }
         Command::Wake { host } => {
             let record = find(&hosts.list(), &host)?;

@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod discover;
 mod hosts;
 mod mp4;
 mod reachability;
@@ -82,7 +83,7 @@ async fn main() -> ExitCode {
     let done = match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Serve(serve) => serve::run(serve).await,
-        Command::Hosts(hosts) => hosts::run(hosts).await,
+        Command::Hosts(hosts) => Box::pin(hosts::run(hosts)).await,
         Command::Stream(stream) => stream::run(stream).await,
     };
     match done {

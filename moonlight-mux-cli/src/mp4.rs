@@ -461,7 +461,7 @@ mod tests {
         let decoded = Command::new("ffmpeg")
             .args(["-v", "error", "-xerror", "-i"])
             .arg(&path)
-            .args(["-f", "null", "-"])
+            .args(["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-f", "null", "-"])
             .output();
         let _ = std::fs::remove_file(&path);
         let (Ok(probe), Ok(decoded)) = (probe, decoded) else {
