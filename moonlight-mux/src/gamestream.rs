@@ -1,8 +1,9 @@
-//! The Moonlight client: pure protocol code, and later a thin driver around it.
+//! The Moonlight client: pure protocol code, and thin drivers around it.
 //!
 //! `wire` knows byte layouts and nothing else; `fec` and `crypto` are the arithmetic; `video` and `audio` each turn
 //! datagrams into frames; `session` routes between them; `connection` routes between that, the RTSP dialogue, the control
-//! stream and pings. Nothing here does I/O, reads a clock or is async.
+//! stream and pings. None of that does I/O, reads a clock or is async: `http` and `host` call hosts, `driver` and `receive`
+//! hold a session's sockets, and `source` makes a stream of it all.
 
 pub(crate) mod address;
 pub(crate) mod audio;
@@ -28,6 +29,7 @@ pub(crate) mod rtsp;
 pub(crate) mod session;
 pub(crate) mod source;
 #[cfg(any(test, feature = "bench-support"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "benches need a part of it"))]
 pub(crate) mod test_stream;
 pub(crate) mod video;
 pub(crate) mod wire;

@@ -23,8 +23,8 @@ impl KeyframePolicy {
         self.wished = true;
     }
 
-    /// The source starts again.
-    pub(crate) fn begin_run(&mut self) {
+    /// The source's run is over; the next one begins with a keyframe.
+    pub(crate) fn handle_end(&mut self) {
         self.has_begun = false;
     }
 
@@ -93,12 +93,12 @@ mod tests {
         let mut policy = KeyframePolicy::default();
         policy.handle_frame(true);
         policy.wish();
-        policy.begin_run();
+        policy.handle_end();
         assert!(!policy.handle_timeout(now));
         policy.handle_frame(true);
         assert!(!policy.handle_timeout(now));
 
-        policy.begin_run();
+        policy.handle_end();
         policy.wish();
         policy.handle_frame(false);
         assert!(policy.handle_timeout(now), "a source that breaks its contract is asked");
@@ -114,10 +114,10 @@ mod tests {
             let mut now = crate::task::now();
             let mut policy = KeyframePolicy::default();
             let (mut wished, mut begun, mut last) = (false, false, None::<Instant>);
-            for (ms, wish, run, keyframe) in steps {
+            for (ms, wish, end, keyframe) in steps {
                 now += Duration::from_millis(ms);
                 if wish { policy.wish(); wished = true; }
-                if run { policy.begin_run(); begun = false; }
+                if end { policy.handle_end(); begun = false; }
                 if let Some(keyframe) = keyframe {
                     policy.handle_frame(keyframe);
                     begun = true;

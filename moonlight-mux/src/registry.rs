@@ -5,8 +5,10 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use async_trait::async_trait;
+
 use crate::peer::LeaveReason;
-use crate::source::VideoSource;
+use crate::source::{Ended, SourceError, SourceIo, VideoSource};
 use crate::streamer::{ExitPolicy, State, Streamer, StreamerConfig, StreamerId};
 use crate::task::TaskSet;
 
@@ -52,6 +54,30 @@ impl Registry {
         {
             return Err(CreateError::Exists { id });
         }
+        let streamer = Streamer::start(id.clone(), source, config);
+        streamers.by_id.insert(id, streamer.clone());
+        Ok(streamer)
+    }
+
+    /// As [`create`](Self::create), and one with this name that runs gives way too: it is stopped as
+    /// [`remove`](Self::remove) does, leaving its app running, and `source` is not run before nothing of it is left.
+    ///
+    /// # Errors
+    /// [`CreateError::ShutDown`]; then `source` was not run.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn replace(
+        &self,
+        id: StreamerId,
+        source: impl VideoSource,
+        config: StreamerConfig,
+    ) -> Result<Streamer, CreateError> {
+        let mut streamers = self.lock();
+        if streamers.shut_down {
+            return Err(CreateError::ShutDown);
+        }
+        let source = Successor { predecessor: Mutex::new(streamers.by_id.remove(&id)), source };
         let streamer = Streamer::start(id.clone(), source, config);
         streamers.by_id.insert(id, streamer.clone());
         Ok(streamer)
@@ -114,6 +140,24 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, Streamers> {
         self.streamers.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// A source that begins when a streamer has stopped.
+struct Successor<S> {
+    /// Until it has.
+    predecessor: Mutex<Option<Streamer>>,
+    source: S,
+}
+
+#[async_trait]
+impl<S: VideoSource> VideoSource for Successor<S> {
+    async fn run(&self, io: SourceIo) -> Result<Ended, SourceError> {
+        let predecessor = self.predecessor.lock().expect("no holder of this lock panics").take();
+        if let Some(predecessor) = predecessor {
+            predecessor.shutdown(ExitPolicy::LeaveRunning).await;
+        }
+        self.source.run(io).await
     }
 }
 

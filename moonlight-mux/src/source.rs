@@ -18,7 +18,8 @@ use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 /// [`run`](Self::run) states its [`StreamInfo`] before its first frame, numbers its frames upwards from any
 /// number, starts with a keyframe without being asked, and gives no frame whose references were lost: behind a gap it goes
 /// on with a keyframe. Up to [`SourceIo::connected`] it keeps time itself: nobody else ends a connect that takes for ever.
-/// When [`SourceIo::command`] gives `None` it ends within 2 s; after that its future is dropped.
+/// When [`SourceIo::command`] gives `None` it ends within 2 s, behind a [`Command::Quit`] within 12 s; after that its future
+/// is dropped.
 #[async_trait]
 pub trait VideoSource: Send + Sync + 'static {
     /// Streams until the source ends, fails, or is told to stop. Need not be cancel safe.
@@ -194,9 +195,9 @@ pub struct SourceStats {
     pub kernel_drops: u64,
     /// What the kernel gives the media sockets to receive into, in bytes; `None` when it was not asked.
     pub receive_buffer: Option<usize>,
-    /// Packets that were lost and then calculated from their parity.
+    /// Pictures of which packets were lost and then calculated from their parity.
     pub repaired: u64,
-    /// Pictures that were not handed on: lost beyond repair, or without the pictures that they refer to.
+    /// Whole pictures that were not handed on, since ones that they refer to were lost.
     pub held_back: u64,
     /// Keyframes that the host was asked for.
     pub keyframe_requests: u64,

@@ -321,8 +321,8 @@ impl Streamer {
     }
 
     /// Stops: viewers leave, the source ends, and when this returns nothing of the streamer is left but its last
-    /// state. Takes up to 7 s when viewers or the source do not let go. Again: waits for the same end. Cancel safe: it
-    /// stops all the same.
+    /// state. Takes up to 5 s when viewers or the source do not let go, 12 s with [`ExitPolicy::Quit`]. Again: waits for
+    /// the same end. Cancel safe: it stops all the same.
     pub async fn shutdown(&self, policy: ExitPolicy) {
         self.stop(policy, LeaveReason::StreamerDeleted).await;
     }

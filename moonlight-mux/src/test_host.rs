@@ -8,6 +8,7 @@ mod link;
 mod log;
 mod pairing;
 mod server;
+#[cfg_attr(not(test), allow(dead_code, reason = "its tests ask more of it than the host does"))]
 pub(crate) mod session;
 mod show;
 mod state;

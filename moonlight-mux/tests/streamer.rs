@@ -322,16 +322,18 @@ async fn shutdown_tells_everybody_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deaf_source_is_dropped_after_two_seconds() {
-    let (mut source, script) = scripted();
-    source.deaf = true;
-    let streamer = Streamer::start(id("deaf"), source, StreamerConfig::default());
-    script.frame(0, true).await;
-    streamer.wait_streaming().await.expect("frames flow");
-    let before = Instant::now();
-    streamer.shutdown(ExitPolicy::LeaveRunning).await;
-    assert_eq!(before.elapsed().as_secs(), 2);
-    assert!(script.steps.is_closed(), "the source is gone");
+async fn a_deaf_source_is_dropped_after_two_seconds_and_twelve_if_it_may_ask_its_host() {
+    for (policy, seconds) in [(ExitPolicy::LeaveRunning, 2), (ExitPolicy::Quit, 12)] {
+        let (mut source, script) = scripted();
+        source.deaf = true;
+        let streamer = Streamer::start(id("deaf"), source, StreamerConfig::default());
+        script.frame(0, true).await;
+        streamer.wait_streaming().await.expect("frames flow");
+        let before = Instant::now();
+        streamer.shutdown(policy).await;
+        assert_eq!(before.elapsed().as_secs(), seconds);
+        assert!(script.steps.is_closed(), "the source is gone");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -645,6 +647,29 @@ async fn of_many_creates_with_one_name_one_succeeds() {
     registry.shutdown().await;
     assert_eq!(viewer.closed().await, LeaveReason::ServerShutdown);
     let late = registry.create(id("late"), scripted().0, StreamerConfig::default());
+    assert_eq!(late.err(), Some(CreateError::ShutDown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_streamer_has_stopped_before_its_successor_begins() {
+    let registry = Registry::new();
+    let (mut clinging, _first_script) = scripted();
+    clinging.deaf = true;
+    let first = registry.replace(id("desk"), clinging, StreamerConfig::default()).expect("the name is free");
+    settle().await;
+
+    let start = Instant::now();
+    let (source, script) = scripted();
+    let second = registry.replace(id("desk"), source, StreamerConfig::default()).expect("the first gives way");
+    assert!(registry.get(&id("desk")).expect("it has the name").is_same(&second));
+    script.step(Step::Info).await;
+    script.frame(0, true).await;
+    second.wait_streaming().await.expect("frames flow");
+    assert_eq!(first.state(), State::Ended(EndReason::Stopped));
+    assert_eq!(start.elapsed().as_secs(), 2, "a deaf source is dropped then");
+
+    registry.shutdown().await;
+    let late = registry.replace(id("desk"), scripted().0, StreamerConfig::default());
     assert_eq!(late.err(), Some(CreateError::ShutDown));
 }
 

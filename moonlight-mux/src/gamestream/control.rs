@@ -51,7 +51,7 @@ pub(crate) enum EndReason {
     #[error("the host refused the connection")]
     Refused,
     /// The host said that it ends the session.
-    #[error("the host ended the session with code {:#x}", .0.0)]
+    #[error("the host ended the session {0}")]
     Terminated(Termination),
     /// The host disconnected and did not say why.
     #[error("the host disconnected")]
@@ -235,6 +235,7 @@ impl Control {
     }
 
     /// How many datagrams and messages were ignored since they are not ENet's, do not open, or are malformed.
+    #[cfg(test)]
     pub(crate) fn ignored(&self) -> u64 {
         self.ignored
     }

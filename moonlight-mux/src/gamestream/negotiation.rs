@@ -275,6 +275,7 @@ impl Wishes {
 }
 
 /// What Sunshine's encoder gets, in kbit/s, by the host's reckoning (session 17.5). `fec` is in percent.
+#[cfg(test)]
 pub(crate) fn host_bitrate(configured: u32, fec: u8, channels: Channels, high_quality: bool) -> u32 {
     let mut bitrate = configured;
     if fec <= 80 {

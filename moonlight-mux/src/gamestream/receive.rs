@@ -25,7 +25,7 @@ pub(super) struct HostSocket {
     /// Pages that nothing was ever received into take no memory.
     buffer: Box<[u8]>,
     /// Of the last batch.
-    metas: [RecvMeta; BATCH],
+    metas: Box<[RecvMeta]>,
     /// Where the next datagram of the batch is: which message, and how far into it.
     batch: usize,
     message: usize,
@@ -56,7 +56,7 @@ impl HostSocket {
             host: host.to_canonical(),
             receive_buffer: given,
             buffer: vec![0; BATCH * MAX_MESSAGE].into(),
-            metas: [RecvMeta::default(); BATCH],
+            metas: vec![RecvMeta::default(); BATCH].into(),
             batch: 0,
             message: 0,
             offset: 0,

@@ -89,12 +89,12 @@ impl MoonlightSource {
     async fn session(&self, orders: &mut Orders<'_>, trust: Trust) -> Result<Ended, Failure> {
         let early = |error| Failure { error, resumed: false };
         orders.io.stage_starting(Stage::ServerInfo);
-        let Some(app) = orders.during(self.find_app()).await else { return Ok(Ended::Stopped) };
+        let Some(app) = orders.during(Box::pin(self.find_app())).await else { return Ok(Ended::Stopped) };
         let app = app.map_err(|error| early(error.in_stage(Stage::ServerInfo)))?;
         orders.io.stage_complete(Stage::ServerInfo);
 
         orders.io.stage_starting(Stage::Launch);
-        let Some(launched) = orders.during(self.launch(app, trust)).await else {
+        let Some(launched) = orders.during(Box::pin(self.launch(app, trust))).await else {
             return Ok(Ended::Stopped);
         };
         let launched = launched.map_err(|error| early(error.in_stage(Stage::Launch)))?;

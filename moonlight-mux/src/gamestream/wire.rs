@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod enet;
 pub(crate) mod hex;
 pub(crate) mod http;
+#[allow(dead_code, reason = "all that hosts understand, of which browsers send a part")]
 pub(crate) mod input;
 pub(crate) mod query;
 pub(crate) mod rtsp;

@@ -100,6 +100,7 @@ impl Actor {
                     self.handle_event(live, event);
                 }
                 live.run = None;
+                live.keyframes.handle_end();
                 let Some(wait) = live.lifecycle.handle_end(task::now(), reason, chance()) else { return };
                 if let State::Reconnecting { reason, .. } = live.lifecycle.state() {
                     let error = match reason {
@@ -162,7 +163,6 @@ impl Actor {
             }
             Some(Action::Run) => {
                 tracing::info!(restarts = live.lifecycle.restarts(), "the source is run again");
-                live.keyframes.begin_run();
                 live.run = Some(self.start_source());
             }
             None => {}

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -78,20 +79,27 @@ impl Run {
 
     /// Tells it to stop for good, waits until it has, and drops it when it does not.
     pub(super) async fn finish(mut self, policy: ExitPolicy) {
-        if policy == ExitPolicy::Quit {
-            self.command(Command::Quit);
-        }
+        let grace = match policy {
+            ExitPolicy::LeaveRunning => SOURCE_GRACE,
+            ExitPolicy::Quit => {
+                self.command(Command::Quit);
+                QUIT_GRACE
+            }
+        };
         self.stop();
         let Self { task, mut events, .. } = self;
         let ended = async {
             while events.recv().await.is_some() {}
             task.await
         };
-        match timeout(SOURCE_GRACE, ended).await {
+        match timeout(grace, ended).await {
             Ok(Ok(Ok(_))) => {}
             Ok(Ok(Err(error))) => tracing::warn!(%error, "the source failed while it was stopped"),
             Ok(Err(error)) => tracing::error!(%error, "the source panicked while it was stopped"),
-            Err(_) => tracing::warn!("the source did not end within {SOURCE_GRACE:?}: dropped"),
+            Err(_) => tracing::warn!("the source did not end within {grace:?}: dropped"),
         }
     }
 }
+
+/// How long a source may take to end when it also ends the app: a host may need 10 s for its answer.
+const QUIT_GRACE: Duration = Duration::from_secs(12);

@@ -208,9 +208,8 @@ async fn sessions_that_the_host_ends_are_told_so() {
         host.wait_for(|event| matches!(event, HostEvent::ControlConnected(_))).await;
         host.end_sessions();
         let Event::Ended { reason } = (loop {
-            match driver.next().await {
-                ended @ Event::Ended { .. } => break ended,
-                _ => {}
+            if let ended @ Event::Ended { .. } = driver.next().await {
+                break ended;
             }
         }) else {
             unreachable!("the loop ends so")

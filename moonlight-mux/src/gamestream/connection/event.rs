@@ -58,14 +58,13 @@ pub(crate) enum EndReason {
     #[error(transparent)]
     Control(control::EndReason),
     /// The host ended a session that had shown a picture; 0 if it was [`Termination::INTENDED`].
-    #[error("the host ended the session with code {:#x}", .0.0)]
+    #[error("the host ended the session {0}")]
     Terminated(Termination),
     /// The host ended the session before there was any picture: it could not capture or encode; −102.
-    #[error("the host ended the session before the first picture, with code {:#x}", .0.0)]
+    #[error(
+        "the host ended the session {0}, before it had a first picture: it may not be able to capture or encode"
+    )]
     TerminatedEarly(Termination),
-    /// −100: a firewall, most likely.
-    #[error("no video came within 10 s")]
-    NoVideo,
     /// −101: too much is lost.
     #[error("no whole key frame came within 10 s of the first video datagram")]
     NoPicture,

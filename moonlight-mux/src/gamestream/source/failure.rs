@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::gamestream::address::HostAddress;
 use crate::gamestream::connection::EndReason;
 use crate::gamestream::host::HostError;
+use crate::gamestream::wire::control::Termination;
 use crate::gamestream::{control, rtsp};
 use crate::source::SourceError;
 
@@ -48,7 +49,34 @@ impl ConnectionError {
             EndReason::Control(control::EndReason::HostDisconnected) => Kind::HostDisconnected,
             EndReason::Control(_) | EndReason::Closed => Kind::Control,
             EndReason::Terminated(_) | EndReason::TerminatedEarly(_) => Kind::Terminated,
-            EndReason::NoVideo | EndReason::NoPicture => Kind::NoPicture,
+            EndReason::NoPicture => Kind::NoPicture,
+        }
+    }
+
+    /// Whether the host was waited for in vain.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        match self.reason {
+            EndReason::Rtsp { error, .. } => error.cause == rtsp::Cause::Silent,
+            EndReason::Control(reason) => {
+                matches!(reason, control::EndReason::Unreachable | control::EndReason::HostSilent)
+            }
+            reason => matches!(reason, EndReason::NoPicture),
+        }
+    }
+
+    /// The host's own number: its RTSP status, or the code with which it ended the session.
+    #[must_use]
+    pub fn host_code(&self) -> Option<u32> {
+        match self.reason {
+            EndReason::Rtsp { error, .. } => match error.cause {
+                rtsp::Cause::Status(status) => Some(status.into()),
+                _ => None,
+            },
+            EndReason::Terminated(Termination(code))
+            | EndReason::TerminatedEarly(Termination(code))
+            | EndReason::Control(control::EndReason::Terminated(Termination(code))) => Some(code),
+            _ => None,
         }
     }
 

@@ -4,6 +4,8 @@
 //! More payload bytes than a message needs are legal: Wolf pads some of its own (streams 2.2). Integers are
 //! little-endian but where noted. Source: protocol document, streams 2.2, 2.4 to 2.6 and 6.7; vectors of 10.3.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::input::Input;
@@ -460,6 +462,18 @@ impl Termination {
     pub(crate) const PROTECTED_CONTENT: Self = Self(0x800e_9302);
     /// The encoder could not convert a frame.
     pub(crate) const FRAME_CONVERSION: Self = Self(0x800e_9403);
+}
+
+impl fmt::Display for Termination {
+    /// Goes on behind "the host ended the session".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::INTENDED => f.write_str("on purpose"),
+            Self::PROTECTED_CONTENT => f.write_str("because its screen shows protected content"),
+            Self::FRAME_CONVERSION => f.write_str("because its encoder could not convert a frame"),
+            Self(code) => write!(f, "with code {code:#x}"),
+        }
+    }
 }
 
 /// Start messages, pings, FEC status, haptics.

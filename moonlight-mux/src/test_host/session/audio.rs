@@ -25,6 +25,7 @@ impl AudioPacketiser {
     }
 
     /// In clear, and in the middle of a stream.
+    #[cfg(any(test, feature = "bench-support"))]
     pub(crate) fn starting_at(sequence: u16, packet_duration: Duration) -> Self {
         Self { count: sequence.into(), ..Self::new(Manner::Sunshine, None, packet_duration) }
     }

@@ -151,7 +151,8 @@ impl ControlHost {
         self.enet.flush();
     }
 
-    fn seal(&mut self, message: &HostMessage) -> Vec<u8> {
+    /// A message as it goes over the wire. Each takes a sequence number.
+    pub(super) fn seal(&mut self, message: &HostMessage) -> Vec<u8> {
         let mut clear = Vec::new();
         message.emit(&mut clear);
         let mut sequence = 0;

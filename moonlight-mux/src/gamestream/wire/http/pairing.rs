@@ -7,7 +7,7 @@ use std::fmt;
 use super::super::hex;
 use super::super::query::Target;
 use super::super::xml::Document;
-use super::{Error, Refusal};
+use super::Error;
 
 /// The longest accepted certificate, as PEM text; those in use have about 1000 bytes.
 pub(crate) const MAX_CERTIFICATE: usize = 4096;
@@ -174,12 +174,6 @@ impl PairAnswer {
             }
         };
         document.emit(out);
-    }
-
-    /// Appends the answer to a request that comes out of order, as Sunshine gives it.
-    pub(crate) fn emit_out_of_order(out: &mut String) {
-        let message = Some("Out of order call".to_owned());
-        Refusal { status: 400, message }.emit(Some("paired"), out);
     }
 }
 

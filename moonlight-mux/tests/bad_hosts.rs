@@ -1,0 +1,198 @@
+//! Hosts that are not there, are others than they were, or answer what no host should: the error names the host, the step
+//! and the time that passed, and nobody else notices.
+
+#![cfg(all(feature = "test-host", feature = "test-picture"))]
+
+mod live;
+
+use std::net::TcpListener;
+
+use moonlight_mux::{
+    EndReason, Faults, Host, HostConfig, HostEvent, HostIdentity, HostStep, HostileAnswer, Identity, Manner,
+    Pin, RestartPolicy, Streamer, StreamerConfig, TestHost,
+};
+
+use live::{Live, ended, host, in_time, in_words, pictures, small};
+
+const ANSWERS: [HostileAnswer; 8] = [
+    HostileAnswer::Nothing,
+    HostileAnswer::Garbage,
+    HostileAnswer::Truncated,
+    HostileAnswer::OtherXml,
+    HostileAnswer::Empty,
+    HostileAnswer::Status(500),
+    HostileAnswer::Endless,
+    HostileAnswer::HalfCertificate,
+];
+
+/// It names where, at which step, and how long it took.
+fn assert_named(words: &str, address: &str, step: &str) {
+    assert!(words.contains(address) && words.to_lowercase().contains(step), "{step} at {address}: {words}");
+    assert!(words.contains(" s"), "elapsed time: {words}");
+}
+
+fn hostile(step: HostStep, answer: HostileAnswer) -> Faults {
+    let mut faults = Faults::default();
+    faults.hostile = Some((step, answer));
+    faults
+}
+
+/// Another stream, which goes on whatever happens.
+struct Bystander {
+    _live: Live,
+    streamer: Streamer,
+}
+
+impl Bystander {
+    async fn start() -> Self {
+        let live = Live::start(host(Manner::Sunshine)).await;
+        let streamer = live.streaming("bystander").await;
+        Self { _live: live, streamer }
+    }
+
+    async fn assert_goes_on(&self) {
+        pictures(&self.streamer.subscribe(), 10).await;
+        assert_eq!(self.streamer.restarts(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_host_should_answer_to_a_call_is_refused_and_told() {
+    let bystander = Bystander::start().await;
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let client = live.client("one").await;
+    let address = live.host.http_address().to_string();
+    let before = resident();
+    for answer in ANSWERS {
+        live.host.set_faults(hostile(HostStep::ServerInfo, answer));
+        let error = in_time(client.info()).await.expect_err("no host answers so");
+        assert_named(&in_words(&error), &address, "server info");
+        live.host.set_faults(hostile(HostStep::Apps, answer));
+        let error = in_time(client.apps()).await;
+        // A host without apps is a host.
+        if answer != HostileAnswer::Empty {
+            assert_named(&in_words(&error.expect_err("no host answers so")), &address, "app");
+        }
+        live.host.set_faults(hostile(HostStep::Cancel, answer));
+        if let Err(error) = in_time(client.quit_app()).await {
+            assert_named(&in_words(&error), &address, "cancel");
+        }
+    }
+    live.host.set_faults(Faults::default());
+    in_time(client.info()).await.expect("it is well again");
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 20, "an endless answer was kept: {grown} bytes more");
+    bystander.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_host_should_answer_to_a_start_ends_the_streamer_with_words() {
+    let bystander = Bystander::start().await;
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let address = live.host.http_address().to_string();
+    for (step, named) in
+        [(HostStep::ServerInfo, "server info"), (HostStep::Apps, "app"), (HostStep::Launch, "launch")]
+    {
+        for answer in ANSWERS {
+            if (step, answer) == (HostStep::Launch, HostileAnswer::Nothing) {
+                // It may have launched: asked again, as Wolf needs it.
+                continue;
+            }
+            let source = live.source("one", small()).await;
+            live.host.set_faults(hostile(step, answer));
+            let streamer = Streamer::start("s".parse().expect("a name"), source, StreamerConfig::default());
+            match ended(&streamer).await {
+                EndReason::Failed(error) => assert_named(&in_words(&error), &address, named),
+                reason => panic!("{step:?} {answer:?}: {reason:?}"),
+            }
+            live.host.set_faults(Faults::default());
+        }
+    }
+    bystander.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_host_should_answer_to_a_pairing_fails_it_and_nothing_is_paired() {
+    let bystander = Bystander::start().await;
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let address = live.host.http_address().to_string();
+    let client = Host::new(live::stranger(&live.host));
+    for stage in 1..=5 {
+        for answer in ANSWERS {
+            live.host.set_faults(hostile(HostStep::Pair(stage), answer));
+            let pin = Pin::random().expect("random numbers");
+            live.host.enter_pin(pin.digits());
+            let error = in_time(client.pair(&pin)).await.expect_err("no host answers so");
+            assert_named(&in_words(&error), &address, "pair");
+            assert_eq!(client.certificate(), None, "{stage} {answer:?}");
+        }
+    }
+    live.host.set_faults(Faults::default());
+    live::pair(&client, &live.host).await;
+    bystander.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_host_at_a_known_address_is_not_trusted() {
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let client = live.client("one").await;
+    let mut config = host(Manner::Sunshine);
+    config.ports = live.host.config().ports;
+    config.identity = Some(HostIdentity::generate().expect("keys"));
+    live.host.kill().await;
+    let impostor = TestHost::start(config).await.expect("the same ports");
+    let error = in_time(client.apps()).await.expect_err("another certificate");
+    let words = in_words(&error);
+    assert_named(&words, &impostor.http_address().to_string(), "app");
+    assert!(words.contains("certificate"), "{words}");
+    let called = |event: &HostEvent| matches!(event, HostEvent::Called { https: true, .. });
+    assert!(!impostor.log().iter().any(called), "it was told nothing: {:?}", impostor.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_refuses_a_name_that_nobody_has_and_an_address_that_nobody_reaches_are_told_apart() {
+    let bystander = Bystander::start().await;
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+    let identity = Identity::generate().expect("keys");
+    let mut seen = Vec::new();
+    for address in [closed.to_string(), "no-such-host.invalid:47000".to_owned(), "240.0.0.1:47000".to_owned()]
+    {
+        let client = Host::new(HostConfig::new(address.parse().expect("an address"), identity.clone()));
+        let error = in_time(client.info()).await.expect_err("nobody is there");
+        let words = in_words(&error);
+        assert_named(&words, &address, "server info");
+        seen.push(words.replace(&address, ""));
+    }
+    assert!(seen[0].contains("refused"), "{seen:?}");
+    assert!(seen[1].contains("name"), "{seen:?}");
+    bystander.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_answers_in_the_rtsp_dialogue_end_the_start_at_its_stage() {
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let address = live.host.http_address().to_string();
+    for answer in
+        [HostileAnswer::Nothing, HostileAnswer::Garbage, HostileAnswer::Truncated, HostileAnswer::Endless]
+    {
+        let source = live.source("one", small()).await;
+        live.host.set_faults(hostile(HostStep::Rtsp, answer));
+        let mut config = StreamerConfig::default();
+        config.restart = RestartPolicy::Never;
+        let streamer = Streamer::start("s".parse().expect("a name"), source, config);
+        match ended(&streamer).await {
+            EndReason::Failed(error) => assert_named(&in_words(&error), &address, "rtsp"),
+            reason => panic!("{answer:?}: {reason:?}"),
+        }
+        live.host.set_faults(Faults::default());
+        live.host.end_sessions();
+        in_time(live.host.wait_for_counts(|counts| counts.sessions == 0)).await;
+    }
+}
+
+/// Bytes of this process in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: usize = status.split(' ').nth(1).expect("a field").parse().expect("a number");
+    pages * 4096
+}
