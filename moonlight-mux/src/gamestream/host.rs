@@ -211,7 +211,7 @@ impl Host {
             stage += 1;
             let asking = self.ask(HostCall::Pair { stage });
             let pinned = pairing.client.host_certificate().cloned();
-            let call = self.pair_stage(request, pinned);
+            let call = Box::pin(self.pair_stage(request, pinned));
             let answer = if stage == 1 { asking.patiently(call).await } else { asking.by(call).await }?;
             pairing.client.handle(&answer).map_err(|failure| asking.error(failure.into()))?;
         }
