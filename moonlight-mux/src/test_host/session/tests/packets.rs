@@ -123,7 +123,7 @@ fn packets_are_no_longer_than_announced_nor_than_the_host_may() {
 proptest! {
     #[test]
     fn shards_are_numbered_without_gaps_and_hold_the_picture(
-        data in prop::collection::vec(any::<u8>(), 0..20_000),
+        data in prop::collection::vec(any::<u8>(), 0..3000),
         manner in prop_oneof![Just(Manner::Sunshine), Just(Manner::SunshineV023), Just(Manner::Wolf)],
         payload_len in 16usize..100,
         percentage in any::<u8>(),
