@@ -202,3 +202,19 @@ async fn a_host_that_starts_again_at_another_port_of_https_is_found() {
     assert_eq!(refused.cause, HostErrorCause::Refused);
     in_time(client.apps()).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_pair_with_one_host_at_once_each_get_their_own_pin() {
+    let host = start(Manner::Sunshine).await;
+    let hosts = Hosts::in_memory();
+    let id = HostId(0);
+    hosts.declare(id, host.address(), options(PairingMethod::Other(Arc::new(User(host))))).unwrap();
+    let names: [IdentityName; 3] = ["a", "b", "c"].map(|name| name.parse().unwrap());
+    let pairings = names.each_ref().map(|name| Box::pin(hosts.pair_by_itself(id, name)));
+    let [a, b, c] = pairings;
+    let (a, b, c) = in_time(async { tokio::join!(a, b, c) }).await;
+    for paired in [a, b, c] {
+        paired.unwrap();
+    }
+    assert_eq!(hosts.get(id).unwrap().paired, names);
+}
