@@ -1,11 +1,16 @@
 //! What the HTTP API says, in its own words: field names and types that existing clients know.
 
+mod host;
+
 use std::time::{Duration, SystemTime};
 
-use moonlight_mux::{EndReason, PeerInfo, SourceError, State, Streamer};
+use moonlight_mux::{EndReason, PeerInfo, State, Streamer};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+pub use self::host::*;
+use crate::failure::Failure;
 
 /// `GET /api/streamers`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,7 +81,7 @@ pub enum Status {
 pub struct StreamerError {
     /// The step of connecting in which it happened, if it happened there.
     pub stage: Option<&'static str>,
-    /// For programs: `connection_failed` (while connecting), `stream_failed` (later) or `internal_error`.
+    /// For programs; docs/http-api.md lists them.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -146,13 +151,9 @@ impl From<&PeerInfo> for Peer {
     }
 }
 
-impl From<&SourceError> for StreamerError {
-    fn from(error: &SourceError) -> Self {
-        Self {
-            stage: error.stage().map(moonlight_mux::Stage::name),
-            code: if error.stage().is_some() { "connection_failed" } else { "stream_failed" },
-            message: error.cause().to_string(),
-        }
+impl From<Failure> for StreamerError {
+    fn from(failure: Failure) -> Self {
+        Self { stage: failure.stage, code: failure.code.name(), message: failure.message }
     }
 }
 
@@ -170,13 +171,8 @@ fn stage(state: &State) -> Option<&'static str> {
 fn error(state: &State) -> Option<StreamerError> {
     let (State::Ended(reason) | State::Reconnecting { reason, .. }) = state else { return None };
     match reason {
-        EndReason::Failed(error) => Some(error.into()),
         EndReason::Stopped | EndReason::ByHost => None,
-        _ => Some(StreamerError {
-            stage: None,
-            code: "internal_error",
-            message: "an internal error ended the stream".to_owned(),
-        }),
+        reason => Some(Failure::from(reason).into()),
     }
 }
 
@@ -196,7 +192,7 @@ fn whole_milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use moonlight_mux::Stage;
+    use moonlight_mux::{SourceError, Stage};
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! The HTTP face of moonlight-mux: the streamers, viewers' signalling over WebSocket, and the page that plays the
+//! The HTTP face of moonlight-mux: streamers and hosts, viewers' signalling over WebSocket, and the page that plays the
 //! picture.
 //!
 //! ```no_run
@@ -15,20 +15,28 @@
 //! Nobody is asked who they are yet, so listen on loopback only, or put a guard in front of it.
 
 pub mod close_code;
+mod create;
+mod create_request;
 pub mod dto;
+mod failure;
+mod fields;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod host_source;
+mod hosts;
 mod instances;
 mod keep_alive;
 mod listener;
 mod origin;
 mod page;
+mod pairings;
 pub mod peer_message;
 mod peer_socket;
 mod problem;
 mod router;
 mod serve;
+mod target;
 
 pub use listener::{BindError, bind};
 pub use peer_socket::SUBPROTOCOL;

@@ -12,26 +12,40 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use moonlight_mux::{ExitPolicy, PeerConfig, PeerName, Registry, Streamer, WebRtc};
+use moonlight_mux::{ExitPolicy, Hosts, PeerConfig, PeerName, Registry, Streamer, WebRtc};
 use serde::Deserialize;
 
-use crate::close_code;
+use crate::create::{Creation, create};
 use crate::dto::{StreamerInfo, StreamerList};
 use crate::instances::{Full, InstanceId, Instances};
+use crate::pairings::Pairings;
 use crate::peer_message::MAX_MESSAGE;
 use crate::peer_socket::{self, Dialect, SUBPROTOCOL};
 use crate::problem::Problem;
-use crate::{origin, page};
+use crate::{close_code, hosts, origin, page};
 
 /// How [`router`] behaves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ServerConfig {
+    /// The hosts that streamers can be created from. Default: none; then every host is one that is not found, and
+    /// none can be added.
+    pub hosts: Option<Hosts>,
+    /// How many streamers there may be, those that ended and were not deleted included; when all places are taken, the
+    /// oldest one that has ended gives its own, and else creating is refused. Default 64: each costs a session on a
+    /// host and the network to it. Streamers that the program itself creates count, and are not refused.
+    pub max_streamers: usize,
     /// Web pages that may call the API besides this server's own, as browsers send it in `Origin`, such as
     /// `https://mux.example.org`. Default: none. Each entry lets that page watch and end all streamers.
     ///
     /// This server's own pages need no entry when it is reached as `localhost` or by an IP address. When it is
     /// reached by another name, through a proxy for example, that name's origin belongs here.
     pub allowed_origins: Vec<String>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { hosts: None, max_streamers: 64, allowed_origins: Vec::new() }
+    }
 }
 
 /// The HTTP API, the peer WebSocket and the pages.
@@ -41,26 +55,37 @@ pub struct ServerConfig {
 /// | `GET /` | the page that lists the streamers |
 /// | `GET /s/{id}` | the page that plays one |
 /// | `GET /api/streamers` | 200 [`StreamerList`] |
+/// | `POST /api/streamers` | 200 [`StreamerInfo`] once the stream runs; docs/http-api.md has body and errors |
 /// | `GET /api/streamers/{id}` | 200 [`StreamerInfo`], 404 |
 /// | `DELETE /api/streamers/{id}` | 204 when it has stopped, 404; `?quit=true` ends the app on the host too |
 /// | `POST /api/streamers/{id}/keyframe` | 202, 404 |
 /// | `GET /api/streamers/{id}/peer` | WebSocket: [`peer_message`](crate::peer_message), [`close_code`] |
+/// | `GET`, `POST /api/hosts` | 200 [`HostList`](crate::dto::HostList); add one: 201 [`Host`](crate::dto::Host) |
+/// | `GET`, `DELETE /api/hosts/{id}` | 200 [`Host`](crate::dto::Host), asked now; 204 |
+/// | `POST /api/hosts/{id}/pair` | 200 [`PairingStarted`](crate::dto::PairingStarted) |
+/// | `GET /api/hosts/{id}/apps` | 200 [`AppList`](crate::dto::AppList) |
+/// | `GET /api/hosts/{id}/apps/{app}/image` | 200, a picture |
+/// | `POST /api/hosts/{id}/wake` | 202 |
 /// | `GET /healthz` | 200 `ok` |
 ///
 /// Errors are `application/problem+json` (RFC 9457) with a stable `code`. The router has no fallback of its own, so
 /// that it merges with routers that have one.
 pub fn router(registry: Registry, rtc: WebRtc, config: ServerConfig) -> Router {
     let server = Arc::new(Server {
+        creation: Creation::new(registry.clone(), config.max_streamers),
         registry,
         rtc,
+        hosts: config.hosts,
+        pairings: Pairings::default(),
         instances: Instances::default(),
         allowed_origins: config.allowed_origins,
     });
     Router::new()
-        .route("/api/streamers", get(list))
+        .route("/api/streamers", get(list).post(create))
         .route("/api/streamers/{id}", get(show).delete(remove))
         .route("/api/streamers/{id}/keyframe", post(keyframe))
         .route("/api/streamers/{id}/peer", get(peer))
+        .merge(hosts::routes())
         .route_layer(middleware::from_fn_with_state(server.clone(), require_allowed_origin))
         .route("/healthz", get(async || "ok"))
         .merge(page::routes())
@@ -69,9 +94,12 @@ pub fn router(registry: Registry, rtc: WebRtc, config: ServerConfig) -> Router {
         .with_state(server)
 }
 
-struct Server {
+pub(crate) struct Server {
     registry: Registry,
     rtc: WebRtc,
+    pub(crate) creation: Creation,
+    pub(crate) hosts: Option<Hosts>,
+    pub(crate) pairings: Pairings,
     instances: Instances,
     allowed_origins: Vec<String>,
 }

@@ -8,13 +8,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use moonlight_mux::{
-    Command, Ended, Registry, SourceError, SourceIo, Streamer, StreamerConfig, VideoSource, WebRtc,
+    Command, Ended, Hosts, Registry, SourceError, SourceIo, Streamer, StreamerConfig, VideoSource, WebRtc,
     WebRtcConfig,
 };
 use moonlight_mux_http::{ServerConfig, bind, router};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
+use tower::ServiceExt;
 
 /// What never happens takes this long; nothing else does.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -53,6 +59,7 @@ impl VideoSource for Scripted {
 pub(crate) struct Fixture {
     pub(crate) registry: Registry,
     rtc: WebRtc,
+    hosts: Option<Hosts>,
 }
 
 impl Fixture {
@@ -60,7 +67,11 @@ impl Fixture {
         let mut config = WebRtcConfig::default();
         config.bind = "127.0.0.1:0".parse().expect("an address");
         let rtc = WebRtc::bind(config).expect("a free port");
-        Self { registry: Registry::new(), rtc }
+        Self { registry: Registry::new(), rtc, hosts: None }
+    }
+
+    pub(crate) fn with_hosts(hosts: Hosts) -> Self {
+        Self { hosts: Some(hosts), ..Self::new() }
     }
 
     pub(crate) fn streamer(&self, id: &str, script: fn(&mut SourceIo)) -> (Streamer, Script) {
@@ -73,7 +84,11 @@ impl Fixture {
     }
 
     pub(crate) fn router(&self) -> Router {
-        let config = ServerConfig { allowed_origins: vec!["https://listed.example".to_owned()] };
+        let config = ServerConfig {
+            hosts: self.hosts.clone(),
+            allowed_origins: vec!["https://listed.example".to_owned()],
+            ..ServerConfig::default()
+        };
         router(self.registry.clone(), self.rtc.clone(), config)
     }
 
@@ -87,4 +102,71 @@ impl Fixture {
             () = sleep(LIMIT) => panic!("the client still waits after {LIMIT:?}"),
         }
     }
+}
+
+/// What a router answers.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a JSON body")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+pub(crate) async fn call(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.expect("routers do not fail");
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, 1 << 20).await.expect("a body").to_vec();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+pub(crate) fn request(method: &str, path: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1:8080")
+        .body(Body::empty())
+        .expect("a valid request")
+}
+
+/// With a body of JSON, and the headers that existing backends send.
+pub(crate) fn post(path: &str, body: &str) -> Request<Body> {
+    let mut request = request("POST", path);
+    let headers = request.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert("authorization", HeaderValue::from_static("Bearer some-credentials"));
+    *request.body_mut() = Body::from(body.to_owned());
+    request
+}
+
+/// Sends all that the server takes, and reads all that it says.
+pub(crate) async fn exchange(address: SocketAddr, parts: &[&[u8]]) -> String {
+    let (mut reader, mut writer) = TcpStream::connect(address).await.expect("it listens").into_split();
+    let send = async {
+        for part in parts {
+            // It may have answered and closed already.
+            if writer.write_all(part).await.is_err() {
+                break;
+            }
+        }
+        let _ = writer.shutdown().await;
+    };
+    let mut answer = Vec::new();
+    let receive = async {
+        let mut piece = [0; 4096];
+        // A connection that is closed on what was not read is reset, behind the answer.
+        while let Ok(length @ 1..) = reader.read(&mut piece).await {
+            answer.extend_from_slice(&piece[..length]);
+        }
+    };
+    tokio::join!(send, receive);
+    String::from_utf8_lossy(&answer).into_owned()
 }

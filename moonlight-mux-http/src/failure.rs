@@ -1,0 +1,259 @@
+//! What a host, or the way to it, made of a request or a stream: in the API's codes.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use moonlight_mux::{
+    ConnectionError, EndReason, HostCall, HostError, HostErrorCause, HostsError, Silent, SourceError, Stage,
+};
+
+/// One failure. `Display` is for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    /// The step of connecting in which it happened.
+    pub(crate) stage: Option<&'static str>,
+    /// The host's own number.
+    pub(crate) host_code: Option<i64>,
+    /// How long it was tried.
+    pub(crate) elapsed: Option<Duration>,
+    pub(crate) message: String,
+}
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    AppNotFound,
+    HostNotPaired,
+    HostBusy,
+    HostRefused,
+    WrongPin,
+    ConnectionTimeout,
+    ConnectionFailed,
+    /// Of a stream that had been running.
+    StreamFailed,
+    InternalError,
+}
+
+impl Code {
+    /// For programs; never changes.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AppNotFound => "app_not_found",
+            Self::HostNotPaired => "host_not_paired",
+            Self::HostBusy => "host_busy",
+            Self::HostRefused => "host_refused",
+            Self::WrongPin => "wrong_pin",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::ConnectionFailed => "connection_failed",
+            Self::StreamFailed => "stream_failed",
+            Self::InternalError => "internal_error",
+        }
+    }
+}
+
+impl Failure {
+    fn of(code: Code) -> Self {
+        Self { code, stage: None, host_code: None, elapsed: None, message: String::new() }
+    }
+
+    /// Nobody entered the PIN at the host.
+    pub(crate) fn no_pin(waited: Duration) -> Self {
+        Self {
+            elapsed: Some(waited),
+            message: "nobody entered the PIN at the host in time".to_owned(),
+            ..Self::of(Code::ConnectionTimeout)
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.code {
+            Code::AppNotFound => StatusCode::NOT_FOUND,
+            Code::HostNotPaired => StatusCode::BAD_REQUEST,
+            Code::HostBusy => StatusCode::CONFLICT,
+            Code::HostRefused
+            | Code::WrongPin
+            | Code::ConnectionTimeout
+            | Code::ConnectionFailed
+            | Code::StreamFailed => StatusCode::BAD_GATEWAY,
+            Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(crate) fn elapsed_ms(&self) -> Option<u64> {
+        self.elapsed.map(|elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<&EndReason> for Failure {
+    fn from(reason: &EndReason) -> Self {
+        match reason {
+            EndReason::Failed(error) => error.into(),
+            EndReason::ByHost => Self {
+                message: "the host ended the stream before its first picture".to_owned(),
+                ..Self::of(Code::ConnectionFailed)
+            },
+            // `SourcePanicked`, and reasons that the library learns before this table does.
+            _ => Self {
+                message: "an internal error ended the stream".to_owned(),
+                ..Self::of(Code::InternalError)
+            },
+        }
+    }
+}
+
+impl From<&SourceError> for Failure {
+    fn from(error: &SourceError) -> Self {
+        let cause = error.cause();
+        let stage = error.stage().map(Stage::name);
+        if let Some(error) = cause.downcast_ref::<HostError>() {
+            let failure = Self::from(error);
+            return Self { stage: stage.or(failure.stage), ..failure };
+        }
+        if let Some(error) = cause.downcast_ref::<HostsError>() {
+            return error.into();
+        }
+        if let Some(error) = cause.downcast_ref::<ConnectionError>() {
+            let code = match stage {
+                _ if error.is_timeout() => Code::ConnectionTimeout,
+                Some(_) => Code::ConnectionFailed,
+                None => Code::StreamFailed,
+            };
+            return Self {
+                code,
+                stage,
+                host_code: error.host_code().map(i64::from),
+                elapsed: Some(error.elapsed()),
+                message: error.to_string(),
+            };
+        }
+        let message = cause.to_string();
+        if let Some(silent) = cause.downcast_ref::<Silent>() {
+            let (code, elapsed) = match silent {
+                Silent::NoFirstFrame { waited, .. } => (Code::ConnectionTimeout, Some(*waited)),
+                _ => (Code::StreamFailed, None),
+            };
+            return Self { stage, elapsed, message, ..Self::of(code) };
+        }
+        let code = if stage.is_some() { Code::ConnectionFailed } else { Code::StreamFailed };
+        Self { stage, message, ..Self::of(code) }
+    }
+}
+
+impl From<&HostsError> for Failure {
+    fn from(error: &HostsError) -> Self {
+        match error {
+            HostsError::Host(error) => error.into(),
+            // This machine's own troubles: its state directory, its randomness.
+            error => Self { message: error.to_string(), ..Self::of(Code::InternalError) },
+        }
+    }
+}
+
+impl From<&HostError> for Failure {
+    fn from(error: &HostError) -> Self {
+        use HostErrorCause as Cause;
+        let code = match &error.cause {
+            Cause::UnknownApp => Code::AppNotFound,
+            Cause::NotPaired => Code::HostNotPaired,
+            Cause::Busy { .. } => Code::HostBusy,
+            Cause::WrongPin => Code::WrongPin,
+            Cause::Timeout => Code::ConnectionTimeout,
+            Cause::Host { .. }
+            | Cause::MissingRight { .. }
+            | Cause::PairingBusy
+            | Cause::PairingRefused
+            | Cause::Interface { .. }
+            | Cause::NobodyPairs
+            | Cause::Version { .. } => Code::HostRefused,
+            Cause::NoRandomness => Code::InternalError,
+            // What lies between, and what the library learns before this table does.
+            _ => Code::ConnectionFailed,
+        };
+        let host_code = match error.cause {
+            Cause::Host { code, .. } => Some(code.into()),
+            Cause::Interface { status } => Some(status.into()),
+            _ => None,
+        };
+        Self {
+            code,
+            stage: Some(stage(error.call)),
+            host_code,
+            elapsed: Some(error.elapsed),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// The names of streams' stages, where they are the same calls.
+fn stage(call: HostCall) -> &'static str {
+    match call {
+        HostCall::ServerInfo => Stage::ServerInfo.name(),
+        HostCall::Pair { .. } | HostCall::EnterPin => "pairing",
+        HostCall::AppList => "app list",
+        HostCall::AppImage => "app image",
+        HostCall::Launch | HostCall::Resume => Stage::Launch.name(),
+        HostCall::Cancel => "quit",
+        // What the library learns before this table does.
+        _ => "host",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use moonlight_mux::{AppId, HostRight};
+
+    use super::*;
+
+    fn host_error(call: HostCall, cause: HostErrorCause) -> HostError {
+        let host = "office".parse().unwrap();
+        HostError { host, call, elapsed: Duration::from_millis(1500), cause }
+    }
+
+    #[test]
+    fn each_cause_has_its_code_and_its_status() {
+        use HostErrorCause as Cause;
+        let running = AppId::new(7);
+        let right = HostRight::Launch;
+        let host = |code| Cause::Host { code, message: Some("no encoder".to_owned()) };
+        let table = [
+            (Cause::UnknownApp, "app_not_found", 404, None),
+            (Cause::NotPaired, "host_not_paired", 400, None),
+            (Cause::Busy { running }, "host_busy", 409, None),
+            (Cause::MissingRight { right }, "host_refused", 502, None),
+            (host(503), "host_refused", 502, Some(503)),
+            (host(-1), "host_refused", 502, Some(-1)),
+            (Cause::PairingBusy, "host_refused", 502, None),
+            (Cause::Interface { status: 401 }, "host_refused", 502, Some(401)),
+            (Cause::Timeout, "connection_timeout", 502, None),
+            (Cause::WrongPin, "wrong_pin", 502, None),
+            (Cause::NameNotFound, "connection_failed", 502, None),
+            (Cause::Refused, "connection_failed", 502, None),
+            (Cause::WrongCertificate, "connection_failed", 502, None),
+            (Cause::NoRandomness, "internal_error", 500, None),
+        ];
+        for (cause, code, status, host_code) in table {
+            let failure = Failure::from(&host_error(HostCall::Launch, cause.clone()));
+            let found = (failure.code.name(), failure.status().as_u16(), failure.host_code);
+            assert_eq!(found, (code, status, host_code), "{cause:?}");
+            assert_eq!((failure.stage, failure.elapsed_ms()), (Some("launch"), Some(1500)));
+            assert_eq!(failure.message, format!("office: launch failed after 1.5 s: {cause}"));
+        }
+    }
+
+    #[test]
+    fn a_streams_failure_has_its_stage_and_its_cause() {
+        let error = host_error(HostCall::AppList, HostErrorCause::UnknownApp);
+        let failure = Failure::from(&SourceError::permanent(error).in_stage(Stage::ServerInfo));
+        assert_eq!((failure.code, failure.stage), (Code::AppNotFound, Some("server info")));
+
+        let silent = Silent::NoFirstFrame { waited: Duration::from_secs(30), datagrams: 0 };
+        let failure = Failure::from(&SourceError::retryable(silent));
+        assert_eq!((failure.code, failure.elapsed_ms()), (Code::ConnectionTimeout, Some(30_000)));
+        let frozen = Silent::Frozen { silent: Duration::from_secs(10) };
+        assert_eq!(Failure::from(&SourceError::retryable(frozen)).code, Code::StreamFailed);
+        assert_eq!(Failure::from(&EndReason::ByHost).code, Code::ConnectionFailed);
+        assert_eq!(Failure::from(&EndReason::SourcePanicked).code, Code::InternalError);
+    }
+}
