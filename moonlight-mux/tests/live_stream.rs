@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use moonlight_mux::{
     AppSelector, ConnectionError, ConnectionErrorKind, EndReason, ExitPolicy, Faults, Freeze, Host,
-    HostConfig, HostEncryption, HostEndReason, HostEvent, Identity, Manner, Media, MoonlightConfig,
+    HostConfig, HostEncryption, HostEndReason, HostEvent, HostStep, Identity, Manner, Media, MoonlightConfig,
     MoonlightSource, Pin, RestartPolicy, State, Streamer, StreamerConfig, TestHost, TestHostConfig,
 };
 use tokio::time::timeout;
@@ -146,6 +146,28 @@ async fn a_host_that_is_killed_or_frozen_is_given_up_and_named() {
             "{error}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quitting_the_app_comes_behind_leaving_the_session() {
+    let host = start(Manner::SunshineV023, HostEncryption::Optional).await;
+    let streamer = stream(client(&host).await, config());
+    in_time(streamer.wait_streaming()).await.unwrap();
+    in_time(streamer.shutdown(ExitPolicy::Quit)).await;
+    let cancelled = |event: &HostEvent| matches!(event, HostEvent::Called { step: HostStep::Cancel, .. });
+    in_time(host.wait_for(cancelled)).await;
+    let end: Vec<_> = host.log().into_iter().rev().take(2).collect();
+    // That host refuses while there is a session.
+    assert!(
+        matches!(
+            end[..],
+            [
+                HostEvent::Called { step: HostStep::Cancel, status: Some(200), .. },
+                HostEvent::Ended { reason: HostEndReason::ByClient, .. }
+            ]
+        ),
+        "{end:?}"
+    );
 }
 
 /// The host has a place for one pending session, and loses a second one.

@@ -223,6 +223,22 @@ async fn sessions_that_the_host_ends_are_told_so() {
 }
 
 #[tokio::test]
+async fn later_wolfs_tell_sessions_of_one_address_apart_by_the_host_that_the_client_names() {
+    let host = host(TestHostConfig { session_addresses: true, ..config(Manner::Wolf) }).await;
+    let mut first = launch(&host, "launch").await;
+    let mut second = launch(&host, "launch").await;
+    let connect = async |driver: &mut Driver| while driver.next().await != Event::Connected {};
+    tokio::join!(connect(&mut first), connect(&mut second));
+    for id in [0, 1] {
+        let connected = HostEvent::ControlConnected(HostSessionId(id));
+        host.wait_for(|event| *event == connected).await;
+        let of_it = |event: &&HostEvent| matches!(event, HostEvent::Rtsp { session, .. } if *session == Some(HostSessionId(id)));
+        assert_eq!(host.log().iter().filter(of_it).count(), 7);
+    }
+    host.kill().await;
+}
+
+#[tokio::test]
 async fn a_reset_is_noticed_and_ends_wolfs_rtsp_for_good() {
     for manner in [Manner::Sunshine, Manner::Wolf] {
         let host = host(config(manner)).await;

@@ -65,9 +65,6 @@ pub(crate) enum EndReason {
         "the host ended the session {0}, before it had a first picture: it may not be able to capture or encode"
     )]
     TerminatedEarly(Termination),
-    /// −100.
-    #[error("no video came within 10 s: something may keep UDP away, a firewall most likely")]
-    NoVideo,
     /// −101: too much is lost.
     #[error("no whole key frame came within 10 s of the first video datagram")]
     NoPicture,
