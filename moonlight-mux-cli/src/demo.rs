@@ -1,8 +1,12 @@
-//! `demo`: a live test picture.
+//! `demo`: a live test picture, from a host of its own.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use clap::Args;
 use moonlight_mux::{
-    EndReason, PictureSize, State, Streamer, StreamerConfig, TestPicture, TestPictureConfig,
+    AppSelector, EndReason, HostErrorCause, HostId, HostOptions, Hosts, IdentityName, MoonlightConfig,
+    PairingMethod, PictureSize, Pin, PinEntry, State, Streamer, StreamerConfig, TestHost, TestHostConfig,
 };
 
 use crate::server::{Listen, Server};
@@ -31,19 +35,36 @@ Examples:
     exit_codes!()
 );
 
+/// Through a host of its own on loopback, so that all of the protocol is at work.
 pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
-    let mut config = TestPictureConfig::default();
-    config.size = demo.size;
-    config.fps = demo.fps;
-    let picture = TestPicture::new(config)?;
-    let server = Server::bind(&demo.listen).await?;
-    let streamer = server.registry().create("demo".parse()?, picture, StreamerConfig::default())?;
+    let host = Arc::new(TestHost::start(TestHostConfig::default()).await?);
+    let hosts = Hosts::in_memory();
+    let mut options = HostOptions::default();
+    // Also for whoever creates streamers over HTTP, under any identity.
+    options.pairing = PairingMethod::Other(Arc::new(HostUser(host.clone())));
+    hosts.declare(HOST, host.address(), options)?;
+    let mut config = MoonlightConfig::new(AppSelector::Title(APP.to_owned()));
+    (config.width, config.height, config.fps) = (demo.size.width(), demo.size.height(), demo.fps);
+    let source = hosts.source(HOST, &IdentityName::default(), config).await?;
+    let server = Server::bind(&demo.listen).await?.with_hosts(hosts);
+    let streamer = server.registry().create("demo".parse()?, source, StreamerConfig::default())?;
     streamer.wait_streaming().await?;
     server.announce(&streamer);
     server.run(failed(streamer.clone())).await?;
     match streamer.state() {
         State::Ended(reason) if is_failure(&reason) => Err(reason.into()),
         _ => Ok(()),
+    }
+}
+
+/// Sits at the demo's host, and enters each PIN there.
+struct HostUser(Arc<TestHost>);
+
+#[async_trait]
+impl PinEntry for HostUser {
+    async fn enter_pin(&self, pin: &Pin) -> Result<(), HostErrorCause> {
+        self.0.enter_pin(pin.digits());
+        Ok(())
     }
 }
 
@@ -60,3 +81,8 @@ async fn failed(streamer: Streamer) {
 fn is_failure(reason: &EndReason) -> bool {
     !matches!(reason, EndReason::Stopped | EndReason::ByHost)
 }
+
+/// The only one.
+const HOST: HostId = HostId(0);
+/// What a test host runs unless told otherwise.
+const APP: &str = "Desktop";

@@ -1,9 +1,16 @@
 //! moonlight-mux on the command line.
 
+mod config;
 mod demo;
+mod hosts;
+mod mp4;
 mod reachability;
+mod recorder;
+mod secret;
 mod serve;
 mod server;
+mod state;
+mod stream;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -23,15 +30,22 @@ struct Cli {
 enum Command {
     /// Show a live test picture with sound in browsers until Ctrl-C: no host needed.
     Demo(demo::Demo),
-    /// Serve recorded sessions to browsers until Ctrl-C.
+    /// Serve hosts and recorded sessions to browsers until Ctrl-C.
     Serve(serve::Serve),
+    /// Add hosts, pair with them, and see what they can run.
+    Hosts(hosts::Hosts),
+    /// Stream an app of a host with nobody watching, and record it if you like.
+    Stream(stream::Stream),
 }
 
 const EXAMPLES: &str = concat!(
     "\
 Examples:
   moonlight-mux demo
-  moonlight-mux serve --recording desktop=recordings/v0.23-clear
+  moonlight-mux hosts add 192.168.1.5
+  moonlight-mux hosts pair 192.168.1.5
+  moonlight-mux stream 192.168.1.5 Desktop --record desktop.mp4
+  moonlight-mux serve
   moonlight-mux help demo
 
 ",
@@ -42,7 +56,7 @@ Examples:
 macro_rules! exit_codes {
     () => {
         "\
-Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 could not start or failed, 2 wrong arguments.
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 could not start or failed, 2 wrong arguments or configuration.
 RUST_LOG sets what is logged to standard error, as in RUST_LOG=moonlight_mux=debug."
     };
 }
@@ -51,27 +65,64 @@ use exit_codes;
 /// What is logged by default. The WebRTC crate warns of each extension of a browser's that it does not know.
 const LOG: &str = "warn,moonlight_mux=info,moonlight_mux_http=info,rtc_dtls=error,rtc_ice=error";
 
+/// The same for commands that speak for themselves.
+const QUIET: &str = "warn,rtc_dtls=error,rtc_ice=error";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
+    let default = match command {
+        Command::Demo(_) | Command::Serve(_) => LOG,
+        Command::Hosts(_) | Command::Stream(_) => QUIET,
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Serve(serve) => serve::run(serve).await,
+        Command::Hosts(hosts) => hosts::run(hosts).await,
+        Command::Stream(stream) => stream::run(stream).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("moonlight-mux: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit as u8)
         }
     }
 }
 
 /// What stopped the program, as a sentence with its causes.
 #[derive(Debug)]
-struct Failure(String);
+struct Failure {
+    text: String,
+    exit: Exit,
+}
+
+/// How the program ends when it did not do what it was asked: its exit code.
+#[derive(Clone, Copy, Debug)]
+enum Exit {
+    Failed = 1,
+    Arguments = 2,
+    EndedByHost = 3,
+    Lost = 4,
+    NotRecorded = 5,
+}
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), exit: Exit::Failed }
+    }
+
+    fn with(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// The same with what to do about it.
+    fn hint(self, hint: impl fmt::Display) -> Self {
+        Self { text: format!("{}: {hint}", self.text), ..self }
+    }
+}
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
@@ -81,12 +132,12 @@ impl<E: std::error::Error> From<E> for Failure {
             text.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        Self(text)
+        Self::new(text)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }

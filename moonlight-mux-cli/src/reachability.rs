@@ -1,12 +1,13 @@
 //! How browsers reach this machine: the options, and a warning when they hardly can.
 
-use std::fs;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use moonlight_mux::{IceServer, TurnSecret, WebRtc, WebRtcConfig};
+
+use crate::config::{ReachabilityConfig, Text, TurnConfig, TurnLogin};
+use crate::secret::{self, SecretFileError};
 
 /// The ways by which pictures reach browsers.
 #[derive(Debug, Args)]
@@ -46,13 +47,35 @@ pub(crate) struct Reachability {
 pub(crate) enum ReachabilityError {
     #[error("--turn needs --turn-secret-file, or --turn-user with --turn-password-file")]
     TurnWithoutLogin,
-    #[error("the file {} cannot be read", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("the file {} is empty: it must hold the secret, on one line", path.display())]
-    Empty { path: PathBuf },
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
 }
 
 impl Reachability {
+    /// The same with what a configuration file says where no option did. A TURN server's login goes with its address.
+    pub(crate) fn or(self, file: &ReachabilityConfig) -> Self {
+        let mut this = self;
+        this.udp = this.udp.or(file.udp);
+        this.tcp = this.tcp.or(file.tcp);
+        if this.public_address.is_empty() {
+            this.public_address.clone_from(&file.public_addresses);
+        }
+        if this.stun.is_empty() {
+            this.stun = file.stun.iter().map(|Text(url)| url.0.clone()).collect();
+        }
+        if let (true, Some(TurnConfig { urls, login })) = (this.turn.is_empty(), &file.turn) {
+            this.turn.clone_from(urls);
+            match login {
+                TurnLogin::SharedSecret(file) => this.turn_secret_file = Some(file.clone()),
+                TurnLogin::User { name, password_file } => {
+                    this.turn_user = Some(name.clone());
+                    this.turn_password_file = Some(password_file.clone());
+                }
+            }
+        }
+        this
+    }
+
     /// What they mean for a server that is reached at `listen`.
     pub(crate) fn config(&self, listen: IpAddr) -> Result<WebRtcConfig, ReachabilityError> {
         let mut config = WebRtcConfig::default();
@@ -65,12 +88,12 @@ impl Reachability {
         let urls = self.turn.clone();
         match (&self.turn_secret_file, &self.turn_user, &self.turn_password_file) {
             (Some(file), ..) => {
-                config.turn_secrets.push(TurnSecret::new(urls, read_secret(file)?.as_bytes()))
+                config.turn_secrets.push(TurnSecret::new(urls, secret::read(file)?.as_bytes()))
             }
             (None, Some(user), Some(file)) => config.ice_servers.push(IceServer {
                 urls,
                 username: Some(user.clone()),
-                credential: Some(read_secret(file)?),
+                credential: Some(secret::read(file)?),
             }),
             _ if urls.is_empty() => {}
             _ => return Err(ReachabilityError::TurnWithoutLogin),
@@ -106,21 +129,11 @@ impl Reachability {
     }
 }
 
-fn read_secret(path: &Path) -> Result<String, ReachabilityError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ReachabilityError::Unreadable { path: path.to_owned(), source })?;
-    // An editor's last line break is no part of it.
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(ReachabilityError::Empty { path: path.to_owned() }),
-        secret => Ok(secret.to_owned()),
-    }
-}
-
-fn stun_url(url: &str) -> Result<String, String> {
+pub(crate) fn stun_url(url: &str) -> Result<String, String> {
     url_with(&["stun:", "stuns:"], url)
 }
 
-fn turn_url(url: &str) -> Result<String, String> {
+pub(crate) fn turn_url(url: &str) -> Result<String, String> {
     url_with(&["turn:", "turns:"], url)
 }
 
@@ -148,6 +161,7 @@ fn in_container() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::Ipv4Addr;
     use std::time::Duration;
 

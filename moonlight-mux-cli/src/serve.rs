@@ -1,4 +1,4 @@
-//! `serve`: recorded sessions.
+//! `serve`: hosts and recorded sessions.
 
 use std::future::pending;
 use std::path::PathBuf;
@@ -7,7 +7,9 @@ use std::str::FromStr;
 use clap::Args;
 use moonlight_mux::{Recording, StreamerConfig, StreamerId};
 
+use crate::config::{Config, Text};
 use crate::server::{Listen, Server};
+use crate::state::StateArgs;
 use crate::{Failure, exit_codes};
 
 #[derive(Debug, Args)]
@@ -15,16 +17,19 @@ use crate::{Failure, exit_codes};
 pub(crate) struct Serve {
     #[command(flatten)]
     listen: Listen,
+    #[command(flatten)]
+    state: StateArgs,
     /// A recorded session to serve in a loop under a name. May be given several times.
-    #[arg(long, value_name = "NAME=FOLDER", required = true)]
+    #[arg(long, value_name = "NAME=FOLDER")]
     recording: Vec<NamedRecording>,
 }
 
 const EXAMPLES: &str = concat!(
     "\
 Examples:
+  moonlight-mux serve
+  moonlight-mux serve --config /etc/moonlight-mux.toml --listen 127.0.0.1:9000
   moonlight-mux serve --recording desktop=recordings/v0.23-clear
-  moonlight-mux serve --listen 127.0.0.1:0 --recording a=FOLDER --recording b=FOLDER
 
 ",
     exit_codes!()
@@ -47,15 +52,23 @@ impl FromStr for NamedRecording {
 }
 
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
-    let recordings = serve.recording.into_iter().map(|NamedRecording { id, folder }| {
+    let file = serve.state.config()?;
+    let named = if serve.recording.is_empty() { of_file(&file.config) } else { serve.recording };
+    let recordings = named.into_iter().map(|NamedRecording { id, folder }| {
         let recording = Recording::open(&folder)?;
         Ok((id, recording))
     });
     let recordings = recordings.collect::<Result<Vec<_>, Failure>>()?;
-    let server = Server::bind(&serve.listen).await?;
+    let hosts = serve.state.hosts(&file)?;
+    let server = Server::bind(&serve.listen.or(&file.config)).await?.with_hosts(hosts);
     for (id, recording) in recordings {
         let streamer = server.registry().create(id, recording, StreamerConfig::default())?;
         server.announce(&streamer);
     }
     server.run(pending()).await
+}
+
+fn of_file(config: &Config) -> Vec<NamedRecording> {
+    let recordings = config.recordings.iter();
+    recordings.map(|(Text(id), folder)| NamedRecording { id: id.clone(), folder: folder.clone() }).collect()
 }

@@ -2,27 +2,35 @@
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
-use moonlight_mux::{Registry, Streamer, WebRtc};
+use moonlight_mux::{Hosts, Registry, Streamer, WebRtc};
 use moonlight_mux_http::{BindError, ServerConfig};
 use tokio::net::TcpListener;
 
 use crate::Failure;
+use crate::config::{Config, ListenAddress, Text};
 use crate::reachability::Reachability;
 
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
-    /// Where browsers connect: an address of this machine alone, port 0 for a free one.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", env = "MOONLIGHT_MUX_LISTEN")]
-    #[arg(value_parser = loopback)]
-    listen: SocketAddr,
+    /// Where browsers connect: an address of this machine alone, port 0 for a free one. Default: 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MOONLIGHT_MUX_LISTEN", value_parser = loopback)]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     reachability: Reachability,
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
+impl Listen {
+    /// The same with what a configuration file says where no option did.
+    pub(crate) fn or(self, file: &Config) -> Self {
+        let listen = self.listen.or(file.listen.as_ref().map(|Text(ListenAddress(address))| *address));
+        Self { listen, reachability: self.reachability.or(&file.reachability) }
+    }
+}
+
+pub(crate) fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| "expected ADDRESS:PORT, as in 127.0.0.1:8080")?;
     if address.ip().is_loopback() {
         return Ok(address);
@@ -40,26 +48,32 @@ pub(crate) struct Server {
     address: SocketAddr,
     rtc: WebRtc,
     registry: Registry,
+    hosts: Option<Hosts>,
     stop: Stop,
 }
 
 impl Server {
     pub(crate) async fn bind(listen: &Listen) -> Result<Self, Failure> {
         let stop = Stop::new()?;
-        let listener = moonlight_mux_http::bind(listen.listen).await.map_err(|error| match error {
-            BindError::InUse { address } => Failure(in_use(address)),
-            error => error.into(),
+        let listener = moonlight_mux_http::bind(listen.listen.unwrap_or(DEFAULT)).await.map_err(|error| match error {
+            BindError::InUse { address } => Failure::new(in_use(address)),
+            error => Failure::from(error),
         })?;
         let address = listener.local_addr()?;
         let rtc = WebRtc::bind(listen.reachability.config(address.ip())?)?;
         if let Some(warning) = listen.reachability.warning(&rtc) {
             eprintln!("{warning}");
         }
-        Ok(Self { listener, address, rtc, registry: Registry::new(), stop })
+        Ok(Self { listener, address, rtc, registry: Registry::new(), hosts: None, stop })
     }
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Lets callers create streamers from these hosts.
+    pub(crate) fn with_hosts(self, hosts: Hosts) -> Self {
+        Self { hosts: Some(hosts), ..self }
     }
 
     /// Says on standard output where a streamer can be watched.
@@ -71,9 +85,11 @@ impl Server {
 
     /// Serves until Ctrl-C, SIGTERM, or `failed`.
     pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
-        let Self { listener, rtc, registry, mut stop, .. } = self;
+        let Self { listener, rtc, registry, hosts, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
-        let router = moonlight_mux_http::router(registry.clone(), rtc, ServerConfig::default());
+        let config = ServerConfig::default();
+        let _ = hosts;
+        let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {
                 () = stop.asked() => {}
@@ -85,6 +101,8 @@ impl Server {
     }
 }
 
+const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
 fn in_use(address: SocketAddr) -> String {
     // Behind the last port comes 0, which takes a free one.
     let other = SocketAddr::new(address.ip(), address.port().wrapping_add(1));
@@ -93,19 +111,19 @@ fn in_use(address: SocketAddr) -> String {
 
 /// Ctrl-C and SIGTERM, heard from when it is made: none that comes early is lost.
 #[cfg(unix)]
-struct Stop {
+pub(crate) struct Stop {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Stop {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -115,15 +133,15 @@ impl Stop {
 
 /// Ctrl-C, heard from when it is made.
 #[cfg(windows)]
-struct Stop(tokio::signal::windows::CtrlC);
+pub(crate) struct Stop(tokio::signal::windows::CtrlC);
 
 #[cfg(windows)]
 impl Stop {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         self.0.recv().await;
     }
 }

@@ -397,7 +397,7 @@ impl Pairing {
     /// # Errors
     /// As [`Host::pair`], or when the directory cannot be written.
     pub async fn outcome(self) -> Result<(), HostsError> {
-        let certificate = self.host.pair(&self.pin).await?;
+        let certificate = Box::pin(self.host.pair(&self.pin)).await?;
         self.hosts.keep_paired(self.id, &self.identity, certificate)
     }
 }

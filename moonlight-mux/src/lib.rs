@@ -48,7 +48,10 @@
 
 mod broadcast;
 mod egress;
-#[cfg_attr(not(feature = "test-host"), allow(dead_code, reason = "formats are parsed and built; hosts' halves are the test host's"))]
+#[cfg_attr(
+    not(feature = "test-host"),
+    allow(dead_code, reason = "formats are parsed and built; hosts' halves are the test host's")
+)]
 mod gamestream;
 mod hosts;
 mod keyframe;

@@ -71,6 +71,10 @@ pub struct TestHostConfig {
     pub ports: HostPorts,
     /// How many sessions there may be at once, waiting ones included. Default: any number; a host of version 0.23 has 1.
     pub max_sessions: Option<usize>,
+    /// In the manner of Wolf: as its later builds, the host gives each session an address that exists nowhere, knows it by
+    /// that in the RTSP dialogue, and knows clients by their certificates alone, not by their addresses (session 11 and
+    /// 12.1). Default: no.
+    pub session_addresses: bool,
     /// The rights of every client in `/serverinfo`, as hosts of the Apollo family have them (session 22, N1). Default:
     /// none, as other hosts.
     pub permission: Option<u32>,
@@ -187,6 +191,7 @@ impl Default for TestHostConfig {
             address: Ipv4Addr::LOCALHOST.into(),
             ports: HostPorts::default(),
             max_sessions: None,
+            session_addresses: false,
             permission: None,
             identity: None,
             unique_id: Uuid::new_v4().to_string().to_uppercase(),

@@ -8,8 +8,8 @@ mod live;
 use std::net::TcpListener;
 
 use moonlight_mux::{
-    EndReason, Faults, Host, HostConfig, HostEvent, HostIdentity, HostStep, HostileAnswer, Identity, Manner,
-    Pin, RestartPolicy, Streamer, StreamerConfig, TestHost,
+    EndReason, Faults, Host, HostConfig, HostEvent, HostStep, HostileAnswer, Identity, Manner, Pin,
+    RestartPolicy, Streamer, StreamerConfig, TestHost,
 };
 
 use live::{Live, ended, host, in_time, in_words, pictures, small};
@@ -138,7 +138,7 @@ async fn another_host_at_a_known_address_is_not_trusted() {
     let client = live.client("one").await;
     let mut config = host(Manner::Sunshine);
     config.ports = live.host.config().ports;
-    config.identity = Some(HostIdentity::generate().expect("keys"));
+    config.identity = Some(Identity::generate().expect("keys"));
     live.host.kill().await;
     let impostor = TestHost::start(config).await.expect("the same ports");
     let error = in_time(client.apps()).await.expect_err("another certificate");

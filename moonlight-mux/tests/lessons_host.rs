@@ -176,7 +176,7 @@ async fn a_host_that_freezes_behind_the_control_connection_is_left_with_a_clean_
     let streamer = Streamer::start("frozen".parse().expect("a name"), source, config);
     match ended(&streamer).await {
         EndReason::Failed(error) => {
-            let silent = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+            let silent = error.cause().downcast_ref();
             assert!(matches!(silent, Some(Silent::NoFirstFrame { datagrams: 0, .. })), "{error:?}");
         }
         reason => panic!("{reason:?}"),
@@ -275,13 +275,21 @@ async fn two_streamers_with_two_addresses_have_two_sessions_on_a_host_that_tells
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_is_missing_is_named() {
-    let mut config = host(Manner::Sunshine);
-    // View and list, as every client of Apollo has but the first.
-    config.permission = Some(VIEW_AND_LIST);
-    let live = Live::start(config).await;
-    let words = words(&ended(&live.streamer("one").await).await);
-    assert!(words.contains("right") && words.contains("launch"), "{words}");
+async fn a_start_that_the_host_forbids_this_client_is_told_and_not_tried_again() {
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let mut faults = Faults::default();
+    // As hosts of the Apollo family refuse whoever has no right to launch.
+    faults.refuse_start = Some(StartRefusal { status: 403, message: "Permission denied".to_owned() });
+    live.host.set_faults(faults);
+    let streamer = live.streamer("one").await;
+    match ended(&streamer).await {
+        EndReason::Failed(error) => {
+            assert!(error.is_permanent(), "{error:?}");
+            let words = in_words(&error);
+            assert!(words.contains("launch") && words.contains("Permission denied"), "{words}");
+        }
+        reason => panic!("{reason:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -355,6 +363,3 @@ async fn twenty_joins_at_once_cost_the_host_at_most_two_keyframes() {
     let after = live.host.counts();
     assert!(after.keyframe_requests - before.keyframe_requests <= 2, "{before:?}, {after:?}");
 }
-
-/// Of the mask `Permission`, the rights that later clients get.
-const VIEW_AND_LIST: u32 = 0x0300_0000;

@@ -20,7 +20,7 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn client(host: &TestHost) -> Host {
-    Host::new(HostConfig::new(host.address(), Identity::generate().unwrap()))
+    Host::new(HostConfig::new(host.address(), Identity::generate().expect("keys")))
 }
 
 /// The user types `typed` once the host asks for `pin`.
@@ -34,7 +34,8 @@ async fn pair(host: &TestHost, client: &Host, pin: &Pin, typed: &str) -> Result<
         }
         host.enter_pin(typed);
     };
-    let (paired, ()) = in_time(async { tokio::join!(client.pair(pin), user) }).await;
+    let pairing = Box::pin(client.pair(pin));
+    let (paired, ()) = in_time(async { tokio::join!(pairing, user) }).await;
     paired.map(drop).map_err(|error| error.cause)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use moonlight_mux::{
     AppSelector, ConnectionError, ConnectionErrorKind, EndReason, ExitPolicy, Faults, Freeze, Host,
-    HostConfig, HostEncryption, HostEndReason, HostEvent, Identity, Manner, Media, MoonlightConfig,
+    HostConfig, HostEncryption, HostEndReason, HostEvent, HostStep, Identity, Manner, Media, MoonlightConfig,
     MoonlightSource, Pin, RestartPolicy, State, Streamer, StreamerConfig, TestHost, TestHostConfig,
 };
 use tokio::time::timeout;
@@ -141,8 +141,33 @@ async fn a_host_that_is_killed_or_frozen_is_given_up_and_named() {
         assert_eq!(error.kind(), ConnectionErrorKind::HostSilent);
         assert_eq!(error.host().to_string(), name);
         assert!(error.elapsed() >= Duration::from_secs(10), "{error}");
-        assert!(error.to_string().starts_with(&name) && error.to_string().ends_with("the host fell silent"), "{error}");
+        assert!(
+            error.to_string().starts_with(&name) && error.to_string().ends_with("the host fell silent"),
+            "{error}"
+        );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quitting_the_app_comes_behind_leaving_the_session() {
+    let host = start(Manner::SunshineV023, HostEncryption::Optional).await;
+    let streamer = stream(client(&host).await, config());
+    in_time(streamer.wait_streaming()).await.unwrap();
+    in_time(streamer.shutdown(ExitPolicy::Quit)).await;
+    let cancelled = |event: &HostEvent| matches!(event, HostEvent::Called { step: HostStep::Cancel, .. });
+    in_time(host.wait_for(cancelled)).await;
+    let end: Vec<_> = host.log().into_iter().rev().take(2).collect();
+    // That host refuses while there is a session.
+    assert!(
+        matches!(
+            end[..],
+            [
+                HostEvent::Called { step: HostStep::Cancel, status: Some(200), .. },
+                HostEvent::Ended { reason: HostEndReason::ByClient, .. }
+            ]
+        ),
+        "{end:?}"
+    );
 }
 
 /// The host has a place for one pending session, and loses a second one.
@@ -159,7 +184,9 @@ async fn two_launches_at_once_on_one_host_take_turns() {
         .log()
         .into_iter()
         .filter_map(|event| match event {
-            HostEvent::Launched { session, resumed, .. } => Some((session.0, if resumed { "resumed" } else { "launched" })),
+            HostEvent::Launched { session, resumed, .. } => {
+                Some((session.0, if resumed { "resumed" } else { "launched" }))
+            }
             HostEvent::ControlConnected(session) => Some((session.0, "connected")),
             _ => None,
         })

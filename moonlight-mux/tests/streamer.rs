@@ -660,7 +660,8 @@ async fn a_replaced_streamer_has_stopped_before_its_successor_begins() {
 
     let start = Instant::now();
     let (source, script) = scripted();
-    let second = registry.replace(id("desk"), source, StreamerConfig::default()).expect("the first gives way");
+    let second =
+        registry.replace(id("desk"), source, StreamerConfig::default()).expect("the first gives way");
     assert!(registry.get(&id("desk")).expect("it has the name").is_same(&second));
     script.step(Step::Info).await;
     script.frame(0, true).await;

@@ -150,7 +150,7 @@ impl Connection {
             (Stream::Control, Some(control), _) => control.handle_datagram(now, datagram),
             (Stream::Video, _, Some(session)) => {
                 session.handle_video(now, datagram);
-                if let State::AwaitingVideo(_) = self.state {
+                if let State::AwaitingVideo = self.state {
                     self.state = State::awaiting_picture(now);
                 }
             }
@@ -203,11 +203,10 @@ impl Connection {
             control.handle_timeout(now);
         }
         let handled = self.dialogue.handle_timeout(now);
-        // A control stream that ended just now is a better reason than media that never came.
+        // A control stream that ended just now is a better reason than a picture that never came.
         self.settle(now, handled);
         if self.state.deadline().is_some_and(|deadline| deadline <= now) {
-            let awaiting_video = matches!(self.state, State::AwaitingVideo(_));
-            self.end(now, if awaiting_video { EndReason::NoVideo } else { EndReason::NoPicture });
+            self.end(now, EndReason::NoPicture);
         }
     }
 
@@ -336,7 +335,7 @@ impl Connection {
         self.events.push_back(Event::Connected);
         let agreement = self.agreement.as_ref().expect("ANNOUNCE comes before the control stream");
         self.events.push_back(Event::Info(agreement.info()));
-        self.state = State::awaiting_video(now);
+        self.state = State::AwaitingVideo;
         if let Err(error) = self.send_input(now, Input::EnableHaptics) {
             tracing::debug!(%error, "haptics were not enabled");
         }

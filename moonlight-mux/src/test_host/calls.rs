@@ -152,7 +152,7 @@ fn server_info(shared: &Shared, peer: &Peer, uniqueid: Option<&UniqueId>) -> Ans
         mac: None,
         codec_modes: codec_modes(&config.picture),
         paired: peer.certificate.as_ref().is_some_and(is_paired),
-        running: state.launches.running(peer.address).filter(|_| told),
+        running: state.launches.running(peer.address, peer.certificate.as_ref()).filter(|_| told),
         nvidia: false,
         permission: shared.faults.borrow().permission.or(config.permission).map(Permission),
     };
@@ -284,7 +284,8 @@ async fn start(shared: &Arc<Shared>, peer: &Peer, start: Start, launch: Launch) 
             }
         }
     }
-    let rtsp = SocketAddr::new(shared.config.address, shared.ports.rtsp);
+    let own = granted.session.and_then(|id| shared.state().launches.address_of(id));
+    let rtsp = SocketAddr::new(own.map_or(shared.config.address, Into::into), shared.ports.rtsp);
     let url = format!("{scheme}://{rtsp}").parse().expect("an address and a port make a URL");
     let mut text = String::new();
     Started { session_url: Some(url) }.emit(start, &mut text);

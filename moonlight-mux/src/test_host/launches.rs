@@ -2,7 +2,7 @@
 //!
 //! Source: protocol document, session 10.4 and 11; the recordings `http-facts` and `wolf-http-facts`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{HostSessionId, Manner};
 use crate::gamestream::pairing::certificate::Certificate;
@@ -20,6 +20,8 @@ pub(super) struct Caller {
 pub(super) struct Launches {
     manner: Manner,
     max_sessions: Option<usize>,
+    /// Of Wolf: sessions have addresses of their own.
+    session_addresses: bool,
     /// What runs on the one desktop of a Sunshine host, streamed or not. Wolf has one for each session.
     running: Option<AppId>,
     /// In the order of their launches.
@@ -69,17 +71,20 @@ pub(super) enum Refused {
 pub(super) struct Streaming;
 
 impl Launches {
-    pub(super) fn new(manner: Manner, max_sessions: Option<usize>) -> Self {
+    pub(super) fn new(manner: Manner, max_sessions: Option<usize>, session_addresses: bool) -> Self {
         let usual = (manner == Manner::SunshineV023).then_some(1);
-        Self { manner, max_sessions: max_sessions.or(usual), running: None, sessions: Vec::new(), next: 0 }
+        let max_sessions = max_sessions.or(usual);
+        Self { manner, max_sessions, session_addresses, running: None, sessions: Vec::new(), next: 0 }
     }
 
-    /// What runs, as the caller is told. wolf24 knows callers by their addresses.
-    pub(super) fn running(&self, address: IpAddr) -> Option<AppId> {
+    /// What runs, as the caller is told. wolf24 knows callers by their addresses, later builds by their certificates.
+    pub(super) fn running(&self, address: IpAddr, certificate: Option<&Certificate>) -> Option<AppId> {
+        let own = |session: &&Session| match self.session_addresses {
+            true => Some(&session.caller.certificate) == certificate,
+            false => session.caller.address == address,
+        };
         match self.manner {
-            Manner::Wolf => {
-                self.sessions.iter().find(|s| s.caller.address == address).map(|session| session.app)
-            }
+            Manner::Wolf => self.sessions.iter().find(own).map(|session| session.app),
             Manner::Sunshine | Manner::SunshineV023 => self.running,
         }
     }
@@ -160,6 +165,23 @@ impl Launches {
         }
     }
 
+    /// The address that a session is known by in the RTSP dialogue, where it has one of its own.
+    pub(super) fn address_of(&self, id: HostSessionId) -> Option<Ipv4Addr> {
+        let [_, _, high, low] = id.0.to_be_bytes();
+        self.has_session_addresses().then_some(Ipv4Addr::new(10, 99, high, low))
+    }
+
+    pub(super) fn has_session_addresses(&self) -> bool {
+        self.session_addresses && self.manner == Manner::Wolf
+    }
+
+    /// The session that has this address.
+    pub(super) fn session_at(&self, address: Ipv4Addr) -> Option<HostSessionId> {
+        let ids =
+            self.sessions.iter().filter(|session| session.state != State::Paused).map(|session| session.id);
+        ids.into_iter().find(|&id| self.address_of(id) == Some(address))
+    }
+
     /// To whom an RTSP connection belongs: on Sunshine to the session that waits, whoever connects; on wolf24 to the
     /// first one of that address.
     pub(super) fn session_of(&self, address: IpAddr) -> Option<HostSessionId> {
@@ -216,11 +238,11 @@ mod tests {
 
     #[test]
     fn sunshine_has_one_app_which_anybody_resumes_and_anybody_ends() {
-        let mut launches = Launches::new(Manner::Sunshine, None);
+        let mut launches = Launches::new(Manner::Sunshine, None, false);
         assert_eq!(launches.resume(&one()), Err(Refused::NothingRuns));
         assert_eq!(launches.launch(app(), false, &one()), Err(Refused::UnknownApp));
         let first = session(launches.launch(app(), true, &one()));
-        assert_eq!(launches.running(two().address), Some(app()));
+        assert_eq!(launches.running(two().address, None), Some(app()));
         assert_eq!(launches.launch(app(), true, &two()), Err(Refused::Running));
 
         assert_eq!(launches.resume(&two()).unwrap().session, None, "forgotten while another waits");
@@ -231,14 +253,14 @@ mod tests {
         assert_eq!(launches.session_of(one().address), Some(second));
 
         launches.ended(first);
-        assert_eq!(launches.running(one().address), Some(app()), "it goes on");
+        assert_eq!(launches.running(one().address, None), Some(app()), "it goes on");
         assert_eq!(launches.cancel(&one()), Ok(vec![second]));
-        assert_eq!((launches.running(one().address), launches.cancel(&one())), (None, Ok(Vec::new())));
+        assert_eq!((launches.running(one().address, None), launches.cancel(&one())), (None, Ok(Vec::new())));
     }
 
     #[test]
     fn v023_has_one_session_and_ends_no_app_that_is_streamed() {
-        let mut launches = Launches::new(Manner::SunshineV023, None);
+        let mut launches = Launches::new(Manner::SunshineV023, None, false);
         assert_eq!(launches.cancel(&one()), Ok(Vec::new()));
         let first = session(launches.launch(app(), true, &one()));
         for state in [State::Waiting, State::Connected] {
@@ -253,35 +275,52 @@ mod tests {
         let second = session(launches.resume(&one()));
         launches.ended(second);
         assert_eq!(launches.cancel(&one()), Ok(Vec::new()));
-        assert_eq!(launches.running(one().address), None);
+        assert_eq!(launches.running(one().address, None), None);
     }
 
     #[test]
     fn wolf_has_an_app_for_each_session_which_its_client_alone_resumes_and_ends() {
-        let mut launches = Launches::new(Manner::Wolf, None);
+        let mut launches = Launches::new(Manner::Wolf, None, false);
         let nothing = Granted { session: None, ended: Vec::new() };
         assert_eq!(launches.resume(&one()), Ok(nothing.clone()));
         let first = session(launches.launch(app(), true, &one()));
         let other = session(launches.launch("8".parse().unwrap(), true, &two()));
-        assert_eq!(launches.running(one().address), Some(app()));
-        assert_eq!(launches.running([127, 0, 0, 3].into()), None);
+        assert_eq!(launches.running(one().address, None), Some(app()));
+        assert_eq!(launches.running([127, 0, 0, 3].into(), None), None);
         assert_eq!(launches.session_of(two().address), Some(other));
 
         launches.connected(first);
         launches.ended(first);
-        assert_eq!(launches.running(one().address), Some(app()), "it is paused");
+        assert_eq!(launches.running(one().address, None), Some(app()), "it is paused");
         assert_eq!(launches.session_of(one().address), None);
         let resumed = launches.resume(&one()).unwrap();
         assert_eq!(resumed.ended, [first]);
         assert_eq!(launches.session_of(one().address), resumed.session);
         assert_eq!(launches.cancel(&one()), Ok(vec![resumed.session.unwrap()]));
-        assert_eq!(launches.running(two().address), Some("8".parse().unwrap()));
+        assert_eq!(launches.running(two().address, None), Some("8".parse().unwrap()));
         assert_eq!(launches.resume(&one()), Ok(nothing));
     }
 
     #[test]
+    fn later_wolfs_know_sessions_by_addresses_of_their_own_and_clients_by_their_certificates() {
+        let mut launches = Launches::new(Manner::Wolf, None, true);
+        let same_address = Caller { address: one().address, ..two() };
+        let first = session(launches.launch(app(), true, &one()));
+        let second = session(launches.launch("8".parse().unwrap(), true, &same_address));
+        let running = |caller: Caller| launches.running(caller.address, Some(&caller.certificate));
+        assert_eq!(running(one()), Some(app()));
+        assert_eq!(running(same_address), Some("8".parse().unwrap()));
+        for id in [first, second] {
+            assert_eq!(launches.session_at(launches.address_of(id).unwrap()), Some(id));
+        }
+        launches.ended(first);
+        assert_eq!(launches.session_at(launches.address_of(first).unwrap()), None);
+        assert_eq!(Launches::new(Manner::Sunshine, None, true).address_of(first), None);
+    }
+
+    #[test]
     fn the_limit_that_was_set_counts_waiting_sessions_too() {
-        let mut launches = Launches::new(Manner::Sunshine, Some(2));
+        let mut launches = Launches::new(Manner::Sunshine, Some(2), false);
         let first = session(launches.launch(app(), true, &one()));
         launches.connected(first);
         let second = session(launches.resume(&two()));

@@ -173,7 +173,7 @@ async fn exchange(shared: &Shared, tcp: &mut TcpStream, from: SocketAddr) -> io:
     let mut received = Vec::new();
     loop {
         let more = tcp.read_buf(&mut received).await?;
-        let session = shared.session_of(from.ip());
+        let session = shared.session_of(from.ip(), &received);
         let (session, answer) = match session {
             Some((id, orders)) => {
                 let (sender, answer) = oneshot::channel();

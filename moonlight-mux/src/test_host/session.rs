@@ -61,6 +61,13 @@ pub(crate) struct SessionConfig {
     pub(crate) seed: u64,
 }
 
+impl SessionConfig {
+    /// Of pictures (streams 9.2).
+    fn first_number(&self) -> u32 {
+        if self.manner == Manner::Wolf { 0 } else { 1 }
+    }
+}
+
 /// The UDP ports of one session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionPorts {
@@ -420,7 +427,7 @@ impl HostSession {
                     blocks: None,
                 },
                 cipher: session.video.encrypted.then(|| VideoCipher::new(&launch.key)),
-                number: if manner == Manner::Wolf { 0 } else { 1 },
+                number: self.config.first_number(),
                 shards: 0,
             },
             audio: AudioPacketiser::new(manner, audio_cipher, session.audio.packet_duration),

@@ -30,9 +30,12 @@ impl Show {
         match picture {
             #[cfg(feature = "test-picture")]
             HostPicture::Live => {
-                let mut config = TestPictureConfig::default();
-                config.size = PictureSize::new(announcement.width & !1, announcement.height & !1).ok()?;
-                config.fps = announcement.fps.clamp(1, 240);
+                let Announcement { width, height, fps, .. } = announcement;
+                let config = TestPictureConfig {
+                    size: PictureSize::new(width & !1, height & !1).ok()?,
+                    fps: (*fps).clamp(1, 240),
+                    ..TestPictureConfig::default()
+                };
                 let picture = TestPicture::new(config).ok()?;
                 let desktop = picture.desktop();
                 Some(Self { desktop: Some(desktop), ..Self::play(picture) })

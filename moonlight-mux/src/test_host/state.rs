@@ -1,7 +1,7 @@
 //! What the tasks of a host share.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -55,7 +55,7 @@ impl Shared {
     ) -> Self {
         let state = State {
             clients,
-            launches: Launches::new(config.manner, config.max_sessions),
+            launches: Launches::new(config.manner, config.max_sessions, config.session_addresses),
             apps: config.apps.clone(),
             orders: HashMap::new(),
             rtsp_is_dead: false,
@@ -92,10 +92,17 @@ impl Shared {
         }
     }
 
-    /// How the session is reached to which an RTSP connection from there belongs.
-    pub(super) fn session_of(&self, address: IpAddr) -> Option<(HostSessionId, mpsc::Sender<Order>)> {
+    /// How the session is reached to which an RTSP connection from there belongs, on which this came so far.
+    pub(super) fn session_of(
+        &self,
+        from: IpAddr,
+        received: &[u8],
+    ) -> Option<(HostSessionId, mpsc::Sender<Order>)> {
         let state = self.state();
-        let id = state.launches.session_of(address)?;
+        let id = match (state.launches.has_session_addresses(), named_host(received)) {
+            (true, Some(address)) => state.launches.session_at(address)?,
+            _ => state.launches.session_of(from)?,
+        };
         Some((id, state.orders.get(&id)?.clone()))
     }
 
@@ -107,6 +114,14 @@ impl Shared {
             let _ = order.try_send(Order::End(reason));
         }
     }
+}
+
+/// Whom the `Host` header of a request names, if it is there yet; `None` also for the address that names nobody.
+fn named_host(request: &[u8]) -> Option<Ipv4Addr> {
+    let text = str::from_utf8(request).ok()?;
+    let (_, host) = text.split_once("\r\nHost: ")?;
+    let (host, _) = host.split_once("\r\n")?;
+    host.parse().ok().filter(|address: &Ipv4Addr| !address.is_unspecified())
 }
 
 impl State {

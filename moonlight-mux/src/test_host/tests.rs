@@ -208,9 +208,8 @@ async fn sessions_that_the_host_ends_are_told_so() {
         host.wait_for(|event| matches!(event, HostEvent::ControlConnected(_))).await;
         host.end_sessions();
         let Event::Ended { reason } = (loop {
-            match driver.next().await {
-                ended @ Event::Ended { .. } => break ended,
-                _ => {}
+            if let ended @ Event::Ended { .. } = driver.next().await {
+                break ended;
             }
         }) else {
             unreachable!("the loop ends so")
@@ -221,6 +220,22 @@ async fn sessions_that_the_host_ends_are_told_so() {
         host.wait_for(|event| *event == ended).await;
         host.kill().await;
     }
+}
+
+#[tokio::test]
+async fn later_wolfs_tell_sessions_of_one_address_apart_by_the_host_that_the_client_names() {
+    let host = host(TestHostConfig { session_addresses: true, ..config(Manner::Wolf) }).await;
+    let mut first = launch(&host, "launch").await;
+    let mut second = launch(&host, "launch").await;
+    let connect = async |driver: &mut Driver| while driver.next().await != Event::Connected {};
+    tokio::join!(connect(&mut first), connect(&mut second));
+    for id in [0, 1] {
+        let connected = HostEvent::ControlConnected(HostSessionId(id));
+        host.wait_for(|event| *event == connected).await;
+        let of_it = |event: &&HostEvent| matches!(event, HostEvent::Rtsp { session, .. } if *session == Some(HostSessionId(id)));
+        assert_eq!(host.log().iter().filter(of_it).count(), 7);
+    }
+    host.kill().await;
 }
 
 #[tokio::test]

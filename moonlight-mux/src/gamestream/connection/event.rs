@@ -61,11 +61,10 @@ pub(crate) enum EndReason {
     #[error("the host ended the session {0}")]
     Terminated(Termination),
     /// The host ended the session before there was any picture: it could not capture or encode; −102.
-    #[error("the host ended the session {0}, before it had a first picture: it may not be able to capture or encode")]
+    #[error(
+        "the host ended the session {0}, before it had a first picture: it may not be able to capture or encode"
+    )]
     TerminatedEarly(Termination),
-    /// −100.
-    #[error("no video came within 10 s: something may keep UDP away, a firewall most likely")]
-    NoVideo,
     /// −101: too much is lost.
     #[error("no whole key frame came within 10 s of the first video datagram")]
     NoPicture,

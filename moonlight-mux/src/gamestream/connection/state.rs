@@ -8,8 +8,8 @@ use super::EndReason;
 pub(super) enum State {
     /// RTSP, then the control stream.
     Connecting,
-    /// No video datagram has come; one must until then.
-    AwaitingVideo(Instant),
+    /// No video datagram has come. How long that may take the owner knows: hosts that start a container take a minute.
+    AwaitingVideo,
     /// Video datagrams have come, but no key frame; one must until then.
     AwaitingPicture(Instant),
     Streaming,
@@ -19,22 +19,18 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn awaiting_video(now: Instant) -> Self {
-        Self::AwaitingVideo(now + MEDIA_TIMEOUT)
-    }
-
     pub(super) fn awaiting_picture(now: Instant) -> Self {
-        Self::AwaitingPicture(now + MEDIA_TIMEOUT)
+        Self::AwaitingPicture(now + PICTURE_TIMEOUT)
     }
 
-    /// When media must have come.
+    /// When a picture must have come.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
-            Self::AwaitingVideo(deadline) | Self::AwaitingPicture(deadline) => Some(deadline),
-            Self::Connecting | Self::Streaming | Self::Ending(_) | Self::Ended => None,
+            Self::AwaitingPicture(deadline) => Some(deadline),
+            Self::Connecting | Self::AwaitingVideo | Self::Streaming | Self::Ending(_) | Self::Ended => None,
         }
     }
 }
 
-/// For the first video datagram, and from there for the first key frame (streams 8.1).
-const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the first video datagram to the first key frame (streams 8.1).
+const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);

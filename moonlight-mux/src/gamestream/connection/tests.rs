@@ -285,14 +285,13 @@ fn a_stream_that_begins_without_a_key_frame_is_asked_for_one() {
 }
 
 #[test]
-fn no_video_within_ten_seconds_ends_it() {
+fn how_long_no_video_comes_is_for_the_owner_to_judge() {
     let mut played = Played::connected();
     played.media(Stream::Audio, audio(0, &opus(0)));
-    played.pass(10 * SECOND - MOMENT);
+    played.pass(60 * SECOND);
     assert_eq!(played.ended(), None);
-    played.pass(MOMENT);
-    assert_eq!(played.ended(), Some(EndReason::NoVideo));
-    assert_eq!(played.connection.poll_timeout(), None);
+    played.media(Stream::Video, video(1, 0, &key_frame(1)));
+    assert!(matches!(played.events.last(), Some(Event::Video(_))));
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl ConnectionError {
             EndReason::Control(control::EndReason::HostDisconnected) => Kind::HostDisconnected,
             EndReason::Control(_) | EndReason::Closed => Kind::Control,
             EndReason::Terminated(_) | EndReason::TerminatedEarly(_) => Kind::Terminated,
-            EndReason::NoVideo | EndReason::NoPicture => Kind::NoPicture,
+            EndReason::NoPicture => Kind::NoPicture,
         }
     }
 
@@ -61,7 +61,7 @@ impl ConnectionError {
             EndReason::Control(reason) => {
                 matches!(reason, control::EndReason::Unreachable | control::EndReason::HostSilent)
             }
-            reason => matches!(reason, EndReason::NoVideo | EndReason::NoPicture),
+            reason => matches!(reason, EndReason::NoPicture),
         }
     }
 

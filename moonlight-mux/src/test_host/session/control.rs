@@ -151,13 +151,14 @@ impl ControlHost {
         self.enet.flush();
     }
 
-    fn seal(&mut self, message: &HostMessage) -> Vec<u8> {
+    /// A message as it goes over the wire. Each takes a sequence number.
+    pub(super) fn seal(&mut self, message: &HostMessage) -> Vec<u8> {
         let mut clear = Vec::new();
         message.emit(&mut clear);
         let mut sequence = 0;
         if self.manner == Manner::Wolf {
-            // All have sequence number 0, and some have bytes that mean nothing behind them (streams 2.2).
-            clear = padded(&clear).unwrap_or(clear);
+            // All have sequence number 0.
+            clear = as_wolf(&clear).unwrap_or(clear);
         } else {
             sequence = self.sequence;
             self.sequence = self.sequence.wrapping_add(1);
@@ -182,17 +183,22 @@ fn open(cipher: &ControlCipher, channel: u8, bytes: &[u8]) -> Heard {
     }
 }
 
-/// A message as Wolf's structures have it in memory.
-fn padded(clear: &[u8]) -> Option<Vec<u8>> {
+/// A message as Wolf's structures have it in memory, if it differs from Sunshine's: nothing where a rumble message means
+/// nothing, and bytes that mean nothing behind some (streams 2.2 and 2.5).
+fn as_wolf(clear: &[u8]) -> Option<Vec<u8>> {
     let Frame { kind, payload } = Frame::parse(clear).ok()?;
-    let padding = match kind {
-        kind::RUMBLE => 2,
-        kind::LED | kind::MOTION => 1,
+    let mut payload = payload.to_vec();
+    match kind {
+        kind::RUMBLE => {
+            payload.get_mut(..4)?.fill(0);
+            payload.extend([0; 2]);
+        }
+        kind::LED | kind::MOTION => payload.push(0),
         _ => return None,
-    };
-    let mut longer = Vec::new();
-    Frame { kind, payload: &[payload, &[0; 2][..padding]].concat() }.emit(&mut longer);
-    Some(longer)
+    }
+    let mut whole = Vec::new();
+    Frame { kind, payload: &payload }.emit(&mut whole);
+    Some(whole)
 }
 
 /// A socket's place: ENet reads and writes here.

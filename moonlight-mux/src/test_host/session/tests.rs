@@ -1,1 +1,9 @@
+//! Client and host on virtual time.
 
+mod deadlines;
+mod dialogue;
+mod net;
+mod packets;
+mod pairwise;
+#[path = "tests/recorded.rs"]
+mod recorded;

@@ -1,0 +1,293 @@
+//! The configuration file: TOML. Every key may be left out, and one that is not known is an error.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use moonlight_mux::{HostAddress, PairingMethod, StreamerId};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use toml::Spanned;
+
+use crate::reachability::{stun_url, turn_url};
+use crate::secret::{self, Secret, SecretFileError};
+use crate::server::loopback;
+
+/// What a configuration file says. Paths are relative to its folder.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) listen: Option<Text<ListenAddress>>,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) reachability: ReachabilityConfig,
+    pub(crate) recordings: BTreeMap<Text<StreamerId>, PathBuf>,
+    hosts: Vec<HostConfig>,
+}
+
+/// How browsers reach this machine.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ReachabilityConfig {
+    pub(crate) udp: Option<SocketAddr>,
+    pub(crate) tcp: Option<SocketAddr>,
+    pub(crate) public_addresses: Vec<IpAddr>,
+    pub(crate) stun: Vec<Text<StunUrl>>,
+    pub(crate) turn: Option<TurnConfig>,
+}
+
+/// A TURN server and how to log in.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "TurnKeys")]
+pub(crate) struct TurnConfig {
+    pub(crate) urls: Vec<String>,
+    pub(crate) login: TurnLogin,
+}
+
+#[derive(Debug)]
+pub(crate) enum TurnLogin {
+    /// The file with the secret that it shares with this program.
+    SharedSecret(PathBuf),
+    User { name: String, password_file: PathBuf },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TurnKeys {
+    urls: Vec<Text<TurnUrl>>,
+    secret_file: Option<PathBuf>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostConfig {
+    id: Spanned<u32>,
+    address: Text<HostAddress>,
+    #[serde(default)]
+    pairing: PairingConfig,
+}
+
+/// How a host learns the PIN.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PairingConfig {
+    #[default]
+    Pin,
+    Sunshine(SunshineConfig),
+    Wolf(WolfConfig),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SunshineConfig {
+    user: String,
+    password: Option<Secret>,
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WolfConfig {
+    socket: PathBuf,
+}
+
+/// A host that the file names.
+#[derive(Debug)]
+pub(crate) struct ConfiguredHost {
+    pub(crate) id: u32,
+    pub(crate) address: HostAddress,
+    pub(crate) pairing: PairingMethod,
+}
+
+/// What is wrong with a configuration file. No secret of it is told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ConfigError {
+    #[error("the configuration file {} cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}:{line}: {field}{message}", path.display())]
+    Invalid { path: PathBuf, line: usize, field: Field, message: String },
+    #[error("{}: hosts: the host {id} needs one of password and password_file", path.display())]
+    NoPassword { path: PathBuf, id: u32 },
+    #[error("{}: hosts: the password of host {id}", path.display())]
+    Password { path: PathBuf, id: u32, source: SecretFileError },
+}
+
+/// A key with those that lead to it; empty if none is meant.
+#[derive(Debug)]
+pub(crate) struct Field(String);
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
+    }
+}
+
+/// A file that was read.
+#[derive(Debug, Default)]
+pub(crate) struct ConfigFile {
+    pub(crate) config: Config,
+    /// Unless there is none.
+    path: PathBuf,
+}
+
+impl ConfigFile {
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let invalid = |at: Option<usize>, field: String, message: String| {
+            let before = &text.as_bytes()[..at.unwrap_or_default().min(text.len())];
+            let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            ConfigError::Invalid { path: path.to_owned(), line, field: Field(field), message }
+        };
+        let refused = |field: String, error: &toml::de::Error| {
+            invalid(error.span().map(|span| span.start), field, error.message().to_owned())
+        };
+        let toml = toml::Deserializer::parse(text).map_err(|error| refused(String::new(), &error))?;
+        let mut config: Config = serde_path_to_error::deserialize(toml).map_err(|error| {
+            let field = match error.path().to_string() {
+                path if path == "." => String::new(),
+                path => path,
+            };
+            refused(field, error.inner())
+        })?;
+        for (n, host) in config.hosts.iter().enumerate() {
+            if config.hosts[..n].iter().any(|other| other.id.get_ref() == host.id.get_ref()) {
+                let message = format!("two hosts cannot both be {}", host.id.get_ref());
+                return Err(invalid(Some(host.id.span().start), format!("hosts[{n}].id"), message));
+            }
+        }
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(Self { config, path: path.to_owned() })
+    }
+
+    /// The hosts that it names. Reads their passwords.
+    pub(crate) fn hosts(&self) -> Result<Vec<ConfiguredHost>, ConfigError> {
+        let hosts = self.config.hosts.iter().map(|HostConfig { id, address, pairing }| {
+            let id = *id.get_ref();
+            let pairing = match pairing {
+                PairingConfig::Pin => PairingMethod::Pin,
+                PairingConfig::Wolf(WolfConfig { socket }) => {
+                    PairingMethod::Wolf { socket: socket.clone() }
+                }
+                PairingConfig::Sunshine(sunshine) => PairingMethod::Sunshine {
+                    user: sunshine.user.clone(),
+                    password: self.password(id, sunshine)?,
+                },
+            };
+            Ok(ConfiguredHost { id, address: address.0.clone(), pairing })
+        });
+        hosts.collect()
+    }
+
+    fn password(&self, id: u32, sunshine: &SunshineConfig) -> Result<String, ConfigError> {
+        match (&sunshine.password, &sunshine.password_file) {
+            (Some(Secret(password)), None) => Ok(password.clone()),
+            (None, Some(file)) => secret::read(file).map_err(|source| ConfigError::Password {
+                path: self.path.clone(),
+                id,
+                source,
+            }),
+            _ => Err(ConfigError::NoPassword { path: self.path.clone(), id }),
+        }
+    }
+}
+
+impl Config {
+    fn resolve(&mut self, folder: &Path) {
+        let paths = self.state_dir.iter_mut().chain(self.recordings.values_mut());
+        let turn = self.reachability.turn.iter_mut().map(|turn| match &mut turn.login {
+            TurnLogin::SharedSecret(file) | TurnLogin::User { password_file: file, .. } => file,
+        });
+        let hosts = self.hosts.iter_mut().filter_map(|host| match &mut host.pairing {
+            PairingConfig::Pin => None,
+            PairingConfig::Sunshine(sunshine) => sunshine.password_file.as_mut(),
+            PairingConfig::Wolf(wolf) => Some(&mut wolf.socket),
+        });
+        for path in paths.chain(turn).chain(hosts) {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+impl TryFrom<TurnKeys> for TurnConfig {
+    type Error = &'static str;
+
+    fn try_from(keys: TurnKeys) -> Result<Self, Self::Error> {
+        let login = match (keys.secret_file, keys.user, keys.password_file) {
+            (Some(file), None, None) => TurnLogin::SharedSecret(file),
+            (None, Some(name), Some(password_file)) => TurnLogin::User { name, password_file },
+            _ => return Err("needs secret_file, or user with password_file"),
+        };
+        if keys.urls.is_empty() {
+            return Err("urls is empty");
+        }
+        Ok(Self { urls: keys.urls.into_iter().map(|Text(TurnUrl(url))| url).collect(), login })
+    }
+}
+
+/// A value that is written as a text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parse<T>(PhantomData<T>);
+        impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
+            type Value = Text<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
+                text.parse().map(Text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Parse(PhantomData))
+    }
+}
+
+/// Where browsers connect.
+#[derive(Debug)]
+pub(crate) struct ListenAddress(pub(crate) SocketAddr);
+/// As `stun:HOST:PORT`.
+#[derive(Clone, Debug)]
+pub(crate) struct StunUrl(pub(crate) String);
+/// As `turn:HOST:PORT`.
+#[derive(Debug)]
+struct TurnUrl(String);
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        loopback(text).map(Self)
+    }
+}
+
+impl FromStr for StunUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        stun_url(text).map(Self)
+    }
+}
+
+impl FromStr for TurnUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        turn_url(text).map(Self)
+    }
+}
