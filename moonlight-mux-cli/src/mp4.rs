@@ -73,7 +73,12 @@ impl Mp4 {
     pub(crate) fn audio(&mut self, packet: &AudioFrame) {
         let picture = self.video.end.saturating_sub(u64::from(self.video.spacing));
         if let Some(audio) = &mut self.audio {
-            audio.push(packet.timestamp.0, picture * AUDIO_HZ / VIDEO_HZ, true, packet.data.to_vec());
+            audio.push(
+                packet.timestamp.0,
+                picture.saturating_mul(AUDIO_HZ) / VIDEO_HZ,
+                true,
+                packet.data.to_vec(),
+            );
         }
     }
 

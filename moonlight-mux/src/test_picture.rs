@@ -45,6 +45,7 @@ use crate::task::{self, Worker};
 #[derive(Debug)]
 pub struct TestPicture {
     config: TestPictureConfig,
+    packet_ms: u32,
     desktop: Desktop,
     skipped: AtomicU64,
 }
@@ -62,11 +63,18 @@ pub struct TestPictureConfig {
     /// pixel, at least 500,000: 4.4 Mbit/s at the default size and rate. Where it is too little, the picture gets coarse,
     /// then frames are left out.
     pub bits_per_second: Option<u32>,
+    /// How long a packet of sound lasts: 5, 10 or 20 ms. Default 10 ms.
+    pub packet_duration: Duration,
 }
 
 impl Default for TestPictureConfig {
     fn default() -> Self {
-        Self { size: PictureSize { width: 1280, height: 720 }, fps: 60, bits_per_second: None }
+        Self {
+            size: PictureSize { width: 1280, height: 720 },
+            fps: 60,
+            bits_per_second: None,
+            packet_duration: Duration::from_millis(10),
+        }
     }
 }
 
@@ -118,6 +126,12 @@ pub enum TestPictureError {
     BitRate {
         /// What was asked for.
         bits_per_second: u32,
+    },
+    /// Opus has no packets of such a length.
+    #[error("a packet of sound cannot last {packet_duration:?}: 5, 10 or 20 ms")]
+    PacketDuration {
+        /// What was asked for.
+        packet_duration: Duration,
     },
 }
 
@@ -190,6 +204,12 @@ impl TestPictureConfig {
         let default = (pixels * 8 / 100).clamp(500_000, MAX_BITS_PER_SECOND.into());
         self.bits_per_second.unwrap_or(default as u32)
     }
+
+    /// `None` if there is no such packet.
+    fn packet_ms(&self) -> Option<u32> {
+        let ms = self.packet_duration.as_millis();
+        tone::PACKET_MS.into_iter().find(|&packet| u128::from(packet) == ms)
+    }
 }
 
 const MIN_BITS_PER_SECOND: u32 = 100_000;
@@ -199,7 +219,7 @@ impl TestPicture {
     /// A test picture. Nothing is drawn or encoded before it [runs](VideoSource::run).
     ///
     /// # Errors
-    /// When the frame rate or the bit rate is out of range.
+    /// When the frame rate, the bit rate or the length of a packet is out of range.
     pub fn new(config: TestPictureConfig) -> Result<Self, TestPictureError> {
         let fps = config.fps;
         if !(1..=240).contains(&fps) {
@@ -209,8 +229,10 @@ impl TestPicture {
         if !(MIN_BITS_PER_SECOND..=MAX_BITS_PER_SECOND).contains(&bits_per_second) {
             return Err(TestPictureError::BitRate { bits_per_second });
         }
+        let packet_duration = config.packet_duration;
+        let packet_ms = config.packet_ms().ok_or(TestPictureError::PacketDuration { packet_duration })?;
         let desktop = Desktop::new(config.size);
-        Ok(Self { config, desktop, skipped: AtomicU64::new(0) })
+        Ok(Self { config, packet_ms, desktop, skipped: AtomicU64::new(0) })
     }
 
     /// Shows input that is handed to it, from the next frame on.
@@ -229,7 +251,10 @@ impl TestPicture {
         let TestPictureConfig { size, fps, .. } = self.config;
         StreamInfo {
             video: VideoInfo { codec: VideoCodec::H264, width: size.width, height: size.height, fps },
-            audio: Some(AudioInfo { channels: 2, packet_duration: tone::PACKET }),
+            audio: Some(AudioInfo {
+                channels: 2,
+                packet_duration: Duration::from_millis(self.packet_ms.into()),
+            }),
         }
     }
 
@@ -247,7 +272,7 @@ impl VideoSource for TestPicture {
     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
         io.stage_starting(Stage::VideoStreamEstablishment);
         let camera = Camera::new(&self.config, self.desktop.clone()).map_err(SourceError::permanent)?;
-        let tone = Tone::new().map_err(SourceError::permanent)?;
+        let tone = Tone::new(self.packet_ms).map_err(SourceError::permanent)?;
         io.stage_complete(Stage::VideoStreamEstablishment);
         io.connected();
         io.info(self.info());
@@ -257,7 +282,7 @@ impl VideoSource for TestPicture {
         let started = task::now();
         let utc = task::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut pictures = Pace::new(self.config.fps, 0, started);
-        let mut packets = Pace::new(tone::PACKETS, LATE_PACKETS, started);
+        let mut packets = Pace::new(1000 / self.packet_ms, LATE_PACKETS, started);
         let (mut lag, mut wished) = (Lag::default(), false);
         loop {
             tokio::select! {

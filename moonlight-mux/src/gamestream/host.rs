@@ -192,6 +192,11 @@ impl Host {
     /// See [`HostErrorCause`]; then start again, with a new PIN.
     pub async fn pair(&self, pin: &Pin) -> Result<Certificate, HostError> {
         let _turn = self.inner.turns.pair.lock().await;
+        self.pair_in_turn(pin).await
+    }
+
+    /// Under the lock [`Turns::pair`].
+    async fn pair_in_turn(&self, pin: &Pin) -> Result<Certificate, HostError> {
         let asking = self.ask(HostCall::Pair { stage: 1 });
         let info = asking.by(self.clear_server_info()).await?;
         if !info.version.is_supported() {
@@ -206,7 +211,7 @@ impl Host {
             stage += 1;
             let asking = self.ask(HostCall::Pair { stage });
             let pinned = pairing.client.host_certificate().cloned();
-            let call = self.pair_stage(request, pinned);
+            let call = Box::pin(self.pair_stage(request, pinned));
             let answer = if stage == 1 { asking.patiently(call).await } else { asking.by(call).await }?;
             pairing.client.handle(&answer).map_err(|failure| asking.error(failure.into()))?;
         }
@@ -372,8 +377,12 @@ impl Host {
             None => Box::pin(self.clear_server_info()).await?.https_port,
         };
         let config = http::client_config(&self.inner.identity, pinned).map_err(|_| HostErrorCause::Tls)?;
-        let stream = self.connect(port).await?;
-        Ok(http::call_tls(stream, &self.authority(), config, self.request(call, limit)).await?)
+        let connected = self.connect(port).await;
+        if connected.is_err() {
+            // It may have been started again with another one.
+            self.known().https_port = None;
+        }
+        Ok(http::call_tls(connected?, &self.authority(), config, self.request(call, limit)).await?)
     }
 
     async fn connect(&self, port: u16) -> Result<tokio::net::TcpStream, CallError> {

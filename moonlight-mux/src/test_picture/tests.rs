@@ -14,7 +14,7 @@ use crate::source::{Event, SourceEnd};
 use crate::streamer::{ExitPolicy, Streamer, StreamerConfig};
 
 fn config(width: u32, height: u32, fps: u32) -> TestPictureConfig {
-    TestPictureConfig { size: PictureSize::new(width, height).unwrap(), fps, bits_per_second: None }
+    TestPictureConfig { size: PictureSize::new(width, height).unwrap(), fps, ..TestPictureConfig::default() }
 }
 
 fn camera(config: &TestPictureConfig) -> Camera {

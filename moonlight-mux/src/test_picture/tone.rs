@@ -14,15 +14,13 @@ pub(super) struct Tone {
     encoder: Encoder,
     /// One second, sample by sample, left and right in turn: its end goes on into its beginning.
     second: Vec<f32>,
+    /// Samples of a packet, per channel.
+    samples: usize,
     packet: Vec<u8>,
 }
 
-/// Packets per second.
-pub(super) const PACKETS: u32 = 100;
-/// The length of each packet.
-pub(super) const PACKET: Duration = Duration::from_millis(10);
-/// Samples of a packet, per channel.
-pub(super) const SAMPLES: usize = AudioTimestamp::HZ as usize / PACKETS as usize;
+/// The lengths that a packet may have, in milliseconds.
+pub(super) const PACKET_MS: [u32; 3] = [5, 10, 20];
 
 const LEFT_HZ: f32 = 440.0;
 const RIGHT_HZ: f32 = 660.0;
@@ -32,11 +30,12 @@ const TONE_LEVEL: f32 = 0.05;
 const TICK_LEVEL: f32 = 0.2;
 /// Two sines are no challenge: more would only cost bandwidth.
 const BITS_PER_SECOND: u32 = 96_000;
-/// More than a packet of 10 ms takes at any rate (RFC 6716, section 3.4: 1275 bytes).
+/// More than a packet of one frame takes at any rate (RFC 6716, section 3.4: 1275 bytes).
 const MAX_PACKET: usize = 1500;
 
 impl Tone {
-    pub(super) fn new() -> Result<Self, EncodingError> {
+    /// With packets of a length of [`PACKET_MS`].
+    pub(super) fn new(packet_ms: u32) -> Result<Self, EncodingError> {
         let encoder =
             Encoder::builder(AudioTimestamp::HZ as u32, Channels::Stereo, Application::RestrictedLowDelay)
                 .bitrate(Bitrate::Bits(BITS_PER_SECOND))
@@ -45,14 +44,15 @@ impl Tone {
                 .complexity(4)
                 .build()
                 .map_err(EncodingError::StartAudio)?;
-        Ok(Self { encoder, second: second(), packet: vec![0; MAX_PACKET] })
+        let samples = packet_ms as usize * AudioTimestamp::HZ as usize / 1000;
+        Ok(Self { encoder, second: second(), samples, packet: vec![0; MAX_PACKET] })
     }
 
     /// The packet that begins at a time of day, given since the start of 1970.
     pub(super) fn packet(&mut self, utc: Duration) -> Result<Bytes, EncodingError> {
         let hz = AudioTimestamp::HZ as u32;
         let first = u64::from(utc.subsec_nanos()) * u64::from(hz) / 1_000_000_000;
-        let samples = self.second.iter().cycle().skip(2 * first as usize).take(2 * SAMPLES);
+        let samples = self.second.iter().cycle().skip(2 * first as usize).take(2 * self.samples);
         let samples: Vec<f32> = samples.copied().collect();
         let length = self.encoder.encode_float(&samples, &mut self.packet).map_err(EncodingError::Audio)?;
         Ok(Bytes::copy_from_slice(&self.packet[..length]))
@@ -77,16 +77,19 @@ mod tests {
 
     use super::*;
 
+    /// Samples of 10 ms, per channel.
+    const SAMPLES: usize = 480;
+
     /// Two seconds from half past on, decoded: left and right.
-    fn decoded() -> [Vec<f32>; 2] {
-        let mut tone = Tone::new().unwrap();
+    fn decoded(packet_ms: u32) -> [Vec<f32>; 2] {
+        let mut tone = Tone::new(packet_ms).unwrap();
         let mut decoder = Decoder::new(48_000, Channels::Stereo).unwrap();
         let mut channels = [Vec::new(), Vec::new()];
-        for packet in 0..2 * PACKETS {
-            let packet = tone.packet(Duration::from_millis(500) + PACKET * packet).unwrap();
-            let mut samples = [0.0; 2 * SAMPLES];
+        for packet in 0..2000 / packet_ms {
+            let packet = tone.packet(Duration::from_millis((500 + packet * packet_ms).into())).unwrap();
+            let mut samples = vec![0.0; 2 * 48 * packet_ms as usize];
             let count = decoder.decode_float(&packet, &mut samples, DecodeMode::Normal).unwrap();
-            assert_eq!(count, SAMPLES);
+            assert_eq!(count, 48 * packet_ms as usize);
             for sample in samples.chunks(2) {
                 channels[0].push(sample[0]);
                 channels[1].push(sample[1]);
@@ -106,19 +109,22 @@ mod tests {
 
     #[test]
     fn left_and_right_can_be_told_apart() {
-        let [left, right] = decoded();
-        // Without the beginning, and without a tick in it.
-        let quiet = 4_800..24_000;
-        for (channel, own, other) in [(left, LEFT_HZ, RIGHT_HZ), (right, RIGHT_HZ, LEFT_HZ)] {
-            let (own, other) = (level(&channel[quiet.clone()], own), level(&channel[quiet.clone()], other));
-            assert!((own - TONE_LEVEL).abs() < 0.1 * TONE_LEVEL, "{own}");
-            assert!(other < 0.1 * TONE_LEVEL, "{other}");
+        for packet_ms in PACKET_MS {
+            let [left, right] = decoded(packet_ms);
+            // Without the beginning, and without a tick in it.
+            let quiet = 4_800..24_000;
+            for (channel, own, other) in [(left, LEFT_HZ, RIGHT_HZ), (right, RIGHT_HZ, LEFT_HZ)] {
+                let (own, other) =
+                    (level(&channel[quiet.clone()], own), level(&channel[quiet.clone()], other));
+                assert!((own - TONE_LEVEL).abs() < 0.1 * TONE_LEVEL, "{own}");
+                assert!(other < 0.1 * TONE_LEVEL, "{other}");
+            }
         }
     }
 
     #[test]
     fn it_ticks_as_each_second_begins() {
-        for channel in decoded() {
+        for channel in decoded(10) {
             let loud: Vec<usize> = channel
                 .chunks(SAMPLES)
                 .enumerate()

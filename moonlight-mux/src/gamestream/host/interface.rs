@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -84,13 +84,15 @@ impl Host {
     /// # Errors
     /// See [`HostErrorCause`]. [`PairingMethod::Pin`] is nobody's word: [`HostErrorCause::NotPaired`].
     pub async fn pair_by(&self, method: &PairingMethod) -> Result<super::Certificate, HostError> {
-        let asking = self.ask(HostCall::EnterPin);
         if !method.is_automatic() {
-            return Err(asking.error(HostErrorCause::NotPaired));
+            return Err(self.ask(HostCall::EnterPin).error(HostErrorCause::NotPaired));
         }
+        // Before the PIN is entered: it would go to whoever is pairing.
+        let _turn = self.inner.turns.pair.lock().await;
+        let asking = self.ask(HostCall::EnterPin);
         let pin = Pin::random().map_err(|_| asking.error(HostErrorCause::NoRandomness))?;
-        let mut pairing = Box::pin(self.pair(&pin));
-        let mut entering = Box::pin(asking.by(self.enter(method, &pin)));
+        let mut pairing = Box::pin(self.pair_in_turn(&pin));
+        let mut entering = Box::pin(asking.by(self.enter(method, &pin, asking.began + asking.limit)));
         tokio::select! {
             paired = &mut pairing => return paired,
             entered = &mut entering => entered?,
@@ -103,7 +105,13 @@ impl Host {
         }
     }
 
-    pub(super) async fn enter(&self, method: &PairingMethod, pin: &Pin) -> Result<(), HostErrorCause> {
+    /// Tries until `deadline`, as long as nobody waits for a PIN there.
+    pub(super) async fn enter(
+        &self,
+        method: &PairingMethod,
+        pin: &Pin,
+        deadline: Instant,
+    ) -> Result<(), HostErrorCause> {
         loop {
             let taken = match method {
                 PairingMethod::Pin => false,
@@ -117,7 +125,11 @@ impl Host {
                 return Ok(());
             }
             // Our own first request is still on its way (session 8.5).
-            task::at(Some(task::now() + AGAIN)).await;
+            let again = task::now() + AGAIN;
+            if again >= deadline {
+                return Err(HostErrorCause::NobodyPairs);
+            }
+            task::at(Some(again)).await;
         }
     }
 

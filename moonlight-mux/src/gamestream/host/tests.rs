@@ -154,8 +154,7 @@ async fn what_needs_pairing_says_so_without_asking() {
     assert!(error.is_permanent());
 }
 
-/// An HTTPS server that answers each call with `body`, and tells how each connection ended: in order or not.
-fn https(listener: TcpListener, own: Identity, body: &'static str) -> Task<Vec<bool>> {
+fn acceptor(own: &Identity) -> TlsAcceptor {
     let certificate = CertificateDer::from(own.pairing().certificate().der().to_vec());
     let key = PrivatePkcs8KeyDer::from(own.key_pkcs8().to_vec());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -165,7 +164,12 @@ fn https(listener: TcpListener, own: Identity, body: &'static str) -> Task<Vec<b
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key.into())
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// An HTTPS server that answers each call with `body`, and tells how each connection ended: in order or not.
+fn https(listener: TcpListener, own: Identity, body: &'static str) -> Task<Vec<bool>> {
+    let acceptor = acceptor(&own);
     spawn(async move {
         let mut ends = Vec::new();
         for _ in 0..2 {
@@ -229,7 +233,88 @@ async fn a_client_without_rights_is_told_so() {
     assert_eq!(error.cause, HostErrorCause::MissingRight { right: HostRight::List });
 }
 
-/// A web interface on the port behind the host's own, which answers each call in turn.
+fn in_a_minute() -> Instant {
+    task::now() + Duration::from_secs(60)
+}
+
+/// Two ports with consecutive numbers: the second is the one of the web interface.
+async fn neighbours() -> (TcpListener, TcpListener, u16) {
+    loop {
+        let (first, port) = listener().await;
+        // Somebody else's, or none at all.
+        let Some(next) = port.checked_add(1) else { continue };
+        if let Ok(second) = TcpListener::bind(("127.0.0.1", next)).await {
+            return (first, second, port);
+        }
+    }
+}
+
+/// Sunshine's web interface: each call gets the next of the answers. Gives their heads and bodies.
+async fn web_interface(listener: TcpListener, answers: &[(u16, &str)]) -> Vec<(String, serde_json::Value)> {
+    let acceptor = acceptor(&host_identity());
+    let mut calls = Vec::new();
+    for (status, body) in answers {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut sent = vec![0; length.parse().unwrap()];
+        stream.read_exact(&mut sent).await.unwrap();
+        calls.push((head, serde_json::from_slice(&sent).unwrap()));
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+    }
+    calls
+}
+
+fn sunshine() -> PairingMethod {
+    PairingMethod::Sunshine { user: "admin".to_owned(), password: "hunter2".to_owned() }
+}
+
+#[tokio::test]
+async fn sunshine_takes_the_pin_by_its_web_interface_as_soon_as_it_waits_for_one() {
+    let (_host, web, port) = neighbours().await;
+    let host = host_at(port, None);
+    let pin: Pin = "0042".parse().unwrap();
+    let (method, deadline) = (sunshine(), in_a_minute());
+    let answers = [(200, r#"{"status":false}"#), (200, r#"{"status":true}"#)];
+    let (entered, calls) = tokio::join!(host.enter(&method, &pin, deadline), web_interface(web, &answers));
+    assert_eq!(entered, Ok(()));
+    assert_eq!(calls.len(), 2);
+    for (head, body) in calls {
+        assert!(head.starts_with("POST /api/pin HTTP/1.1\r\n"), "{head}");
+        // admin:hunter2
+        assert!(head.contains("authorization: Basic YWRtaW46aHVudGVyMg==\r\n"), "{head}");
+        assert!(head.contains("content-type: application/json\r\n"), "{head}");
+        assert!(!head.contains("origin:") && !head.contains("referer:"), "{head}");
+        assert_eq!(body["pin"], "0042");
+        assert!(body["name"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_web_interface_that_refuses_or_waits_for_nobody_is_told_without_the_password() {
+    for (answer, cause) in [
+        ((401, r#"{"status":false}"#), HostErrorCause::Interface { status: 401 }),
+        ((200, r#"{"status":false}"#), HostErrorCause::NobodyPairs),
+        ((200, "<html>"), HostErrorCause::no_json()),
+    ] {
+        let (_host, web, port) = neighbours().await;
+        let host = host_at(port, None);
+        let (pin, method, now) = (Pin::random().unwrap(), sunshine(), task::now());
+        let answers = [answer];
+        let (entered, _) = tokio::join!(host.enter(&method, &pin, now), web_interface(web, &answers));
+        assert_eq!(entered, Err(cause));
+        let printed = format!("{entered:?} {method:?} {host:?}");
+        assert!(!printed.contains("hunter2") && !printed.contains("aHVudGVyMg"), "{printed}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn wolf_takes_the_pin_by_its_socket() {
@@ -260,7 +345,7 @@ async fn wolf_takes_the_pin_by_its_socket() {
     };
     let host = host_at(1, None);
     let method = PairingMethod::Wolf { socket: path.clone() };
-    let (entered, ()) = tokio::join!(host.enter(&method, &pin), serving);
+    let (entered, ()) = tokio::join!(host.enter(&method, &pin, in_a_minute()), serving);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(entered, Ok(()));
 }

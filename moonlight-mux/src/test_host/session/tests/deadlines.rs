@@ -49,9 +49,9 @@ fn both_media_must_be_pinged_within_ten_seconds_of_announce() {
         let announced = net.host_events.iter().find(is_announced).unwrap().0;
         assert_eq!(net.host_end(), Some((announced + 10 * SECOND, EndReason::NeverPinged(mute))));
         let disconnected = ClientEnd::Control(ControlEnd::HostDisconnected);
-        let no_video = ClientEnd::NoVideo;
+        let no_picture = ClientEnd::NoPicture;
         let Some(Event::Ended { reason }) = net.events.last() else { panic!("{:?}", net.events) };
-        assert!([disconnected, no_video].contains(reason), "{reason:?}");
+        assert!([disconnected, no_picture].contains(reason), "{reason:?}");
     }
 }
 
