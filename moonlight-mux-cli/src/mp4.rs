@@ -404,6 +404,13 @@ mod tests {
     }
 
     #[test]
+    fn pictures_of_av1_lose_their_temporal_delimiters() {
+        let (delimiter, frame) = ([0x12, 0], [0x32, 2, 0xaa, 0xbb]);
+        let data = sample_data(VideoCodec::Av1, &[&delimiter[..], &frame].concat()).unwrap();
+        assert_eq!(data, frame);
+    }
+
+    #[test]
     fn sound_of_six_channels_is_left_out() {
         let mut info = info();
         info.audio = Some(AudioInfo { channels: 6, packet_duration: Duration::from_millis(5) });
