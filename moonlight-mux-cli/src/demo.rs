@@ -1,7 +1,6 @@
 //! `demo`: a live test picture, from a host of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
@@ -46,8 +45,6 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     hosts.declare(HOST, host.address(), options)?;
     let mut config = MoonlightConfig::new(AppSelector::Title(APP.to_owned()));
     (config.width, config.height, config.fps) = (demo.size.width(), demo.size.height(), demo.fps);
-    // As the test picture's sound has them.
-    config.packet_duration = Duration::from_millis(10);
     let source = hosts.source(HOST, &IdentityName::default(), config).await?;
     let server = Server::bind(&demo.listen).await?.with_hosts(hosts);
     let streamer = server.registry().create("demo".parse()?, source, StreamerConfig::default())?;
