@@ -89,8 +89,10 @@ pub(crate) fn host(manner: Manner) -> TestHostConfig {
     config
 }
 
-pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, Box::pin(future)).await.expect("it takes no minute")
+/// Boxes what it waits for, which may be large.
+pub(crate) fn in_time<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let timeout = timeout(PATIENCE, Box::pin(future));
+    async move { timeout.await.expect("it takes no minute") }
 }
 
 pub(crate) async fn streaming(streamer: &Streamer) {

@@ -5,5 +5,4 @@ mod dialogue;
 mod net;
 mod packets;
 mod pairwise;
-#[path = "tests/recorded.rs"]
 mod recorded;

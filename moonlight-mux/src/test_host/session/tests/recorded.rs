@@ -94,10 +94,10 @@ impl Again {
                 clear
             }
         });
-        let mut by_frame: BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+        let mut by_frame: BTreeMap<u32, Vec<Shard>> = BTreeMap::new();
         for (sealed, clear) in datagrams.iter().zip(clear.collect::<Vec<_>>()) {
             let frame = Packet::parse(&clear).unwrap().header().frame;
-            by_frame.entry(frame).or_default().push((sealed.clone(), clear));
+            by_frame.entry(frame).or_default().push(Shard { sealed: sealed.clone(), clear });
         }
         let mut compared = 0;
         for replayed in self.recorded.events().collect::<Vec<_>>() {
@@ -112,14 +112,14 @@ impl Again {
         &mut self,
         data: &[u8],
         keyframe: bool,
-        theirs: &[(Vec<u8>, Vec<u8>)],
+        theirs: &[Shard],
         cipher: Option<&VideoCipher>,
     ) -> usize {
         let headers: Vec<_> =
-            theirs.iter().map(|(_, clear)| Packet::parse(clear).unwrap().header()).collect();
+            theirs.iter().map(|shard| Packet::parse(&shard.clear).unwrap().header()).collect();
         let first = headers.iter().position(|header| header.block.index == 0 && header.fec.shard == 0);
-        let latency =
-            first.and_then(|first| FrameHeader::parse(&theirs[first].1[HEADER_LEN..]).unwrap().host_latency);
+        let latency = first
+            .and_then(|first| FrameHeader::parse(&theirs[first].clear[HEADER_LEN..]).unwrap().host_latency);
         let timestamp = headers[0].timestamp;
         let number = headers[0].frame;
         let video = &mut self.host.live.as_mut().unwrap().video;
@@ -143,7 +143,7 @@ impl Again {
         if ours.len() != theirs.len() && self.is_whole() {
             self.differs("datagrams of a picture");
         }
-        for ((sealed, clear), header) in theirs.iter().zip(&headers) {
+        for (Shard { sealed, clear }, header) in theirs.iter().zip(&headers) {
             let Some(our_sealed) = ours.get(usize::from(place(header))) else {
                 self.differs("datagrams of a picture");
                 continue;
@@ -300,11 +300,11 @@ fn config(recorded: &Replay, manner: Manner) -> SessionConfig {
     let mut launch = wishes.launch("1".parse().unwrap(), 0, key, rikeyid);
     // The transcript is in clear.
     launch.rtsp_encryption = false;
-    let offers = recorded.transcript.messages().iter().filter_map(|message| {
+    let mut offers = recorded.transcript.messages().iter().filter_map(|message| {
         let body = Response::parse(&message.bytes).ok()?.body;
         (!body.is_empty()).then(|| Offer::parse(&body).unwrap())
     });
-    let offer = offers.last().unwrap();
+    let offer = offers.next_back().unwrap();
     let none = EncryptionOffer { supported: Encryption::default(), requested: Encryption::default() };
     SessionConfig {
         manner,
@@ -321,6 +321,12 @@ fn config(recorded: &Replay, manner: Manner) -> SessionConfig {
         fec_percentage: 20,
         seed: 1,
     }
+}
+
+/// A recorded video datagram as it was sent, and opened.
+struct Shard {
+    sealed: Vec<u8>,
+    clear: Vec<u8>,
 }
 
 /// As the client would write to a host with this clock that was never connected to before.
