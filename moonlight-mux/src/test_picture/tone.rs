@@ -39,6 +39,8 @@ impl Tone {
         let encoder =
             Encoder::builder(AudioTimestamp::HZ as u32, Channels::Stereo, Application::RestrictedLowDelay)
                 .bitrate(Bitrate::Bits(BITS_PER_SECOND))
+                // As hosts do: parity needs packets that are as long as each other.
+                .vbr(false)
                 .signal(Signal::Music)
                 // Half the processor time of the default, and two sines sound the same.
                 .complexity(4)
