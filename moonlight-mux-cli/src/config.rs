@@ -52,7 +52,10 @@ pub(crate) struct TurnConfig {
 pub(crate) enum TurnLogin {
     /// The file with the secret that it shares with this program.
     SharedSecret(PathBuf),
-    User { name: String, password_file: PathBuf },
+    User {
+        name: String,
+        password_file: PathBuf,
+    },
 }
 
 #[derive(Deserialize)]
@@ -155,10 +158,9 @@ impl ConfigFile {
         };
         let toml = toml::Deserializer::parse(text).map_err(|error| refused(String::new(), &error))?;
         let mut config: Config = serde_path_to_error::deserialize(toml).map_err(|error| {
-            let field = match error.path().to_string() {
-                path if path == "." => String::new(),
-                path => path,
-            };
+            let path = error.path().to_string();
+            // What `Spanned` adds means nothing to people.
+            let field = path.split(".$__").next().filter(|path| *path != ".").unwrap_or_default().to_owned();
             refused(field, error.inner())
         })?;
         for (n, host) in config.hosts.iter().enumerate() {
@@ -177,9 +179,7 @@ impl ConfigFile {
             let id = *id.get_ref();
             let pairing = match pairing {
                 PairingConfig::Pin => PairingMethod::Pin,
-                PairingConfig::Wolf(WolfConfig { socket }) => {
-                    PairingMethod::Wolf { socket: socket.clone() }
-                }
+                PairingConfig::Wolf(WolfConfig { socket }) => PairingMethod::Wolf { socket: socket.clone() },
                 PairingConfig::Sunshine(sunshine) => PairingMethod::Sunshine {
                     user: sunshine.user.clone(),
                     password: self.password(id, sunshine)?,
@@ -289,5 +289,151 @@ impl FromStr for TurnUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         turn_url(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ConfigFile, ConfigError> {
+        ConfigFile::parse(Path::new("/etc/mux/config.toml"), text)
+    }
+
+    const WHOLE: &str = r#"
+listen = "127.0.0.1:9000"
+state_dir = "state"
+
+[reachability]
+udp = "0.0.0.0:4000"
+tcp = "0.0.0.0:443"
+public_addresses = ["203.0.113.9"]
+stun = ["stun:stun.example:3478"]
+
+[reachability.turn]
+urls = ["turn:turn.example:3478"]
+secret_file = "turn.secret"
+
+[recordings]
+desktop = "captures/desktop"
+
+[[hosts]]
+id = 0
+address = "192.168.1.5"
+
+[[hosts]]
+id = 7
+address = "[fd00::5]:48989"
+pairing = { wolf = { socket = "/run/wolf.sock" } }
+
+[[hosts]]
+id = 8
+address = "sunshine.example"
+[hosts.pairing.sunshine]
+user = "me"
+password = "open sesame"
+"#;
+
+    #[test]
+    fn a_file_says_everything() {
+        let file = parse(WHOLE).unwrap();
+        let Config { listen, state_dir, reachability, recordings, .. } = &file.config;
+        assert_eq!(listen.as_ref().unwrap().0.0.to_string(), "127.0.0.1:9000");
+        assert_eq!(state_dir.as_deref(), Some(Path::new("/etc/mux/state")));
+        assert_eq!(reachability.udp.unwrap().to_string(), "0.0.0.0:4000");
+        assert_eq!(reachability.tcp.unwrap().to_string(), "0.0.0.0:443");
+        assert_eq!(reachability.public_addresses, ["203.0.113.9".parse::<IpAddr>().unwrap()]);
+        assert_eq!(reachability.stun[0].0.0, "stun:stun.example:3478");
+        let TurnConfig { urls, login } = reachability.turn.as_ref().unwrap();
+        assert_eq!(urls, &["turn:turn.example:3478"]);
+        assert!(matches!(login, TurnLogin::SharedSecret(file) if file == Path::new("/etc/mux/turn.secret")));
+        let (Text(name), folder) = recordings.first_key_value().unwrap();
+        assert_eq!((name.as_str(), folder.as_path()), ("desktop", Path::new("/etc/mux/captures/desktop")));
+
+        let hosts = file.hosts().unwrap();
+        let addresses: Vec<_> = hosts.iter().map(|host| (host.id, host.address.to_string())).collect();
+        assert_eq!(addresses[0], (0, "192.168.1.5".to_owned()));
+        assert_eq!(addresses[1], (7, "[fd00::5]:48989".to_owned()));
+        assert!(matches!(hosts[0].pairing, PairingMethod::Pin));
+        let socket = Path::new("/run/wolf.sock");
+        assert!(matches!(&hosts[1].pairing, PairingMethod::Wolf { socket: at } if at == socket));
+        let PairingMethod::Sunshine { user, password } = &hosts[2].pairing else { panic!("{hosts:?}") };
+        assert_eq!((user.as_str(), password.as_str()), ("me", "open sesame"));
+    }
+
+    #[test]
+    fn an_empty_file_says_nothing() {
+        let file = parse("").unwrap();
+        assert!(file.config.listen.is_none() && file.config.state_dir.is_none());
+        assert!(file.hosts().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_file_line_and_field() {
+        for (text, expected) in [
+            ("listen = ", "/etc/mux/config.toml:1: string values must be quoted"),
+            (
+                "\nlisten = 8080",
+                "/etc/mux/config.toml:2: listen: invalid type: integer `8080`, expected a text in quotes",
+            ),
+            (
+                "listen = \"0.0.0.0:80\"",
+                "/etc/mux/config.toml:1: listen: other machines could connect to 0.0.0.0",
+            ),
+            (
+                "\n\nport = 1",
+                "/etc/mux/config.toml:3: port: unknown field `port`, expected one of `listen`, ",
+            ),
+            ("[reachability]\nupd = 1", ":2: reachability.upd: unknown field `upd`, expected one of `udp`, "),
+            (
+                "[reachability]\npublic_addresses = [\"home\"]",
+                ":2: reachability.public_addresses[0]: invalid IP",
+            ),
+            ("[reachability]\nstun = [\"x\"]", ":2: reachability.stun[0]: expected stun:HOST:PORT"),
+            (
+                "[reachability.turn]\nurls = [\"turn:a\"]\nuser = \"x\"",
+                "needs secret_file, or user with password_file",
+            ),
+            ("[recordings]\n\"a b\" = \"x\"", ":2: recordings"),
+            ("[[hosts]]\nid = 0", ":1: hosts[0]: missing field `address`"),
+            ("[[hosts]]\nid = 0\naddress = \"a:b\"", ":3: hosts[0].address: "),
+            ("[[hosts]]\nid = -1\naddress = \"a\"", ":2: hosts[0].id: "),
+            (
+                "[[hosts]]\nid = 0\naddress = \"a\"\npairing = \"magic\"",
+                ":4: hosts[0].pairing: unknown variant `magic`",
+            ),
+            (
+                "[[hosts]]\nid = 0\naddress = \"a\"\n[[hosts]]\nid = 0\naddress = \"b\"",
+                ":5: hosts[1].id: two hosts cannot both be 0",
+            ),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_in_no_error_and_no_debug_output() {
+        let host = "[[hosts]]\nid = 0\naddress = \"a\"\npairing.sunshine = ";
+        for secret in ["1234567", "-12.5", "true", "\"1234567", "[1234567]"] {
+            let text = format!("{host}{{ user = \"me\", password = {secret} }}");
+            let error = parse(&text).expect_err(secret);
+            let said = format!("{error} {error:?}");
+            assert!(said.contains(":4: ") && !said.contains("1234567") && !said.contains("12.5"), "{said}");
+        }
+        let file = parse(&format!("{host}{{ user = \"me\", password = \"1234567\" }}")).unwrap();
+        assert!(!format!("{file:?} {:?}", file.hosts()).contains("1234567"));
+    }
+
+    #[test]
+    fn a_host_has_one_password() {
+        for keys in ["user = \"me\"", "user = \"me\", password = \"a\", password_file = \"b\""] {
+            let text = format!("[[hosts]]\nid = 3\naddress = \"a\"\npairing.sunshine = {{ {keys} }}");
+            let error = parse(&text).unwrap().hosts().expect_err(keys).to_string();
+            assert!(error.ends_with("the host 3 needs one of password and password_file"), "{error}");
+        }
+        let text = "[[hosts]]\nid = 3\naddress = \"a\"\npairing.sunshine = { user = \"me\", password_file = \"/no/such\" }";
+        let error = parse(text).unwrap().hosts().expect_err("no file").to_string();
+        assert!(error.ends_with("the password of host 3"), "{error}");
     }
 }

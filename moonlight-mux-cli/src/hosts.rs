@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use moonlight_mux::{
-    HostAddress, HostError, HostErrorCause, HostId, HostOptions, HostRecord, Hosts as KnownHosts, 
+    HostAddress, HostError, HostErrorCause, HostId, HostOptions, HostRecord, Hosts as KnownHosts,
     IdentityName,
 };
 use tokio::time::interval;
 
+use crate::discover;
 use crate::server::Stop;
 use crate::state::StateArgs;
 use crate::{Exit, Failure, exit_codes};
@@ -47,6 +48,17 @@ enum Command {
         #[command(flatten)]
         identity: Identity,
     },
+    /// Looks for hosts that announce themselves on this network (mDNS).
+    Discover {
+        /// For so many seconds.
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+    },
+    /// Wakes a host that sleeps on this network (Wake-on-LAN), if it has said how: it was asked while it was awake.
+    Wake {
+        /// The host's id, name or address.
+        host: String,
+    },
     /// Forgets a host and that it was paired with.
     Remove {
         /// The host's id, name or address.
@@ -65,6 +77,7 @@ pub(crate) struct Identity {
 const EXAMPLES: &str = concat!(
     "\
 Examples:
+  moonlight-mux hosts discover
   moonlight-mux hosts add 192.168.1.5
   moonlight-mux hosts pair 192.168.1.5
   moonlight-mux hosts apps 0
@@ -78,9 +91,14 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
     match command {
         Command::Add { address } => {
             let record = hosts.add(address, HostOptions::default()).await?;
-            say(&format!("{} is host {}: pair with it by `moonlight-mux hosts pair {}`\n", record.name, record.id, record.id));
+            say(&format!(
+                "{} is host {}: pair with it by `moonlight-mux hosts pair {}`\n",
+                record.name, record.id, record.id
+            ));
         }
-        Command::Pair { host, identity } => pair(&hosts, &find(&hosts.list(), &host)?, &identity.identity).await?,
+        Command::Pair { host, identity } => {
+            pair(&hosts, &find(&hosts.list(), &host)?, &identity.identity).await?
+        }
         Command::List => say(&table(&hosts.list())),
         Command::Apps { host, identity } => {
             let record = find(&hosts.list(), &host)?;
@@ -93,10 +111,19 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
             }
             say(&text);
         }
+        Command::Discover { seconds } => {
+            let found = discover::discover(Duration::from_secs(seconds)).await?;
+            say(&discover::table(&found, &hosts.list()));
+        }
+        Command::Wake { host } => {
+            let record = find(&hosts.list(), &host)?;
+            hosts.wake(record.id).await?;
+            say(&format!("{} was told to wake up\n", called(&record)));
+        }
         Command::Remove { host } => {
             let record = find(&hosts.list(), &host)?;
             hosts.remove(record.id)?;
-            say(&format!("{} is forgotten\n", record.name));
+            say(&format!("{} is forgotten\n", called(&record)));
         }
     }
     Ok(())
@@ -104,17 +131,17 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
 
 async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
-    let name = &record.name;
+    let name = &called(record);
     if record.pairing.is_automatic() {
         tokio::select! {
-            paired = hosts.pair_by_itself(record.id, identity) => paired?,
+            paired = Box::pin(hosts.pair_by_itself(record.id, identity)) => paired?,
             () = stop.asked() => return Err(Failure::new("given up")),
         }
     } else {
         let pairing = hosts.begin_pairing(record.id, identity).await?;
         say(&format!("Enter the PIN {} at {name}.\n", pairing.pin().digits()));
         let paired = tokio::select! {
-            paired = pairing.outcome() => Some(paired),
+            paired = Box::pin(pairing.outcome()) => Some(paired),
             () = stop.asked() => None,
             () = waiting() => None,
         };
@@ -128,6 +155,10 @@ async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) 
         }
     }
     say(&format!("Paired with {name} as {identity}.\n"));
+    // What a host tells only to those it is paired with is kept, such as how to wake it.
+    if let Err(error) = hosts.info(record.id, identity).await {
+        eprintln!("moonlight-mux: {}", Failure::from(error));
+    }
     Ok(())
 }
 
@@ -181,6 +212,11 @@ pub(crate) fn unpaired(error: &HostError, id: HostId) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// Its name, once it was asked.
+fn called(record: &HostRecord) -> String {
+    if record.name.is_empty() { record.address.to_string() } else { record.name.clone() }
 }
 
 fn table(records: &[HostRecord]) -> String {

@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod discover;
 mod hosts;
 mod mp4;
 mod reachability;
@@ -13,6 +14,7 @@ mod state;
 mod stream;
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -76,11 +78,12 @@ async fn main() -> ExitCode {
         Command::Hosts(_) | Command::Stream(_) => QUIET,
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let done = match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Serve(serve) => serve::run(serve).await,
-        Command::Hosts(hosts) => hosts::run(hosts).await,
+        Command::Hosts(hosts) => Box::pin(hosts::run(hosts)).await,
         Command::Stream(stream) => stream::run(stream).await,
     };
     match done {

@@ -12,9 +12,7 @@ use shiguredo_mp4::bitstream::av1::{self, Av1ObuParseContext, Av1ObuType, Av1Sam
 use shiguredo_mp4::bitstream::h264::{self, H264SampleEntryConfig, LengthSize};
 use shiguredo_mp4::bitstream::h265::{self, H265ConstantFrameRate, H265SampleEntryConfig};
 use shiguredo_mp4::bitstream::opus::{ChannelCount, OpusSampleEntryConfig, build_opus_box};
-use shiguredo_mp4::boxes::{
-    MfhdBox, MoofBox, SampleEntry, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample,
-};
+use shiguredo_mp4::boxes::{MfhdBox, MoofBox, SampleEntry, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample};
 use shiguredo_mp4::mux::{Fmp4SegmentMuxer, MuxError, Sample};
 use shiguredo_mp4::{Encode, SampleFlags, TrackKind};
 
@@ -273,10 +271,12 @@ const BETWEEN: SampleFlags = SampleFlags::from_fields(0, 1, 0, 0, 0, true, 0);
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
     use std::time::Duration;
 
     use bytes::Bytes;
-    use moonlight_mux::FrameNumber;
+    use moonlight_mux::{FrameNumber, Recording};
     use shiguredo_mp4::demux::{Fmp4FileDemuxer, Input};
 
     use super::*;
@@ -286,8 +286,9 @@ mod tests {
         0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x0a, 0xda, 0x7b, 0x01, 0x10, 0, 0, 3, 0, 0x10, 0, 0, 3, 0, 0x20, 0xf1,
         0x22, 0x6a, 0, 0, 0, 1, 0x68, 0xce, 0x0f, 0x2c, 0x80, 0, 0, 0, 1, 0x65, 0xb8, 0x00, 0x04,
     ];
-    /// Long enough for the demuxer, which reads 16 bytes ahead.
-    const PICTURE_H264: &[u8] = &[0, 0, 0, 1, 0x41, 0x9a, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+    /// Long, as is the sound, for the demuxer: it reads 32 bytes ahead.
+    const PICTURE_H264: &[u8] = b"\0\0\0\x01\x41 a picture that refers to the one before it";
+    const SOUND: &[u8] = b"\xfc a packet that no decoder will ever get";
 
     fn info() -> StreamInfo {
         StreamInfo {
@@ -307,7 +308,7 @@ mod tests {
     }
 
     fn audio(at: u64) -> AudioFrame {
-        AudioFrame { timestamp: AudioTimestamp(at), data: Bytes::from_static(&[0xfc, 0xff, 0xfe]) }
+        AudioFrame { timestamp: AudioTimestamp(at), data: Bytes::from_static(SOUND) }
     }
 
     /// Head and fragments of a file with a pause in it.
@@ -351,7 +352,7 @@ mod tests {
     fn a_file_has_every_picture_and_packet_at_its_time() {
         let mut seen = samples(&file().concat());
         seen.sort_by_key(|(kind, at, ..)| (*kind == TrackKind::Audio, *at));
-        let sound = || audio(0).data.to_vec();
+        let sound = || SOUND.to_vec();
         let expected = [
             (TrackKind::Video, 0, 1_500, true, prefixed(KEYFRAME_H264)),
             (TrackKind::Video, 1_500, 1_500, false, prefixed(PICTURE_H264)),
@@ -405,5 +406,70 @@ mod tests {
         mp4.audio(&audio(0));
         file.extend(mp4.fragment().unwrap().unwrap());
         assert_eq!(samples(&file).len(), 1);
+    }
+
+    /// A recorded session in a file, second by second, and how many pictures and packets of sound it has.
+    fn recorded(recording: &Recording) -> (Vec<u8>, usize, usize) {
+        let (mut pictures, sound) = (recording.frames(), recording.audio());
+        let keyframe = pictures.next().expect("a recording begins with a keyframe");
+        let (mut mp4, mut file) = Mp4::begin(recording.info(), keyframe).unwrap();
+        let (mut video, mut audio) = (1, 0);
+        for packet in sound {
+            mp4.audio(packet);
+            audio += 1;
+        }
+        for picture in pictures {
+            mp4.video(picture).unwrap();
+            video += 1;
+            if video % 60 == 0 {
+                file.extend(mp4.fragment().unwrap().unwrap());
+            }
+        }
+        file.extend(mp4.fragment().unwrap().unwrap_or_default());
+        (file, video, audio)
+    }
+
+    #[test]
+    fn recorded_sessions_of_each_codec_are_whole_in_a_file_and_a_decoder_takes_them() {
+        let folder = std::env::var_os("MOONLIGHT_MUX_RECORDINGS").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/captures"),
+            PathBuf::from,
+        );
+        for name in ["v0.23-clear", "v0.23-hevc-all-encrypted", "v0.23-av1"] {
+            if !folder.join(name).is_dir() {
+                eprintln!("left out: a recording in a file: {name}");
+                continue;
+            }
+            let recording = Recording::open(folder.join(name)).expect("a recording");
+            let (file, video, audio) = recorded(&recording);
+            let kinds: Vec<_> = samples(&file).into_iter().map(|(kind, ..)| kind).collect();
+            let of = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
+            assert_eq!((of(TrackKind::Video), of(TrackKind::Audio)), (video, audio), "{name}");
+            decodes(name, &file, video);
+        }
+    }
+
+    /// Has ffmpeg decode all of it, where it is installed.
+    fn decodes(name: &str, file: &[u8], pictures: usize) {
+        let path = std::env::temp_dir().join(format!("moonlight-mux-{}-{name}.mp4", std::process::id()));
+        std::fs::write(&path, file).expect("a temporary file");
+        let probe = Command::new("ffprobe")
+            .args(["-v", "error", "-count_frames", "-select_streams", "v", "-of", "csv=p=0"])
+            .args(["-show_entries", "stream=nb_read_frames"])
+            .arg(&path)
+            .output();
+        let decoded = Command::new("ffmpeg")
+            .args(["-v", "error", "-xerror", "-i"])
+            .arg(&path)
+            .args(["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-f", "null", "-"])
+            .output();
+        let _ = std::fs::remove_file(&path);
+        let (Ok(probe), Ok(decoded)) = (probe, decoded) else {
+            eprintln!("left out: decoding a recording's file with ffmpeg: {name}");
+            return;
+        };
+        let said = String::from_utf8_lossy(&decoded.stderr);
+        assert!(decoded.status.success() && said.is_empty(), "{name}: {said}");
+        assert_eq!(String::from_utf8_lossy(&probe.stdout).trim(), pictures.to_string(), "{name}");
     }
 }

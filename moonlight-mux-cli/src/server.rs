@@ -55,10 +55,13 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn bind(listen: &Listen) -> Result<Self, Failure> {
         let stop = Stop::new()?;
-        let listener = moonlight_mux_http::bind(listen.listen.unwrap_or(DEFAULT)).await.map_err(|error| match error {
-            BindError::InUse { address } => Failure::new(in_use(address)),
-            error => Failure::from(error),
-        })?;
+        let listener =
+            moonlight_mux_http::bind(listen.listen.unwrap_or(DEFAULT)).await.map_err(
+                |error| match error {
+                    BindError::InUse { address } => Failure::new(in_use(address)),
+                    error => Failure::from(error),
+                },
+            )?;
         let address = listener.local_addr()?;
         let rtc = WebRtc::bind(listen.reachability.config(address.ip())?)?;
         if let Some(warning) = listen.reachability.warning(&rtc) {
@@ -76,6 +79,12 @@ impl Server {
         Self { hosts: Some(hosts), ..self }
     }
 
+    /// Says on standard output where everything is.
+    pub(crate) fn announce_all(&self) {
+        // Nobody may be reading.
+        let _ = writeln!(io::stdout(), "serving at http://{}/", self.address);
+    }
+
     /// Says on standard output where a streamer can be watched.
     pub(crate) fn announce(&self, streamer: &Streamer) {
         let (id, address) = (streamer.id(), self.address);
@@ -87,8 +96,7 @@ impl Server {
     pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
         let Self { listener, rtc, registry, hosts, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
-        let config = ServerConfig::default();
-        let _ = hosts;
+        let config = ServerConfig { hosts, ..ServerConfig::default() };
         let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {

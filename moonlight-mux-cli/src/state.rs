@@ -14,11 +14,11 @@ use crate::{Exit, Failure};
 #[command(next_help_heading = "Configuration")]
 pub(crate) struct StateArgs {
     /// A TOML file with hosts and settings; what options and the environment say comes first.
-    #[arg(long, value_name = "FILE", env = "MOONLIGHT_MUX_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "MOONLIGHT_MUX_CONFIG")]
     config: Option<PathBuf>,
     /// The folder where hosts, keys and certificates are kept. Default: $XDG_STATE_HOME/moonlight-mux, or
     /// ~/.local/state/moonlight-mux.
-    #[arg(long, value_name = "FOLDER", env = "MOONLIGHT_MUX_STATE_DIR")]
+    #[arg(long, global = true, value_name = "FOLDER", env = "MOONLIGHT_MUX_STATE_DIR")]
     state_dir: Option<PathBuf>,
 }
 
@@ -54,11 +54,7 @@ impl StateArgs {
         Ok(hosts)
     }
 
-    fn directory(
-        &self,
-        of_file: Option<&Path>,
-        env: impl Fn(&str) -> Option<OsString>,
-    ) -> Option<PathBuf> {
+    fn directory(&self, of_file: Option<&Path>, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         let chosen = self.state_dir.clone().or_else(|| of_file.map(Path::to_owned));
         // Relative ones do not count (XDG Base Directory Specification).
         let folder = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -79,7 +79,7 @@ async fn wrong_arguments_end_with_2_and_say_what_is_wrong() {
 
 #[tokio::test]
 async fn every_help_has_examples_and_exit_codes() {
-    for command in [&[][..], &["demo"], &["serve"]] {
+    for command in [&[][..], &["demo"], &["serve"], &["hosts"], &["stream"]] {
         let run = program(&[command, &["--help"]].concat()).output();
         let output = timeout(PATIENCE, run).await.expect("it ends").expect("it runs");
         let help = String::from_utf8(output.stdout).expect("text");

@@ -145,6 +145,9 @@ impl From<&HostsError> for Failure {
     fn from(error: &HostsError) -> Self {
         match error {
             HostsError::Host(error) => error.into(),
+            HostsError::NotWoken(_) => {
+                Self { message: error.to_string(), ..Self::of(Code::ConnectionFailed) }
+            }
             // This machine's own troubles: its state directory, its randomness.
             error => Self { message: error.to_string(), ..Self::of(Code::InternalError) },
         }

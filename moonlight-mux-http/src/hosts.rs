@@ -29,6 +29,7 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
         .route("/api/hosts/{id}/pair", post(pair))
         .route("/api/hosts/{id}/apps", get(apps))
         .route("/api/hosts/{id}/apps/{app}/image", get(image))
+        .route("/api/hosts/{id}/wake", post(wake))
 }
 
 /// The host that the path names by `{id}`.
@@ -161,6 +162,11 @@ async fn image(
         _ => Problem::from(&error),
     })?;
     Ok(([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "no-cache")], image))
+}
+
+async fn wake(known: Known) -> Result<StatusCode, Problem> {
+    known.hosts.wake(known.record.id).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 impl Known {

@@ -25,6 +25,8 @@ pub(crate) enum Problem {
     HostNotFound,
     #[error("there is a host with this address, its id is {id}")]
     HostExists { id: u32 },
+    #[error("the host has not told its hardware address: ask it while it is awake, and paired")]
+    HardwareAddressUnknown,
     #[error("this server keeps no hosts")]
     HostsNotTaken,
     #[error("the host is not paired with this identity")]
@@ -78,6 +80,7 @@ impl Problem {
             Self::StreamerExists(_)
             | Self::StreamerStopped
             | Self::HostExists { .. }
+            | Self::HardwareAddressUnknown
             | Self::HostsNotTaken => StatusCode::CONFLICT,
             Self::Failure(failure) => failure.status(),
             Self::Limit { .. } | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
@@ -103,6 +106,7 @@ impl Problem {
             Self::StreamerStopped => "streamer_stopped",
             Self::HostNotFound => "host_not_found",
             Self::HostExists { .. } => "host_exists",
+            Self::HardwareAddressUnknown => "hardware_address_unknown",
             Self::HostsNotTaken => "hosts_not_taken",
             Self::HostNotPaired => Code::HostNotPaired.name(),
             Self::AppNotFound => Code::AppNotFound.name(),
@@ -153,6 +157,7 @@ impl From<HostsError> for Problem {
     fn from(error: HostsError) -> Self {
         match error {
             HostsError::Unknown { .. } => Self::HostNotFound,
+            HostsError::NoHardwareAddress { .. } => Self::HardwareAddressUnknown,
             HostsError::State(error) => error.into(),
             error => Self::Failure(Failure::from(&error)),
         }

@@ -432,6 +432,8 @@ async fn bad_calls_of_hosts_are_problems() {
         ("DELETE", "/api/hosts/1", "", 404, "host_not_found"),
         ("PUT", "/api/hosts/0", "", 405, "method_not_allowed"),
         ("POST", "/api/hosts/1/pair", "{}", 404, "host_not_found"),
+        ("POST", "/api/hosts/1/wake", "", 404, "host_not_found"),
+        ("POST", "/api/hosts/0/wake", "", 409, "hardware_address_unknown"),
         ("POST", "/api/hosts/0/pair", "[]", 422, "not_an_object"),
         ("POST", "/api/hosts/0/pair", "{", 400, "invalid_json"),
         ("POST", "/api/hosts/0/pair", "{\"client_unique_id\":\"\"}", 422, "invalid_field"),

@@ -14,6 +14,8 @@ use tokio::time::timeout;
 
 #[path = "../../../benches/tests/support/decoded.rs"]
 pub(crate) mod decoded;
+pub(crate) mod file;
+pub(crate) mod folder;
 #[path = "../../../benches/tests/support/page.rs"]
 pub(crate) mod page;
 pub(crate) mod relay;
@@ -26,6 +28,8 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("MOONLIGHT_MUX_LISTEN")
+        .env_remove("MOONLIGHT_MUX_CONFIG")
+        .env_remove("MOONLIGHT_MUX_STATE_DIR")
         .env("RUST_LOG", "warn,rtc_dtls=error,rtc_ice=error");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
