@@ -188,6 +188,7 @@ async fn exchange(shared: &Shared, tcp: &mut TcpStream, from: SocketAddr) -> io:
             }
             None => (None, Vec::new()),
         };
+        let answer = shared.spoil_rtsp(answer);
         tcp.write_all(&answer).await?;
         note_request(&shared.book, session, &received, &answer);
         return Ok(());

@@ -30,10 +30,11 @@ impl Show {
         match picture {
             #[cfg(feature = "test-picture")]
             HostPicture::Live => {
-                let Announcement { width, height, fps, .. } = announcement;
+                let Announcement { width, height, fps, packet_duration, .. } = announcement;
                 let config = TestPictureConfig {
                     size: PictureSize::new(width & !1, height & !1).ok()?,
                     fps: (*fps).clamp(1, 240),
+                    packet_duration: *packet_duration,
                     ..TestPictureConfig::default()
                 };
                 let picture = TestPicture::new(config).ok()?;

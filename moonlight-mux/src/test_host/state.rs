@@ -11,7 +11,9 @@ use super::launches::Launches;
 use super::log::Book;
 use super::pairing::Clients;
 use super::stream::{Order, Stream};
-use super::{Faults, Freeze, HostEndReason, HostPorts, HostSessionId, HostStep, TestApp, TestHostConfig};
+use super::{
+    Faults, Freeze, HostEndReason, HostPorts, HostSessionId, HostStep, HostileAnswer, TestApp, TestHostConfig,
+};
 use crate::gamestream::pairing::Pin;
 
 /// One host's.
@@ -88,6 +90,17 @@ impl Shared {
         let hostile = self.faults.borrow().hostile;
         match hostile {
             Some((at, hostile)) if at == step => answer.spoilt(hostile, step, self.config.manner),
+            _ => answer,
+        }
+    }
+
+    /// The answer of the RTSP dialogue as [`Faults`] spoils it: those faults that are of XML leave it as it is.
+    pub(super) fn spoil_rtsp(&self, answer: Vec<u8>) -> Vec<u8> {
+        match self.faults.borrow().hostile {
+            Some((HostStep::Rtsp, HostileAnswer::Nothing)) => Vec::new(),
+            Some((HostStep::Rtsp, HostileAnswer::Garbage)) => vec![0xa5; 1000],
+            Some((HostStep::Rtsp, HostileAnswer::Truncated)) => answer[..answer.len() * 2 / 3].to_vec(),
+            Some((HostStep::Rtsp, HostileAnswer::Endless)) => vec![b' '; 64 << 20],
             _ => answer,
         }
     }

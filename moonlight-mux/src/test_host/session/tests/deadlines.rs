@@ -252,8 +252,7 @@ fn control(manner: Manner, key: SessionKey, tamper: u32) -> (HostSession, Vec<Co
 
 #[test]
 fn sunshine_turns_away_who_does_not_know_the_connect_data() {
-    // ENet takes the connection before the host can look at it.
-    let refused = ControlEvent::Disconnected { reason: ControlEnd::HostDisconnected };
+    let refused = ControlEvent::Disconnected { reason: ControlEnd::Refused };
     for (manner, tamper, taken) in
         [(Manner::Sunshine, 0, true), (Manner::Sunshine, 1, false), (Manner::Wolf, 1, true)]
     {
