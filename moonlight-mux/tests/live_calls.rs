@@ -210,6 +210,9 @@ async fn two_who_pair_with_one_host_at_once_each_get_their_own_pin() {
     let id = HostId(0);
     hosts.declare(id, host.address(), options(PairingMethod::Other(Arc::new(User(host))))).unwrap();
     let names: [IdentityName; 3] = ["a", "b", "c"].map(|name| name.parse().unwrap());
+    for name in &names {
+        in_time(hosts.identity(name)).await.unwrap();
+    }
     let pairings = names.each_ref().map(|name| Box::pin(hosts.pair_by_itself(id, name)));
     let [a, b, c] = pairings;
     let (a, b, c) = in_time(async { tokio::join!(a, b, c) }).await;
