@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use moonlight_mux::{
-    AppSelector, EndReason, ExitPolicy, Faults, FrameNumber, Freeze, Host, HostEndReason, HostEvent,
-    HostSessionId, HostStep, Manner, MoonlightSource, RestartPolicy, Silent, StartRefusal, State, Streamer,
-    StreamerConfig, TestApp,
+    AppSelector, EndReason, ExitPolicy, Faults, FrameNumber, Freeze, Host, HostEndReason, HostError,
+    HostErrorCause, HostEvent, HostRight, HostSessionId, HostStep, Manner, MoonlightSource, RestartPolicy,
+    Silent, StartRefusal, State, Streamer, StreamerConfig, TestApp,
 };
 
 use live::{Live, ended, host, in_time, in_words, pictures, small, streaming, until};
@@ -289,6 +289,28 @@ async fn a_start_that_the_host_forbids_this_client_is_told_and_not_tried_again()
             assert!(words.contains("launch") && words.contains("Permission denied"), "{words}");
         }
         reason => panic!("{reason:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_the_host_did_not_give_is_named() {
+    for (permission, refuse_start) in [
+        (0, None),
+        (0x0300_0000, Some(StartRefusal { status: 403, message: "Permission denied".to_owned() })),
+    ] {
+        let live = Live::start(host(Manner::Sunshine)).await;
+        let mut faults = Faults::default();
+        (faults.permission, faults.refuse_start) = (Some(permission), refuse_start);
+        live.host.set_faults(faults);
+        match ended(&live.streamer("one").await).await {
+            EndReason::Failed(error) => {
+                assert!(error.is_permanent(), "{error:?}");
+                let cause = &error.cause().downcast_ref::<HostError>().expect("of a call").cause;
+                assert_eq!(*cause, HostErrorCause::MissingRight { right: HostRight::Launch });
+            }
+            reason => panic!("{reason:?}"),
+        }
+        assert_eq!(live.host.sessions(), 0);
     }
 }
 

@@ -25,7 +25,7 @@ use super::pairing::{Pin, Randomness, random};
 use super::source::LaunchSlot;
 use super::wire::http::pairing::{PairAnswer, PairRequest};
 use super::wire::http::request::{Call, Launch};
-use super::wire::http::{self as wire, AppId, CodecModes, ServerInfo, Start};
+use super::wire::http::{self as wire, AppId, CodecModes, Permission, ServerInfo, Start};
 use super::wire::rtsp::SessionUrl;
 use super::wire::wake::MacAddress;
 use crate::media::VideoCodec;
@@ -85,6 +85,8 @@ struct Known {
     https_port: Option<u16>,
     /// The address that answered last.
     ip: Option<IpAddr>,
+    /// What this identity may do there, as far as the host says it.
+    permission: Option<Permission>,
 }
 
 /// What all who deal with one host take turns at, whatever their identity.
@@ -282,9 +284,21 @@ impl Host {
             Start::Resume => (HostCall::Resume, Call::Resume(launch.clone())),
         };
         let asking = self.ask(host_call).within(self.inner.timeout.max(LAUNCH_TIMEOUT));
+        let permission = self.known().permission;
+        // Such hosts may agree, and do nothing.
+        if permission == Some(Permission::NONE) {
+            return Err(asking.error(HostErrorCause::MissingRight { right: HostRight::Launch }));
+        }
         let started = asking.by(async {
             let answer = self.call_https(&call, MAX_DOCUMENT).await?;
-            let started = wire::Started::parse(&answer.body).map_err(HostErrorCause::from)?;
+            let started =
+                wire::Started::parse(&answer.body).map_err(|error| match (error.into(), permission) {
+                    // Who gives rights one by one has no other reason to forbid.
+                    (HostErrorCause::Host { code: 403, .. }, Some(_)) => {
+                        HostErrorCause::MissingRight { right: HostRight::Launch }
+                    }
+                    (cause, _) => cause,
+                })?;
             let address = self.known().ip.ok_or(HostErrorCause::Closed)?;
             let default = || SessionUrl::of((address, SessionUrl::DEFAULT_PORT).into());
             Ok(Started { session_url: started.session_url.unwrap_or_else(default), address })
@@ -300,12 +314,6 @@ impl Host {
     /// Another app runs there.
     pub(crate) fn busy(&self, running: AppId) -> HostError {
         self.ask(HostCall::ServerInfo).error(HostErrorCause::Busy { running: Some(running) })
-    }
-
-    /// It may not be launched by this identity.
-    #[allow(dead_code, reason = "no document says yet which bit of a host's mask is which right")]
-    pub(crate) fn missing_right(&self, right: HostRight) -> HostError {
-        self.ask(HostCall::Launch).error(HostErrorCause::MissingRight { right })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -324,7 +332,9 @@ impl Host {
         let answer = self.call_https(&Call::ServerInfo, MAX_DOCUMENT).await?;
         match ServerInfo::parse(&answer.body) {
             Ok(info) => {
-                self.known().https_port = Some(info.https_port);
+                let mut known = self.known();
+                known.https_port = Some(info.https_port);
+                known.permission = info.permission;
                 Ok(info)
             }
             // It does not know us any more, and says who it is all the same.

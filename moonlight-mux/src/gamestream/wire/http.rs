@@ -184,6 +184,10 @@ impl CodecModes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permission(pub(crate) u32);
 
+impl Permission {
+    pub(crate) const NONE: Self = Self(0);
+}
+
 /// The answer to `/serverinfo` (session 6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
