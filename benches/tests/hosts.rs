@@ -55,6 +55,9 @@ async fn sessions_that_came_and_went_leave_nothing() {
             (before, size, began) = (held(), memory(), Instant::now());
             eprintln!("warm: {before:?}, {size}");
         }
+        if n > warm_up && (n - warm_up) % (connects / 5).max(1) == 0 {
+            eprintln!("{} sessions: {}", n - warm_up, memory());
+        }
         let streamer = live.streaming("one").await;
         // Some stop at once, some quit the app, some are dropped by the host.
         match n % 4 {
