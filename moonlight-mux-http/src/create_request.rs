@@ -114,6 +114,7 @@ const MAX_TITLE: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -262,6 +263,52 @@ mod tests {
                 assert!(invalid.to_string().starts_with(field), "{invalid}");
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_strange(values in proptest::collection::vec((0..FIELDS.len(), strange()), 0..8)) {
+            let mut body = least();
+            for (field, value) in values {
+                body[FIELDS[field]] = value;
+            }
+            match parse(body.clone()) {
+                Ok(request) => prop_assert!(request.stream.check().is_ok(), "{body}"),
+                Err(invalid) => prop_assert!(FIELDS.contains(&invalid.field), "{invalid}"),
+            }
+        }
+    }
+
+    const FIELDS: [&str; 16] = [
+        "streamer_id",
+        "client_unique_id",
+        "host_id",
+        "app_id",
+        "app",
+        "bitrate",
+        "packet_size",
+        "fps",
+        "width",
+        "height",
+        "video_sample_queue_size",
+        "audio_sample_queue_size",
+        "play_audio_local",
+        "video_supported_formats",
+        "video_colorspace",
+        "video_color_range_full",
+    ];
+
+    fn strange() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<u32>().prop_map(Value::from),
+            (0_u32..9000).prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            Just(json!([1])),
+        ]
     }
 
     #[test]

@@ -3,7 +3,9 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -383,6 +385,29 @@ async fn a_host_is_added_paired_and_asked_for_its_apps() {
     assert_eq!(call(&live.router, request("DELETE", "/api/hosts/0")).await.status, StatusCode::NO_CONTENT);
     assert_eq!(live.get("/api/hosts/0").await.json()["code"], "host_not_found");
     assert_eq!(live.get("/api/streamers/desk").await.json()["status"], "active", "its streamers go on");
+}
+
+#[tokio::test]
+async fn reading_makes_no_identity() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reading_makes_no_identity");
+    // Of an earlier run.
+    let _ = fs::remove_dir_all(&directory);
+    let host = TestHost::start(TestHostConfig::default()).await.expect("free ports");
+    let hosts = Hosts::open(&directory).expect("a new directory");
+    hosts.add(address(&host), HostOptions::default()).await.expect("the host answers");
+    let router = Fixture::with_hosts(hosts).router();
+    let identities = || {
+        let entries = fs::read_dir(directory.join("identities")).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+    };
+    let before = identities();
+    assert_eq!(before.len(), 1, "the server's own");
+    for (path, status) in [("", 200), ("/apps", 400), ("/apps/1/image", 400)] {
+        let path = format!("/api/hosts/0{path}?client_unique_id=stranger");
+        let answer = call(&router, request("GET", &path)).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
+    assert_eq!(identities(), before);
 }
 
 #[tokio::test]
