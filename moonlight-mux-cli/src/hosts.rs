@@ -9,7 +9,8 @@ use moonlight_mux::{
     HostAddress, HostError, HostErrorCause, HostId, HostOptions, HostRecord, Hosts as KnownHosts,
     IdentityName,
 };
-use tokio::time::interval;
+use tokio::runtime::Handle;
+use tokio::time::{interval, sleep, timeout};
 
 use crate::discover;
 use crate::server::Stop;
@@ -132,27 +133,32 @@ pub(crate) async fn run(Hosts { command, state }: Hosts) -> Result<(), Failure> 
 async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     let name = &called(record);
-    if record.pairing.is_automatic() {
+    let paired = if record.pairing.is_automatic() {
         tokio::select! {
-            paired = Box::pin(hosts.pair_by_itself(record.id, identity)) => paired?,
-            () = stop.asked() => return Err(Failure::new("given up")),
+            paired = Box::pin(hosts.pair_by_itself(record.id, identity)) => Some(paired),
+            () = stop.asked() => None,
         }
     } else {
         let pairing = hosts.begin_pairing(record.id, identity).await?;
         say(&format!("Enter the PIN {} at {name}.\n", pairing.pin().digits()));
-        let paired = tokio::select! {
+        tokio::select! {
             paired = Box::pin(pairing.outcome()) => Some(paired),
             () = stop.asked() => None,
             () = waiting() => None,
-        };
-        match paired {
-            Some(paired) => paired?,
-            None => {
-                // The host is told to forget it meanwhile.
-                tokio::time::sleep(FORGET).await;
-                return Err(Failure::new("given up"));
-            }
         }
+    };
+    if io::stderr().is_terminal() {
+        // The line of the waiting goes.
+        eprint!("\r\x1b[2K");
+    }
+    let failure = match paired {
+        Some(Ok(())) => None,
+        Some(Err(error)) => Some(Failure::from(error)),
+        None => Some(Failure::new("given up")),
+    };
+    if let Some(failure) = failure {
+        let _ = timeout(CLEANUP, cleaned_up()).await;
+        return Err(failure);
     }
     say(&format!("Paired with {name} as {identity}.\n"));
     // What a host tells only to those it is paired with is kept, such as how to wake it.
@@ -160,6 +166,15 @@ async fn pair(hosts: &KnownHosts, record: &HostRecord, identity: &IdentityName) 
         eprintln!("moonlight-mux: {}", Failure::from(error));
     }
     Ok(())
+}
+
+/// Waits until the host was told that nobody pairs with it any more, which the library does in a task of its own: it
+/// would refuse the next pairing.
+async fn cleaned_up() {
+    let runtime = Handle::current().metrics();
+    while runtime.num_alive_tasks() > 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Shows that time passes, for ever.
@@ -238,5 +253,5 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// How long a host has to hear that nobody pairs with it any more.
-const FORGET: Duration = Duration::from_secs(1);
+/// How long that may take.
+const CLEANUP: Duration = Duration::from_secs(5);

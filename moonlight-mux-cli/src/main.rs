@@ -67,8 +67,8 @@ use exit_codes;
 /// What is logged by default. The WebRTC crate warns of each extension of a browser's that it does not know.
 const LOG: &str = "warn,moonlight_mux=info,moonlight_mux_http=info,rtc_dtls=error,rtc_ice=error";
 
-/// The same for commands that speak for themselves.
-const QUIET: &str = "warn,rtc_dtls=error,rtc_ice=error";
+/// The same for commands that say themselves what becomes of a stream.
+const QUIET: &str = "warn,moonlight_mux::streamer=off";
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -73,7 +73,12 @@ impl Mp4 {
     pub(crate) fn audio(&mut self, packet: &AudioFrame) {
         let picture = self.video.end.saturating_sub(u64::from(self.video.spacing));
         if let Some(audio) = &mut self.audio {
-            audio.push(packet.timestamp.0, picture * AUDIO_HZ / VIDEO_HZ, true, packet.data.to_vec());
+            audio.push(
+                packet.timestamp.0,
+                picture.saturating_mul(AUDIO_HZ) / VIDEO_HZ,
+                true,
+                packet.data.to_vec(),
+            );
         }
     }
 
@@ -396,6 +401,13 @@ mod tests {
         assert!(matches!(Mp4::begin(&info(), &video(0, PICTURE_H264)), Err(Mp4Error::Picture(_))));
         let (mut mp4, _) = Mp4::begin(&info(), &video(0, KEYFRAME_H264)).unwrap();
         assert!(matches!(mp4.video(&video(1, &[1, 2, 3])), Err(Mp4Error::Picture(_))));
+    }
+
+    #[test]
+    fn pictures_of_av1_lose_their_temporal_delimiters() {
+        let (delimiter, frame) = ([0x12, 0], [0x32, 2, 0xaa, 0xbb]);
+        let data = sample_data(VideoCodec::Av1, &[&delimiter[..], &frame].concat()).unwrap();
+        assert_eq!(data, frame);
     }
 
     #[test]

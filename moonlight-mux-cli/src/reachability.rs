@@ -239,6 +239,36 @@ mod tests {
     }
 
     #[test]
+    fn options_take_the_place_of_what_a_file_says() {
+        let file = ReachabilityConfig {
+            udp: "0.0.0.0:1".parse().ok(),
+            tcp: "0.0.0.0:2".parse().ok(),
+            public_addresses: vec![Ipv4Addr::new(203, 0, 113, 1).into()],
+            stun: vec![Text("stun:file".parse().expect("a URL"))],
+            turn: Some(TurnConfig {
+                urls: vec!["turn:file".to_owned()],
+                login: TurnLogin::User { name: "file".to_owned(), password_file: "file".into() },
+            }),
+        };
+        let with = |args: &[&str]| format!("{:?}", parse(args).expect("arguments").or(&file));
+        let plain = with(&[]);
+        for value in ["0.0.0.0:1", "0.0.0.0:2", "203.0.113.1", "stun:file", "turn:file", "Some(\"file\")"] {
+            assert!(plain.contains(value), "{value}: {plain}");
+        }
+        for (args, taken, replaced) in [
+            (&["--udp=0.0.0.0:7"][..], "0.0.0.0:7", "0.0.0.0:1"),
+            (&["--tcp=0.0.0.0:7"], "0.0.0.0:7", "0.0.0.0:2"),
+            (&["--public-address=203.0.113.7"], "203.0.113.7", "203.0.113.1"),
+            (&["--stun=stun:mine"], "stun:mine", "stun:file"),
+            (&["--turn=turn:mine", "--turn-secret-file=mine"], "turn:mine", "turn:file"),
+            (&["--turn=turn:mine", "--turn-secret-file=mine"], "turn_user: None", "Some(\"file\")"),
+        ] {
+            let all = with(args);
+            assert!(all.contains(taken) && !all.contains(replaced), "{args:?}: {all}");
+        }
+    }
+
+    #[test]
     fn a_secret_file_makes_time_limited_credentials() {
         let secret = File::new("secret", "north\r\n");
         let args = ["--turn=turn:turn.example:3478", "--turn-secret-file", secret.path()];

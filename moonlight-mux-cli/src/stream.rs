@@ -131,14 +131,16 @@ pub(crate) async fn run(stream: Stream) -> Result<(), Failure> {
     let streamer = Streamer::start("stream".parse()?, source, config);
     let exit = if stream.quit { ExitPolicy::Quit } else { ExitPolicy::LeaveRunning };
 
+    let mut display = Display::new();
     let mut recording = pin!(record(stream.record.as_deref(), &streamer));
     let recorded = tokio::select! {
         () = stop.asked() => None,
         recorded = &mut recording => Some(recorded),
-        () = watch(&streamer, stream.seconds.map(Duration::from_secs)) => None,
+        () = watch(&streamer, stream.seconds.map(Duration::from_secs), &mut display) => None,
     };
     let streamed = outcome(&streamer, &host);
     streamer.shutdown(exit).await;
+    display.end(&streamer);
     let recorded = match recorded {
         Some(recorded) => recorded,
         None => recording.await,
@@ -173,9 +175,8 @@ async fn record(path: Option<&Path>, streamer: &Streamer) -> Result<(), RecordEr
 }
 
 /// Shows on standard error how it goes, until the stream has ended or the time is up.
-async fn watch(streamer: &Streamer, limit: Option<Duration>) {
+async fn watch(streamer: &Streamer, limit: Option<Duration>, display: &mut Display) {
     let mut states = streamer.watch_state();
-    let mut display = Display::new();
     loop {
         let state = states.borrow_and_update().clone();
         match state {
@@ -202,15 +203,14 @@ async fn watch(streamer: &Streamer, limit: Option<Duration>) {
             changed = states.changed() => {
                 let state = states.borrow_and_update().clone();
                 if changed.is_err() || matches!(state, State::Ended(_)) {
-                    break;
+                    return;
                 }
                 display.state(&state);
             }
             _ = refresh.tick() => display.statistics(streamer),
-            () = &mut time_is_up => break,
+            () = &mut time_is_up => return,
         }
     }
-    display.end(streamer);
 }
 
 /// What a person sees: on a terminal one line that changes, else lines.
@@ -244,18 +244,25 @@ impl Display {
 
     fn end(&mut self, streamer: &Streamer) {
         let stats = streamer.stats();
-        if self.terminal {
-            eprintln!();
+        self.clear();
+        if stats.video_frames > 0 {
+            eprintln!("{}", totals(&stats, &streamer.source_stats(), streamer.restarts()));
         }
-        eprintln!("{}", totals(&stats, &streamer.source_stats(), streamer.restarts()));
     }
 
     fn show(&self, text: &str) {
+        self.clear();
         if self.terminal {
-            // Back to the line's start; the old text goes.
-            eprint!("\r\x1b[2K{text}");
+            eprint!("{text}");
         } else {
             eprintln!("{text}");
+        }
+    }
+
+    /// Back to the line's start; the old text goes.
+    fn clear(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[2K");
         }
     }
 }

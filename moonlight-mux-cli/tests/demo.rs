@@ -6,7 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{PATIENCE, demo, get, program};
+use support::{PATIENCE, demo, get, post, program};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -34,6 +34,29 @@ async fn the_demo_prints_its_address_and_streams() {
     assert_eq!(streamer["status"], "active");
     assert_eq!((&streamer["width"], &streamer["height"]), (&640.into(), &360.into()));
     assert_eq!((&streamer["fps"], &streamer["codec"]), (&30.into(), &"H.264".into()));
+}
+
+#[tokio::test]
+async fn whoever_asks_gets_more_streams_of_the_demos_host() {
+    let (_child, address) = demo(&["--size", "640x360", "--fps", "30"]).await;
+    // A new identity is paired by the host itself.
+    for (id, more) in [("second", ""), ("third", r#","client_unique_id":"helix-agent-1""#)] {
+        let body = format!(
+            r#"{{"streamer_id":"{id}","host_id":0,"app":"Desktop","width":320,"height":180,"fps":30{more}}}"#
+        );
+        let (status, answer) = post(address, "/api/streamers", &body).await;
+        assert_eq!(status, "HTTP/1.1 200 OK", "{answer}");
+        let info: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!((&info["status"], &info["width"]), (&"active".into(), &320.into()), "{info}");
+    }
+    let (status, answer) =
+        post(address, "/api/streamers", r#"{"streamer_id":"x","host_id":0,"app":"Solitaire"}"#).await;
+    assert_eq!(status, "HTTP/1.1 404 Not Found", "{answer}");
+    let (_, body) = get(address, "/api/streamers").await;
+    let list: Value = serde_json::from_str(&body).expect("JSON");
+    let active =
+        list["streamers"].as_array().expect("a list").iter().filter(|info| info["status"] == "active");
+    assert_eq!(active.count(), 3, "{list}");
 }
 
 #[cfg(unix)]

@@ -182,7 +182,7 @@ async fn a_stream_that_is_stopped_ends_with_0_and_its_host_is_told() {
     for name in ["-TERM", "-INT"] {
         let (child, path) = setting.streaming(&[]).await;
         signal(&child, name).await;
-        Ended::of(child).await.is(0);
+        Ended::of(child).await.is(0).says(" frames  ");
         assert!(read(&path).whole);
         let ended = setting.host.wait_for_counts(|counts| counts.sessions == 0);
         timeout(PATIENCE, ended).await.expect("no session is left");

@@ -54,7 +54,18 @@ pub(crate) async fn demo_at(listen: SocketAddr, arguments: &[&str]) -> (Child, S
 
 /// The status line and the body of the answer to `GET path`.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> (String, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    exchange(address, format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")).await
+}
+
+/// The status line and the body of the answer to `POST path` with a JSON body.
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> (String, String) {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    let length = body.len();
+    let body = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+    exchange(address, head + &body).await
+}
+
+async fn exchange(address: SocketAddr, request: String) -> (String, String) {
     let answer = timeout(PATIENCE, async {
         let mut socket = TcpStream::connect(address).await.expect("it listens");
         socket.write_all(request.as_bytes()).await.expect("it reads");
