@@ -5,8 +5,8 @@
 //!             ◀── keyframe, at most one per 500 ms ◀── wishes of all viewers
 //! ```
 //!
-//! - A [`VideoSource`] is where frames come from: a recording, a test picture, later a Moonlight host, or anything of
-//!   your own.
+//! - A [`VideoSource`] is where frames come from: a Moonlight host ([`MoonlightSource`]), or anything of your own.
+//! - [`Hosts`] keeps hosts, and the identities that are paired with them.
 //! - A [`Streamer`] keeps one source alive, with or without viewers. A [`Registry`] owns streamers by name.
 //! - A [`Broadcaster`] hands each frame to all viewers; whoever is behind skips to the next keyframe, alone.
 //! - An [`Egress`] is one viewer's way out. [`WebRtc`] makes them, from any [`Signalling`] transport.
