@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use moonlight_mux::{
     AppSelector, EndReason, ExitPolicy, Faults, FrameNumber, Freeze, Host, HostEndReason, HostError,
-    HostErrorCause, HostEvent, HostRight, HostSessionId, HostStep, Manner, MoonlightSource, RestartPolicy,
-    Silent, StartRefusal, State, Streamer, StreamerConfig, TestApp,
+    HostErrorCause, HostEvent, HostId, HostOptions, HostRight, HostSessionId, HostStep, Hosts, IdentityName,
+    Manner, MoonlightSource, RestartPolicy, Silent, StartRefusal, State, Streamer, StreamerConfig, TestApp,
 };
 
 use live::{Live, ended, host, in_time, in_words, pictures, small, streaming, until};
@@ -70,9 +70,19 @@ async fn below_and_above_15_mbit_per_second_the_hosts_own_url_is_used() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_creates_on_one_host_at_once_are_both_served() {
     let live = Live::start(host(Manner::Sunshine)).await;
-    let sources = [live.source("one", small()).await, live.source("two", small()).await];
-    let streamers =
-        sources.map(|source| Streamer::start("s".parse().expect("a name"), source, without_restarts()));
+    // Who takes turns at a host is known there, not by each identity.
+    let (hosts, id) = (Hosts::in_memory(), HostId(0));
+    hosts.declare(id, live.host.address(), HostOptions::default()).expect("in memory");
+    let mut sources = Vec::new();
+    for name in ["one", "two"] {
+        let name: IdentityName = name.parse().expect("a name");
+        let pairing = hosts.begin_pairing(id, &name).await.expect("a PIN");
+        live.host.enter_pin(pairing.pin().digits());
+        in_time(pairing.outcome()).await.expect("the PIN is right");
+        sources.push(in_time(hosts.source(id, &name, small())).await.expect("a host that is known"));
+    }
+    let start = |source| Streamer::start("s".parse().expect("a name"), source, without_restarts());
+    let streamers: Vec<_> = sources.into_iter().map(start).collect();
     for streamer in &streamers {
         streaming(streamer).await;
         pictures(&streamer.subscribe(), 5).await;

@@ -208,17 +208,11 @@ impl Host {
         let (salt, randomness) = drawn.map_err(|_| asking.error(HostErrorCause::NoRandomness))?;
         let client = Client::new(Arc::clone(self.inner.identity.pairing()), salt, pin.clone(), randomness);
         let mut pairing = Pairing { client, host: self.clone() };
-        let mut stage = 0;
-        while let Some(request) = pairing.client.request() {
-            stage += 1;
-            let asking = self.ask(HostCall::Pair { stage });
-            let pinned = pairing.client.host_certificate().cloned();
-            let call = Box::pin(self.pair_stage(request, pinned));
-            let answer = if stage == 1 { asking.patiently(call).await } else { asking.by(call).await }?;
-            pairing.client.handle(&answer).map_err(|failure| asking.error(failure.into()))?;
+        let paired = pairing.run().await;
+        if paired.is_err() {
+            pairing.clean_up().await;
         }
-        let certificate = pairing.client.paired().cloned();
-        let certificate = certificate.expect("a client with nothing more to ask and no failure has paired");
+        let certificate = paired?;
         self.known().certificate = Some(certificate.clone());
         Ok(certificate)
     }
@@ -367,7 +361,8 @@ impl Host {
 
     async fn call_http(&self, call: &Call, limit: usize) -> Result<Answer, HostErrorCause> {
         let stream = self.connect(self.inner.address.port()).await?;
-        Ok(http::call(stream, &self.authority(), self.request(call, limit)).await?)
+        // Boxed, as under TLS: a future that callers need not box again.
+        Ok(Box::pin(http::call(stream, &self.authority(), self.request(call, limit))).await?)
     }
 
     async fn call_https(&self, call: &Call, limit: usize) -> Result<Answer, HostErrorCause> {
@@ -392,7 +387,7 @@ impl Host {
             // It may have been started again with another one.
             self.known().https_port = None;
         }
-        Ok(http::call_tls(connected?, &self.authority(), config, self.request(call, limit)).await?)
+        Ok(Box::pin(http::call_tls(connected?, &self.authority(), config, self.request(call, limit))).await?)
     }
 
     async fn connect(&self, port: u16) -> Result<tokio::net::TcpStream, CallError> {
@@ -462,6 +457,32 @@ impl Asking<'_> {
 struct Pairing {
     client: Client,
     host: Host,
+}
+
+impl Pairing {
+    async fn run(&mut self) -> Result<Certificate, HostError> {
+        let mut stage = 0;
+        while let Some(request) = self.client.request() {
+            stage += 1;
+            let asking = self.host.ask(HostCall::Pair { stage });
+            let pinned = self.client.host_certificate().cloned();
+            let call = self.host.pair_stage(request, pinned);
+            let answer = if stage == 1 { asking.patiently(call).await } else { asking.by(call).await }?;
+            self.client.handle(&answer).map_err(|failure| asking.error(failure.into()))?;
+        }
+        let certificate = self.client.paired().cloned();
+        Ok(certificate.expect("a client with nothing more to ask and no failure has paired"))
+    }
+
+    /// Tells the host that nothing more comes, if it waits for something.
+    async fn clean_up(&mut self) {
+        self.client.abort();
+        if let Some(request) = self.client.cleanup() {
+            // Whatever the answer is.
+            let _ = timeout(CLEANUP, self.host.pair_stage(request, None)).await;
+            self.client.cleaned_up();
+        }
+    }
 }
 
 impl Drop for Pairing {

@@ -125,6 +125,13 @@ impl Client {
         (self.stage == Stage::Failed { host_waits: true }).then_some(PairRequest::ClientChallenge([0; 16]))
     }
 
+    /// That request was sent.
+    pub(crate) fn cleaned_up(&mut self) {
+        if let Stage::Failed { host_waits } = &mut self.stage {
+            *host_waits = false;
+        }
+    }
+
     fn advance(&mut self, answer: &PairAnswer) -> Result<Stage, Failure> {
         if *answer == PairAnswer::No {
             return Err(Failure::Refused);
