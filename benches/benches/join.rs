@@ -2,17 +2,20 @@
 //!
 //! `cargo bench -p moonlight-mux-benches --bench join [-- JOINS]`
 //!
-//! The stream is the test picture, which sends no keyframe unless asked; the server is a real one on loopback. The steps
-//! are the marks that the page itself leaves (docs/page.md).
+//! The stream comes from a test host over the whole protocol, which sends no keyframe unless asked; host and server are
+//! real ones on loopback. The steps are the marks that the page itself leaves (docs/page.md).
 
 #![expect(clippy::print_stdout, reason = "it is what the bench is for")]
 
+#[path = "../../moonlight-mux/tests/live/mod.rs"]
+mod live;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 
-use moonlight_mux::{TestPicture, TestPictureConfig};
+use live::Live;
+use moonlight_mux::TestHostConfig;
 use moonlight_mux_benches::chromium::{Chromium, Page};
 use moonlight_mux_benches::viewer::ViewerConfig;
 use serde_json::json;
@@ -54,8 +57,10 @@ type Join = [f64; STEPS.len()];
 #[tokio::main]
 async fn main() {
     let joins = wanted_joins();
-    let picture = TestPicture::new(TestPictureConfig::default()).expect("the default is in range");
-    let served = serve(picture).await;
+    let live = Live::start(TestHostConfig::default()).await;
+    let mut config = live::small();
+    (config.width, config.height, config.fps) = (1280, 720, 60);
+    let served = serve(live.source("bench", config).await).await;
     // Somebody watches all along, so that the joins meet a stream whose only keyframe is old.
     let (watching, _peer) = support::join(&served.streamer, &served.rtc, ViewerConfig::default()).await;
     watching.wait_for(|stats| stats.video.frames > 0).await.expect("it stays");
