@@ -215,6 +215,8 @@ async fn each_page_gets_turn_credentials_of_its_own() {
     config.turn_secrets = vec![TurnSecret::new(vec!["turn:turn.example:3478".to_owned()], b"north")];
     let served = serve_through(Pictures::synthetic(20), WebRtc::bind(config).expect("a free port")).await;
     let mut names = Vec::new();
+    // Who closes is gone from the list.
+    let mut sockets = Vec::new();
     for _ in 0..2 {
         let url = served.peer_url().parse().expect("a URL");
         let request = ClientRequestBuilder::new(url).with_sub_protocol("moonlight-mux.v1");
@@ -226,6 +228,7 @@ async fn each_page_gets_turn_credentials_of_its_own() {
         // 20 bytes in base64.
         assert_eq!(server["credential"].as_str().map(str::len), Some(28));
         names.push(server["username"].as_str().expect("a name").to_owned());
+        sockets.push(socket);
     }
     let names: Vec<_> = names.iter().map(|name| name.split_once(':').expect("a time and a name")).collect();
     let ends: u64 = names[0].0.parse().expect("a time");
