@@ -84,8 +84,8 @@ pub struct Hosts {
 struct Shared {
     directory: Option<StateDirectory>,
     book: Mutex<Book>,
-    /// Held while an identity is made, so that each is made once.
-    making: AsyncMutex<()>,
+    /// Held while an identity is made, so that each is made once: by who makes it, not by who waits for it.
+    making: Arc<AsyncMutex<()>>,
 }
 
 #[derive(Default)]
@@ -127,7 +127,7 @@ impl Hosts {
     }
 
     fn new(directory: Option<StateDirectory>, book: Book) -> Self {
-        let shared = Shared { directory, book: Mutex::new(book), making: AsyncMutex::new(()) };
+        let shared = Shared { directory, book: Mutex::new(book), making: Arc::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -204,19 +204,24 @@ impl Hosts {
     /// # Errors
     /// When it cannot be made, read or written.
     pub async fn identity(&self, name: &IdentityName) -> Result<Identity, HostsError> {
-        let _making = self.shared.making.lock().await;
+        let making = Arc::clone(&self.shared.making).lock_owned().await;
         if let Some(identity) = self.book().identities.get(name) {
             return Ok(identity.clone());
         }
-        let shared = Arc::clone(&self.shared);
+        let hosts = self.clone();
         let named = name.clone();
-        let made = task::spawn_blocking(move || match &shared.directory {
-            Some(directory) => directory.identity(&named),
-            None => Ok(Identity::generate()?),
+        let made = task::spawn_blocking(move || {
+            let identity = match &hosts.shared.directory {
+                Some(directory) => directory.identity(&named)?,
+                None => Identity::generate()?,
+            };
+            hosts.book().identities.insert(named, identity.clone());
+            // The last, so that whoever waits for it finds nothing of ours in use.
+            drop(hosts);
+            drop(making);
+            Ok(identity)
         });
-        let identity = made.await.map_err(|_| HostsError::Identity(IdentityError::Generate))??;
-        self.book().identities.insert(name.clone(), identity.clone());
-        Ok(identity)
+        made.await.map_err(|_| HostsError::Identity(IdentityError::Generate))?
     }
 
     /// A host as one identity sees it. Cancel safe.

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use futures_util::poll;
 use uuid::Uuid;
 
 use super::*;
@@ -65,6 +66,28 @@ async fn of_many_who_want_a_new_identity_one_makes_it() {
     let (a, b, c) = tokio::join!(hosts.identity(&name), hosts.identity(&name), hosts.identity(&name));
     let ids = [a, b, c].map(|identity| identity.unwrap().unique_id().clone());
     assert!(ids.iter().all(|id| *id == ids[0]));
+}
+
+#[tokio::test]
+async fn an_identity_that_nobody_waits_for_any_more_is_made_before_anybody_makes_it_again() {
+    let scratch = Scratch::new();
+    let hosts = Hosts::open(&scratch.0).unwrap();
+    let name = IdentityName::default();
+    let mut waiting = Box::pin(hosts.identity(&name));
+    assert!(poll!(&mut waiting).is_pending());
+    {
+        let _book = hosts.book();
+        // Once it has begun it cannot be stopped.
+        while !scratch.0.join("identities/moonlight-mux.identity/certificate.pem").exists() {
+            std::thread::yield_now();
+        }
+        drop(waiting);
+        assert!(hosts.shared.making.try_lock().is_err(), "it is not in the book");
+    }
+    let identity = hosts.identity(&name).await.unwrap();
+    drop(hosts);
+    let kept = Hosts::open(&scratch.0).unwrap().identity(&name).await.unwrap();
+    assert_eq!(kept.certificate_pem(), identity.certificate_pem());
 }
 
 #[cfg(unix)]
