@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -188,17 +188,21 @@ impl Host {
 
     /// Pairs: the host asks its user for `pin`, and this waits until it was entered there; limit it if you must.
     ///
-    /// One pairing per host at a time. Cancel safe: a host that was left in the middle is told to forget it.
+    /// One pairing per host at a time. Cancel safe: a host that has the PIN and is left in the middle is told to forget it. One
+    /// that still waits for the PIN goes on waiting, and takes it for the next pairing of this identity (session 8.8).
     ///
     /// # Errors
     /// See [`HostErrorCause`]; then start again, with a new PIN.
     pub async fn pair(&self, pin: &Pin) -> Result<Certificate, HostError> {
-        let _turn = self.inner.turns.pair.lock().await;
-        self.pair_in_turn(pin).await
+        let turn = self.turn_to_pair().await;
+        self.pair_in_turn(pin, turn).await
     }
 
-    /// Under the lock [`Turns::pair`].
-    async fn pair_in_turn(&self, pin: &Pin) -> Result<Certificate, HostError> {
+    async fn turn_to_pair(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.inner.turns.pair).lock_owned().await
+    }
+
+    async fn pair_in_turn(&self, pin: &Pin, turn: OwnedMutexGuard<()>) -> Result<Certificate, HostError> {
         let asking = self.ask(HostCall::Pair { stage: 1 });
         let info = asking.by(self.clear_server_info()).await?;
         if !info.version.is_supported() {
@@ -207,7 +211,7 @@ impl Host {
         let drawn = random().and_then(|salt| Ok((salt, Randomness::new()?)));
         let (salt, randomness) = drawn.map_err(|_| asking.error(HostErrorCause::NoRandomness))?;
         let client = Client::new(Arc::clone(self.inner.identity.pairing()), salt, pin.clone(), randomness);
-        let mut pairing = Pairing { client, host: self.clone() };
+        let mut pairing = Pairing { client, host: self.clone(), turn: Some(turn) };
         let paired = pairing.run().await;
         if paired.is_err() {
             pairing.clean_up().await;
@@ -457,6 +461,8 @@ impl Asking<'_> {
 struct Pairing {
     client: Client,
     host: Host,
+    /// Held until the host was told, which would end the next pairing instead.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Pairing {
@@ -492,10 +498,11 @@ impl Drop for Pairing {
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        let host = self.host.clone();
+        let (host, turn) = (self.host.clone(), self.turn.take());
         // It ends by itself, after CLEANUP at the latest: there is nobody left to own it.
         task::spawn_cancelled_by_owner(async move {
             let _ = timeout(CLEANUP, host.pair_stage(request, None)).await;
+            drop(turn);
         });
     }
 }

@@ -88,10 +88,10 @@ impl Host {
             return Err(self.ask(HostCall::EnterPin).error(HostErrorCause::NotPaired));
         }
         // Before the PIN is entered: it would go to whoever is pairing.
-        let _turn = self.inner.turns.pair.lock().await;
+        let turn = self.turn_to_pair().await;
         let asking = self.ask(HostCall::EnterPin);
         let pin = Pin::random().map_err(|_| asking.error(HostErrorCause::NoRandomness))?;
-        let mut pairing = Box::pin(self.pair_in_turn(&pin));
+        let mut pairing = Box::pin(self.pair_in_turn(&pin, turn));
         let mut entering = Box::pin(asking.by(self.enter(method, &pin, asking.began + asking.limit)));
         tokio::select! {
             paired = &mut pairing => return paired,

@@ -206,6 +206,35 @@ async fn a_paired_host_is_called_by_https_and_each_connection_is_closed_in_order
 }
 
 #[tokio::test]
+async fn a_pairing_that_was_dropped_keeps_the_next_one_waiting_until_the_host_was_told() {
+    let (listener, port) = listener().await;
+    let host = host_at(port, None);
+    let pin: Pin = "0042".parse().unwrap();
+    let mut pairing = Box::pin(host.pair(&pin));
+    let until_the_second_stage = async {
+        drop(answer(&listener, &response(&server_info(47984))).await);
+        let mut stage = String::new();
+        PairAnswer::ServerCertificate(host_identity().certificate_pem().to_vec()).emit(&mut stage);
+        drop(answer(&listener, &response(&stage)).await);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request(&mut stream).await;
+        stream
+    };
+    let asked = tokio::select! {
+        paired = &mut pairing => panic!("{paired:?}"),
+        stream = until_the_second_stage => stream,
+    };
+    drop(pairing);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let told = request(&mut stream).await;
+    assert!(told.contains(&format!("clientchallenge={}", "0".repeat(32))), "{told}");
+    let turn = &host.inner.turns.pair;
+    assert!(turn.try_lock().is_err(), "it is told at this moment");
+    drop((stream, asked));
+    drop(turn.lock().await);
+}
+
+#[tokio::test]
 async fn another_host_in_its_place_is_found_out() {
     let (clear, port) = listener().await;
     let (tls, https_port) = listener().await;
