@@ -167,6 +167,9 @@ async fn an_identity_that_is_damaged_is_an_error_and_no_new_one() {
     fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
     let error = Hosts::open(&scratch.0).unwrap().identity(&name).await.unwrap_err();
     assert!(matches!(error, HostsError::State(StateError::Identity { .. })), "{error}");
+    fs::remove_file(&key).unwrap();
+    let error = Hosts::open(&scratch.0).unwrap().identity(&name).await.unwrap_err();
+    assert!(matches!(error, HostsError::State(StateError::Identity { .. })), "{error}");
 }
 
 #[test]
