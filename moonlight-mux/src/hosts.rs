@@ -165,6 +165,7 @@ impl Hosts {
             let id = here.map_or_else(|| book.free_id(), |(&id, _)| id);
             let entry = book.hosts.entry(id).or_insert_with(|| Entry::new(address));
             entry.name = info.name;
+            entry.mac = info.mac.or(entry.mac);
             entry.options = options;
             id
         };

@@ -2,6 +2,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use futures_util::poll;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::*;
@@ -183,6 +185,25 @@ fn the_smallest_free_number_is_given() {
     assert_eq!(free(), 2);
     hosts.remove(HostId(0)).unwrap();
     assert_eq!(free(), 0);
+}
+
+#[tokio::test]
+async fn a_host_that_tells_its_hardware_address_to_everybody_can_be_woken_once_it_was_added() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let wolf = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.readable().await.unwrap();
+        let body = "<root status_code=\"200\"><appversion>7.1.431.-1</appversion><mac>02:00:00:00:00:01</mac>\
+                    <PairStatus>0</PairStatus><currentgame>0</currentgame><state>SUNSHINE_SERVER_FREE</state></root>";
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    };
+    let hosts = Hosts::in_memory();
+    let (added, ()) = tokio::join!(hosts.add(self::address(&address), HostOptions::default()), wolf);
+    let id = added.unwrap().id;
+    assert_eq!(hosts.book().hosts[&id].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
 }
 
 #[test]
