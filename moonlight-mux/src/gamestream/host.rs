@@ -46,8 +46,9 @@ pub struct HostConfig {
     /// The address of this machine that all connections come from. Default: as the system routes them. Hosts that tell
     /// clients apart by their address need one for each.
     pub local_address: Option<IpAddr>,
-    /// How long a call may take. Default 10 s: hosts under load need 2 to 5. `/launch` and `/resume` may take 120 s, in
-    /// which Sunshine sets up displays and encoders, and the first stage of pairing as long as its user takes.
+    /// How long a call may take, at most a day. Default 10 s: hosts under load need 2 to 5. `/launch` and `/resume` may
+    /// take 120 s, in which Sunshine sets up displays and encoders, and the first stage of pairing as long as its user
+    /// takes.
     pub timeout: Duration,
 }
 
@@ -137,6 +138,7 @@ impl Host {
     /// A host that others deal with too, under other identities.
     pub(crate) fn with_turns(config: HostConfig, turns: Turns) -> Self {
         let HostConfig { address, identity, certificate, local_address, timeout } = config;
+        let timeout = timeout.min(LONGEST_TIMEOUT);
         let known = Mutex::new(Known { certificate, ..Known::default() });
         Self { inner: Arc::new(Inner { address, identity, local_address, timeout, known, turns }) }
     }
@@ -518,6 +520,8 @@ fn codecs(modes: CodecModes) -> Vec<VideoCodec> {
 
 /// Session 20.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
+/// So that the end of a call is a time that the clock can tell.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 const CLEANUP: Duration = Duration::from_secs(5);
 
 /// What hosts send are a few KiB.

@@ -147,6 +147,14 @@ async fn a_silent_host_costs_no_more_than_the_time_it_is_given() {
 }
 
 #[tokio::test]
+async fn any_time_out_can_be_configured() {
+    let mut config = HostConfig::new("no-such-host.invalid".parse().unwrap(), identity());
+    config.timeout = Duration::MAX;
+    let method = PairingMethod::Wolf { socket: "/no/such/socket".into() };
+    assert!(Host::new(config).pair_by(&method).await.is_err());
+}
+
+#[tokio::test]
 async fn what_needs_pairing_says_so_without_asking() {
     let (_listener, port) = listener().await;
     let error = host_at(port, None).apps().await.unwrap_err();
