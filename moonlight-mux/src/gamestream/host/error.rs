@@ -256,6 +256,8 @@ impl From<CallError> for HostErrorCause {
         match error {
             CallError::NameNotFound => Self::NameNotFound,
             CallError::Refused => Self::Refused,
+            // Each address has its share of the time, so this and a call's own time-out come in any order.
+            CallError::Unreachable(io::ErrorKind::TimedOut) => Self::Timeout,
             CallError::Unreachable(kind) => Self::Unreachable(kind),
             CallError::LocalAddress(kind) => Self::LocalAddress(kind),
             CallError::Tls => Self::Tls,

@@ -388,6 +388,14 @@ async fn wolf_takes_the_pin_by_its_socket() {
 }
 
 #[test]
+fn a_connection_that_does_not_come_about_in_time_is_a_time_out_as_any_other() {
+    let late = CallError::Unreachable(std::io::ErrorKind::TimedOut);
+    assert_eq!(HostErrorCause::from(late), HostErrorCause::Timeout);
+    let kind = std::io::ErrorKind::HostUnreachable;
+    assert_eq!(HostErrorCause::from(CallError::Unreachable(kind)), HostErrorCause::Unreachable(kind));
+}
+
+#[test]
 fn pins_are_four_digits_of_any_kind() {
     let pins: std::collections::BTreeSet<_> =
         (0..64).map(|_| Pin::random().unwrap().digits().to_owned()).collect();
