@@ -118,10 +118,8 @@ async fn hostile_answers_are_errors_that_name_host_and_call() {
         let error = info.unwrap_err();
         assert!(check(&error.cause), "case {n}: {:?}", error.cause);
         assert_eq!(error.call, HostCall::ServerInfo);
-        assert!(
-            error.to_string().starts_with(&format!("127.0.0.1:{port}: server info failed after 0.")),
-            "{error}"
-        );
+        let beginning = format!("127.0.0.1:{port}: server info failed after ");
+        assert!(error.to_string().starts_with(&beginning), "{error}");
     }
 }
 
