@@ -27,15 +27,14 @@ use self::asks_first::AsksFirst;
 pub(super) use self::pinned::{client_config, web_config};
 use super::address::HostAddress;
 
-/// What is asked.
-#[derive(Debug)]
+/// What is asked. Never printed: targets have keys in them, and bodies PINs.
 pub(super) struct Ask {
     pub(super) method: Method,
     /// Path and query.
     pub(super) target: String,
     /// With its `Content-Type`.
     pub(super) body: Option<(&'static str, Vec<u8>)>,
-    /// The value of `Authorization`; marked as secret for whoever prints it.
+    /// The value of `Authorization`.
     pub(super) authorization: Option<header::HeaderValue>,
     /// The most that is read of an answer's body.
     pub(super) limit: usize,
