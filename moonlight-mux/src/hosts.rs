@@ -74,8 +74,9 @@ pub struct HostOptions {
 /// The hosts and identities of a program: in a directory, or in memory. Clones are handles to the same ones.
 ///
 /// In a directory are `hosts.json`, with each host's address and the certificates that it was paired with, and
-/// `identities/NAME/` with `certificate.pem` and `key.pem`. The directory is for its owner alone (mode 0700, files 0600), and
-/// for one program at a time. How a host is told a PIN is not kept there: say it again with [`declare`](Self::declare).
+/// `identities/NAME.identity/` with `certificate.pem` and `key.pem`. The directory is made for its owner alone (mode 0700,
+/// files 0600; one that is there keeps its mode), and is for one program at a time. How a host is told a PIN is not kept
+/// there: say it again with [`declare`](Self::declare).
 #[derive(Clone)]
 pub struct Hosts {
     shared: Arc<Shared>,
@@ -295,7 +296,7 @@ impl Hosts {
         self.keep_paired(id, identity, certificate)
     }
 
-    /// A stream from a host. An identity that the host does not know is paired first, when its [`PairingMethod`] needs
+    /// A stream from a host. An identity that was never paired with it is paired first, when its [`PairingMethod`] needs
     /// nobody. Cancel safe.
     ///
     /// # Errors
@@ -398,7 +399,7 @@ impl Pairing {
     }
 
     /// Asks the host to pair, and waits until its user has entered the PIN; what comes of it is kept. As long as that takes:
-    /// drop the future to give up, and the host is told.
+    /// drop the future to give up, as [`Host::pair`] says.
     ///
     /// # Errors
     /// As [`Host::pair`], or when the directory cannot be written.

@@ -526,6 +526,6 @@ const CLEANUP: Duration = Duration::from_secs(5);
 
 /// What hosts send are a few KiB.
 const MAX_DOCUMENT: usize = 64 * 1024;
-/// Some thousand apps.
-const MAX_APPS: usize = 1024 * 1024;
+/// Two thousand apps; more is not parsed.
+const MAX_APPS: usize = 256 * 1024;
 const MAX_IMAGE: usize = 8 * 1024 * 1024;

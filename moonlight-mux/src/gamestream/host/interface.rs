@@ -47,7 +47,9 @@ pub enum PairingMethod {
 /// Enters PINs at a host.
 #[async_trait]
 pub trait PinEntry: Send + Sync + 'static {
-    /// Called once the host was asked to pair. The pairing is waited for elsewhere: enter the PIN and return.
+    /// Called while the host is asked to pair: it may not wait for the PIN yet. The pairing is waited for elsewhere: enter the
+    /// PIN as soon as the host takes it, and return. Dropped when that takes longer than a call may
+    /// ([`HostConfig::timeout`](super::HostConfig::timeout)).
     ///
     /// # Errors
     /// Ends the pairing.
