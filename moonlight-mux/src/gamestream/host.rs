@@ -382,18 +382,17 @@ impl Host {
         pinned: &Certificate,
         limit: usize,
     ) -> Result<Answer, HostErrorCause> {
-        let https_port = self.known().https_port;
+        // It may have been started again with another one: this one is known only as long as it can be connected to, also when
+        // nobody waits for that any more.
+        let https_port = self.known().https_port.take();
         let port = match https_port {
             Some(port) => port,
             None => Box::pin(self.clear_server_info()).await?.https_port,
         };
         let config = http::client_config(&self.inner.identity, pinned).map_err(|_| HostErrorCause::Tls)?;
-        let connected = self.connect(port).await;
-        if connected.is_err() {
-            // It may have been started again with another one.
-            self.known().https_port = None;
-        }
-        Ok(Box::pin(http::call_tls(connected?, &self.authority(), config, self.request(call, limit))).await?)
+        let stream = self.connect(port).await?;
+        self.known().https_port = Some(port);
+        Ok(Box::pin(http::call_tls(stream, &self.authority(), config, self.request(call, limit))).await?)
     }
 
     async fn connect(&self, port: u16) -> Result<tokio::net::TcpStream, CallError> {

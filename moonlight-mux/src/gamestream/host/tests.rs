@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::poll;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -150,6 +151,19 @@ async fn any_time_out_can_be_configured() {
     config.timeout = Duration::MAX;
     let method = PairingMethod::Wolf { socket: "/no/such/socket".into() };
     assert!(Host::new(config).pair_by(&method).await.is_err());
+}
+
+#[tokio::test]
+async fn a_port_that_did_not_answer_in_time_is_asked_for_anew() {
+    let (tls, port) = listener().await;
+    let host = host_at(1, Some(host_identity().pairing().certificate().clone()));
+    host.known().https_port = Some(port);
+    {
+        let mut call = Box::pin(host.apps());
+        assert!(poll!(&mut call).is_pending(), "it connects");
+    }
+    assert_eq!(host.known().https_port, None);
+    drop(tls);
 }
 
 #[tokio::test]
