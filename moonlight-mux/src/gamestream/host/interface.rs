@@ -84,13 +84,16 @@ impl Host {
     /// password. On networks that you do not trust pair with a PIN.
     ///
     /// # Errors
-    /// See [`HostErrorCause`]. [`PairingMethod::Pin`] is nobody's word: [`HostErrorCause::NotPaired`].
+    /// See [`HostErrorCause`]. [`HostErrorCause::PairingBusy`] when a person helps with another pairing here for longer than a
+    /// call may take. [`PairingMethod::Pin`] is nobody's word: [`HostErrorCause::NotPaired`].
     pub async fn pair_by(&self, method: &PairingMethod) -> Result<super::Certificate, HostError> {
         if !method.is_automatic() {
             return Err(self.ask(HostCall::EnterPin).error(HostErrorCause::NotPaired));
         }
         // Before the PIN is entered: it would go to whoever is pairing.
-        let turn = self.turn_to_pair().await;
+        let asking = self.ask(HostCall::EnterPin);
+        let turn = tokio::time::timeout(asking.limit, self.turn_to_pair()).await;
+        let turn = turn.map_err(|_| asking.error(HostErrorCause::PairingBusy))?;
         let asking = self.ask(HostCall::EnterPin);
         let pin = Pin::random().map_err(|_| asking.error(HostErrorCause::NoRandomness))?;
         let mut pairing = Box::pin(self.pair_in_turn(&pin, turn));

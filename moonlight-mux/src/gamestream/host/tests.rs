@@ -364,6 +364,15 @@ async fn a_web_interface_that_refuses_or_waits_for_nobody_is_told_without_the_pa
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_person_who_never_enters_a_pin_keeps_nobody_waiting_for_ever() {
+    let host = host_at(1, None);
+    let _turn = host.turn_to_pair().await;
+    let error = host.pair_by(&sunshine()).await.unwrap_err();
+    assert_eq!((error.call, &error.cause), (HostCall::EnterPin, &HostErrorCause::PairingBusy));
+    assert!(!error.is_permanent() && error.elapsed >= Duration::from_secs(10), "{error}");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn wolf_takes_the_pin_by_its_socket() {
