@@ -309,7 +309,11 @@ impl Hosts {
     ) -> Result<MoonlightSource, HostsError> {
         let record = self.get(id).ok_or(HostsError::Unknown { id })?;
         if record.pairing.is_automatic() && !record.paired.contains(identity) {
-            self.pair_by_itself(id, identity).await?;
+            let turns = self.book().hosts.get(&id).map(|entry| entry.turns.clone()).unwrap_or_default();
+            let _turn = turns.pair_for_stream.lock().await;
+            if !self.get(id).is_some_and(|record| record.paired.contains(identity)) {
+                self.pair_by_itself(id, identity).await?;
+            }
         }
         Ok(MoonlightSource::new(self.host(id, identity).await?, config))
     }

@@ -96,6 +96,8 @@ pub(crate) struct Turns {
     launch: Arc<AsyncMutex<LaunchSlot>>,
     /// Hosts hand a PIN to any client that waits for one (session 8.8).
     pair: Arc<AsyncMutex<()>>,
+    /// Held by a stream that has its identity paired, so that others of the same identity find it done.
+    pub(crate) pair_for_stream: Arc<AsyncMutex<()>>,
 }
 
 /// What a host says of itself.
