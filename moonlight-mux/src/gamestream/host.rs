@@ -418,11 +418,7 @@ impl Host {
     /// For the header `Host`; no host looks at it here.
     fn authority(&self) -> String {
         let name = self.inner.address.name();
-        if name.contains(':') {
-            format!("[{}]", name.split('%').next().unwrap_or(name))
-        } else {
-            name.to_owned()
-        }
+        if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
     }
 }
 
