@@ -220,8 +220,9 @@ impl HostError {
             | Cause::UnknownApp
             | Cause::MissingRight { .. }
             | Cause::LocalAddress(_)
-            | Cause::Version { .. }
-            | Cause::Interface { .. } => true,
+            | Cause::Version { .. } => true,
+            // Wolf says 500 to whatever fails there (session 8.6).
+            Cause::Interface { status } => *status < 500,
             // What the client lacks (session 5), as opposed to what the host lacks at the moment.
             Cause::Host { code, .. } => matches!(code, 401 | 403),
             _ => false,

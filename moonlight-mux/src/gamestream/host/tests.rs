@@ -418,6 +418,18 @@ fn a_connection_that_does_not_come_about_in_time_is_a_time_out_as_any_other() {
 }
 
 #[test]
+fn an_interface_that_refuses_is_not_asked_again_and_one_that_is_in_trouble_is() {
+    let host = host_at(1, None);
+    let asking = host.ask(HostCall::EnterPin);
+    for (status, permanent) in
+        [(307, true), (400, true), (401, true), (403, true), (500, false), (503, false)]
+    {
+        let error = asking.error(HostErrorCause::Interface { status });
+        assert_eq!(error.is_permanent(), permanent, "{status}");
+    }
+}
+
+#[test]
 fn pins_are_four_digits_of_any_kind() {
     let pins: std::collections::BTreeSet<_> =
         (0..64).map(|_| Pin::random().unwrap().digits().to_owned()).collect();
