@@ -74,8 +74,9 @@ pub struct HostOptions {
 /// The hosts and identities of a program: in a directory, or in memory. Clones are handles to the same ones.
 ///
 /// In a directory are `hosts.json`, with each host's address and the certificates that it was paired with, and
-/// `identities/NAME/` with `certificate.pem` and `key.pem`. The directory is for its owner alone (mode 0700, files 0600), and
-/// for one program at a time. How a host is told a PIN is not kept there: say it again with [`declare`](Self::declare).
+/// `identities/NAME.identity/` with `certificate.pem` and `key.pem`. The directory is made for its owner alone (mode 0700,
+/// files 0600; one that is there keeps its mode), and is for one program at a time. How a host is told a PIN is not kept
+/// there: say it again with [`declare`](Self::declare).
 #[derive(Clone)]
 pub struct Hosts {
     shared: Arc<Shared>,
@@ -84,8 +85,8 @@ pub struct Hosts {
 struct Shared {
     directory: Option<StateDirectory>,
     book: Mutex<Book>,
-    /// Held while an identity is made, so that each is made once.
-    making: AsyncMutex<()>,
+    /// Held while an identity is made, so that each is made once: by who makes it, not by who waits for it.
+    making: Arc<AsyncMutex<()>>,
 }
 
 #[derive(Default)]
@@ -127,7 +128,7 @@ impl Hosts {
     }
 
     fn new(directory: Option<StateDirectory>, book: Book) -> Self {
-        let shared = Shared { directory, book: Mutex::new(book), making: AsyncMutex::new(()) };
+        let shared = Shared { directory, book: Mutex::new(book), making: Arc::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -165,6 +166,7 @@ impl Hosts {
             let id = here.map_or_else(|| book.free_id(), |(&id, _)| id);
             let entry = book.hosts.entry(id).or_insert_with(|| Entry::new(address));
             entry.name = info.name;
+            entry.mac = info.mac.or(entry.mac);
             entry.options = options;
             id
         };
@@ -204,19 +206,24 @@ impl Hosts {
     /// # Errors
     /// When it cannot be made, read or written.
     pub async fn identity(&self, name: &IdentityName) -> Result<Identity, HostsError> {
-        let _making = self.shared.making.lock().await;
+        let making = Arc::clone(&self.shared.making).lock_owned().await;
         if let Some(identity) = self.book().identities.get(name) {
             return Ok(identity.clone());
         }
-        let shared = Arc::clone(&self.shared);
+        let hosts = self.clone();
         let named = name.clone();
-        let made = task::spawn_blocking(move || match &shared.directory {
-            Some(directory) => directory.identity(&named),
-            None => Ok(Identity::generate()?),
+        let made = task::spawn_blocking(move || {
+            let identity = match &hosts.shared.directory {
+                Some(directory) => directory.identity(&named)?,
+                None => Identity::generate()?,
+            };
+            hosts.book().identities.insert(named, identity.clone());
+            // The last, so that whoever waits for it finds nothing of ours in use.
+            drop(hosts);
+            drop(making);
+            Ok(identity)
         });
-        let identity = made.await.map_err(|_| HostsError::Identity(IdentityError::Generate))??;
-        self.book().identities.insert(name.clone(), identity.clone());
-        Ok(identity)
+        made.await.map_err(|_| HostsError::Identity(IdentityError::Generate))?
     }
 
     /// A host as one identity sees it. Cancel safe.
@@ -289,7 +296,7 @@ impl Hosts {
         self.keep_paired(id, identity, certificate)
     }
 
-    /// A stream from a host. An identity that the host does not know is paired first, when its [`PairingMethod`] needs
+    /// A stream from a host. An identity that was never paired with it is paired first, when its [`PairingMethod`] needs
     /// nobody. Cancel safe.
     ///
     /// # Errors
@@ -302,7 +309,11 @@ impl Hosts {
     ) -> Result<MoonlightSource, HostsError> {
         let record = self.get(id).ok_or(HostsError::Unknown { id })?;
         if record.pairing.is_automatic() && !record.paired.contains(identity) {
-            self.pair_by_itself(id, identity).await?;
+            let turns = self.book().hosts.get(&id).map(|entry| entry.turns.clone()).unwrap_or_default();
+            let _turn = turns.pair_for_stream.lock().await;
+            if !self.get(id).is_some_and(|record| record.paired.contains(identity)) {
+                self.pair_by_itself(id, identity).await?;
+            }
         }
         Ok(MoonlightSource::new(self.host(id, identity).await?, config))
     }
@@ -392,7 +403,7 @@ impl Pairing {
     }
 
     /// Asks the host to pair, and waits until its user has entered the PIN; what comes of it is kept. As long as that takes:
-    /// drop the future to give up, and the host is told.
+    /// drop the future to give up, as [`Host::pair`] says.
     ///
     /// # Errors
     /// As [`Host::pair`], or when the directory cannot be written.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moonlight_mux::{
@@ -97,6 +98,32 @@ async fn a_source_pairs_by_itself_when_the_host_says_how() {
     in_time(hosts.source(id, &name, config())).await.unwrap();
     assert_eq!(hosts.get(id).unwrap().paired, std::slice::from_ref(&name));
     assert!(in_time(hosts.info(id, &name)).await.unwrap().paired);
+}
+
+/// A user at the host who counts the PINs.
+struct Counting(User, AtomicUsize);
+
+#[async_trait::async_trait]
+impl PinEntry for Counting {
+    async fn enter_pin(&self, pin: &Pin) -> Result<(), HostErrorCause> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.enter_pin(pin).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_of_one_identity_pair_it_once() {
+    let host = start(Manner::Sunshine).await;
+    let hosts = Hosts::in_memory();
+    let (id, name) = (HostId(0), IdentityName::default());
+    let config = || MoonlightConfig::new(AppSelector::Title("Desktop".to_owned()));
+    let address = host.address();
+    let user = Arc::new(Counting(User(host), AtomicUsize::new(0)));
+    hosts.declare(id, address, options(PairingMethod::Other(user.clone()))).unwrap();
+    let source = || in_time(hosts.source(id, &name, config()));
+    let (a, b, c) = tokio::join!(source(), source(), source());
+    assert!(a.is_ok() && b.is_ok() && c.is_ok(), "{a:?} {b:?} {c:?}");
+    assert_eq!(user.1.load(Ordering::Relaxed), 1);
 }
 
 /// A user who never types the PIN, though the host's interface said that it had it.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -46,8 +46,9 @@ pub struct HostConfig {
     /// The address of this machine that all connections come from. Default: as the system routes them. Hosts that tell
     /// clients apart by their address need one for each.
     pub local_address: Option<IpAddr>,
-    /// How long a call may take. Default 10 s: hosts under load need 2 to 5. `/launch` and `/resume` may take 120 s, in
-    /// which Sunshine sets up displays and encoders, and the first stage of pairing as long as its user takes.
+    /// How long a call may take, at most a day. Default 10 s: hosts under load need 2 to 5. `/launch` and `/resume` may
+    /// take 120 s, in which Sunshine sets up displays and encoders, and the first stage of pairing as long as its user
+    /// takes.
     pub timeout: Duration,
 }
 
@@ -95,6 +96,8 @@ pub(crate) struct Turns {
     launch: Arc<AsyncMutex<LaunchSlot>>,
     /// Hosts hand a PIN to any client that waits for one (session 8.8).
     pair: Arc<AsyncMutex<()>>,
+    /// Held by a stream that has its identity paired, so that others of the same identity find it done.
+    pub(crate) pair_for_stream: Arc<AsyncMutex<()>>,
 }
 
 /// What a host says of itself.
@@ -137,6 +140,7 @@ impl Host {
     /// A host that others deal with too, under other identities.
     pub(crate) fn with_turns(config: HostConfig, turns: Turns) -> Self {
         let HostConfig { address, identity, certificate, local_address, timeout } = config;
+        let timeout = timeout.min(LONGEST_TIMEOUT);
         let known = Mutex::new(Known { certificate, ..Known::default() });
         Self { inner: Arc::new(Inner { address, identity, local_address, timeout, known, turns }) }
     }
@@ -188,17 +192,21 @@ impl Host {
 
     /// Pairs: the host asks its user for `pin`, and this waits until it was entered there; limit it if you must.
     ///
-    /// One pairing per host at a time. Cancel safe: a host that was left in the middle is told to forget it.
+    /// One pairing per host at a time. Cancel safe: a host that has the PIN and is left in the middle is told to forget it. One
+    /// that still waits for the PIN goes on waiting, and takes it for the next pairing of this identity (session 8.8).
     ///
     /// # Errors
     /// See [`HostErrorCause`]; then start again, with a new PIN.
     pub async fn pair(&self, pin: &Pin) -> Result<Certificate, HostError> {
-        let _turn = self.inner.turns.pair.lock().await;
-        self.pair_in_turn(pin).await
+        let turn = self.turn_to_pair().await;
+        self.pair_in_turn(pin, turn).await
     }
 
-    /// Under the lock [`Turns::pair`].
-    async fn pair_in_turn(&self, pin: &Pin) -> Result<Certificate, HostError> {
+    async fn turn_to_pair(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.inner.turns.pair).lock_owned().await
+    }
+
+    async fn pair_in_turn(&self, pin: &Pin, turn: OwnedMutexGuard<()>) -> Result<Certificate, HostError> {
         let asking = self.ask(HostCall::Pair { stage: 1 });
         let info = asking.by(self.clear_server_info()).await?;
         if !info.version.is_supported() {
@@ -207,7 +215,7 @@ impl Host {
         let drawn = random().and_then(|salt| Ok((salt, Randomness::new()?)));
         let (salt, randomness) = drawn.map_err(|_| asking.error(HostErrorCause::NoRandomness))?;
         let client = Client::new(Arc::clone(self.inner.identity.pairing()), salt, pin.clone(), randomness);
-        let mut pairing = Pairing { client, host: self.clone() };
+        let mut pairing = Pairing { client, host: self.clone(), turn: Some(turn) };
         let paired = pairing.run().await;
         if paired.is_err() {
             pairing.clean_up().await;
@@ -376,18 +384,17 @@ impl Host {
         pinned: &Certificate,
         limit: usize,
     ) -> Result<Answer, HostErrorCause> {
-        let https_port = self.known().https_port;
+        // It may have been started again with another one: this one is known only as long as it can be connected to, also when
+        // nobody waits for that any more.
+        let https_port = self.known().https_port.take();
         let port = match https_port {
             Some(port) => port,
             None => Box::pin(self.clear_server_info()).await?.https_port,
         };
         let config = http::client_config(&self.inner.identity, pinned).map_err(|_| HostErrorCause::Tls)?;
-        let connected = self.connect(port).await;
-        if connected.is_err() {
-            // It may have been started again with another one.
-            self.known().https_port = None;
-        }
-        Ok(Box::pin(http::call_tls(connected?, &self.authority(), config, self.request(call, limit))).await?)
+        let stream = self.connect(port).await?;
+        self.known().https_port = Some(port);
+        Ok(Box::pin(http::call_tls(stream, &self.authority(), config, self.request(call, limit))).await?)
     }
 
     async fn connect(&self, port: u16) -> Result<tokio::net::TcpStream, CallError> {
@@ -411,11 +418,7 @@ impl Host {
     /// For the header `Host`; no host looks at it here.
     fn authority(&self) -> String {
         let name = self.inner.address.name();
-        if name.contains(':') {
-            format!("[{}]", name.split('%').next().unwrap_or(name))
-        } else {
-            name.to_owned()
-        }
+        if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
     }
 }
 
@@ -457,6 +460,8 @@ impl Asking<'_> {
 struct Pairing {
     client: Client,
     host: Host,
+    /// Held until the host was told, which would end the next pairing instead.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Pairing {
@@ -492,10 +497,11 @@ impl Drop for Pairing {
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        let host = self.host.clone();
+        let (host, turn) = (self.host.clone(), self.turn.take());
         // It ends by itself, after CLEANUP at the latest: there is nobody left to own it.
         task::spawn_cancelled_by_owner(async move {
             let _ = timeout(CLEANUP, host.pair_stage(request, None)).await;
+            drop(turn);
         });
     }
 }
@@ -511,10 +517,12 @@ fn codecs(modes: CodecModes) -> Vec<VideoCodec> {
 
 /// Session 20.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
+/// So that the end of a call is a time that the clock can tell.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 const CLEANUP: Duration = Duration::from_secs(5);
 
 /// What hosts send are a few KiB.
 const MAX_DOCUMENT: usize = 64 * 1024;
-/// Some thousand apps.
-const MAX_APPS: usize = 1024 * 1024;
+/// Two thousand apps; more is not parsed.
+const MAX_APPS: usize = 256 * 1024;
 const MAX_IMAGE: usize = 8 * 1024 * 1024;

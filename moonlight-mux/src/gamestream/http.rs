@@ -3,6 +3,7 @@
 //! Newer builds of Sunshine serve one HTTPS connection at a time and wait for the client to close it (session 5); so
 //! nothing is kept alive, and TLS is ended in order. Source: protocol document, session 5.
 
+mod asks_first;
 mod pinned;
 
 use std::io;
@@ -22,18 +23,18 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use self::asks_first::AsksFirst;
 pub(super) use self::pinned::{client_config, web_config};
 use super::address::HostAddress;
 
-/// What is asked.
-#[derive(Debug)]
+/// What is asked. Never printed: targets have keys in them, and bodies PINs.
 pub(super) struct Ask {
     pub(super) method: Method,
     /// Path and query.
     pub(super) target: String,
     /// With its `Content-Type`.
     pub(super) body: Option<(&'static str, Vec<u8>)>,
-    /// The value of `Authorization`; marked as secret for whoever prints it.
+    /// The value of `Authorization`.
     pub(super) authorization: Option<header::HeaderValue>,
     /// The most that is read of an answer's body.
     pub(super) limit: usize,
@@ -167,7 +168,7 @@ where
     let handshake = http1::Builder::new()
         .max_buf_size(MAX_HEADERS)
         .max_headers(100)
-        .handshake::<_, Full<Bytes>>(TokioIo::new(stream));
+        .handshake::<_, Full<Bytes>>(TokioIo::new(AsksFirst::new(stream)));
     let (mut sender, connection) = handshake.await.map_err(|error| http_error(&error))?;
     let asking = async move {
         let answer = sender.send_request(request).await.map_err(|error| http_error(&error))?;
@@ -232,3 +233,23 @@ fn tls_error(error: &io::Error) -> CallError {
 const MAX_HEADERS: usize = 16 * 1024;
 /// For a host to take our good-bye.
 const CLOSING: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_there_before_the_question_is_one() {
+        let (near, mut far) = duplex(1024);
+        let body = "<root status_code=\"401\"/>";
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        far.write_all(answer.as_bytes()).await.unwrap();
+        let answer = call(near, "pc", Ask::get("/applist".to_owned(), 1024)).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_ref()), (200, body.as_bytes()));
+        let mut asked = String::new();
+        far.read_to_string(&mut asked).await.unwrap();
+        assert!(asked.starts_with("GET /applist HTTP/1.1\r\n"), "{asked}");
+    }
+}

@@ -124,7 +124,9 @@ impl StateDirectory {
         let path = self.path.join("identities").join(format!("{name}.identity"));
         let (certificate, key) = (path.join("certificate.pem"), path.join("key.pem"));
         let file = |path: &Path| read(path).map_err(|error| StateError::Io { path: path.to_owned(), error });
-        if let (Some(pem), Some(mut key)) = (file(&certificate)?, file(&key)?) {
+        if let Some(pem) = file(&certificate)? {
+            // Without its key it was one, and hosts know it.
+            let mut key = file(&key)?.unwrap_or_default();
             let pkcs8 = parse_x509_pem(&key).map(|(_, pem)| pem.contents);
             wipe(&mut key);
             let identity = match pkcs8 {

@@ -1,6 +1,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use futures_util::poll;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::*;
@@ -65,6 +68,28 @@ async fn of_many_who_want_a_new_identity_one_makes_it() {
     let (a, b, c) = tokio::join!(hosts.identity(&name), hosts.identity(&name), hosts.identity(&name));
     let ids = [a, b, c].map(|identity| identity.unwrap().unique_id().clone());
     assert!(ids.iter().all(|id| *id == ids[0]));
+}
+
+#[tokio::test]
+async fn an_identity_that_nobody_waits_for_any_more_is_made_before_anybody_makes_it_again() {
+    let scratch = Scratch::new();
+    let hosts = Hosts::open(&scratch.0).unwrap();
+    let name = IdentityName::default();
+    let mut waiting = Box::pin(hosts.identity(&name));
+    assert!(poll!(&mut waiting).is_pending());
+    {
+        let _book = hosts.book();
+        // Once it has begun it cannot be stopped.
+        while !scratch.0.join("identities/moonlight-mux.identity/certificate.pem").exists() {
+            std::thread::yield_now();
+        }
+        drop(waiting);
+        assert!(hosts.shared.making.try_lock().is_err(), "it is not in the book");
+    }
+    let identity = hosts.identity(&name).await.unwrap();
+    drop(hosts);
+    let kept = Hosts::open(&scratch.0).unwrap().identity(&name).await.unwrap();
+    assert_eq!(kept.certificate_pem(), identity.certificate_pem());
 }
 
 #[cfg(unix)]
@@ -144,6 +169,9 @@ async fn an_identity_that_is_damaged_is_an_error_and_no_new_one() {
     fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
     let error = Hosts::open(&scratch.0).unwrap().identity(&name).await.unwrap_err();
     assert!(matches!(error, HostsError::State(StateError::Identity { .. })), "{error}");
+    fs::remove_file(&key).unwrap();
+    let error = Hosts::open(&scratch.0).unwrap().identity(&name).await.unwrap_err();
+    assert!(matches!(error, HostsError::State(StateError::Identity { .. })), "{error}");
 }
 
 #[test]
@@ -157,6 +185,25 @@ fn the_smallest_free_number_is_given() {
     assert_eq!(free(), 2);
     hosts.remove(HostId(0)).unwrap();
     assert_eq!(free(), 0);
+}
+
+#[tokio::test]
+async fn a_host_that_tells_its_hardware_address_to_everybody_can_be_woken_once_it_was_added() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let wolf = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.readable().await.unwrap();
+        let body = "<root status_code=\"200\"><appversion>7.1.431.-1</appversion><mac>02:00:00:00:00:01</mac>\
+                    <PairStatus>0</PairStatus><currentgame>0</currentgame><state>SUNSHINE_SERVER_FREE</state></root>";
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    };
+    let hosts = Hosts::in_memory();
+    let (added, ()) = tokio::join!(hosts.add(self::address(&address), HostOptions::default()), wolf);
+    let id = added.unwrap().id;
+    assert_eq!(hosts.book().hosts[&id].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
 }
 
 #[test]

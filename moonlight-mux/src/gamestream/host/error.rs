@@ -220,8 +220,9 @@ impl HostError {
             | Cause::UnknownApp
             | Cause::MissingRight { .. }
             | Cause::LocalAddress(_)
-            | Cause::Version { .. }
-            | Cause::Interface { .. } => true,
+            | Cause::Version { .. } => true,
+            // Wolf says 500 to whatever fails there (session 8.6).
+            Cause::Interface { status } => *status < 500,
             // What the client lacks (session 5), as opposed to what the host lacks at the moment.
             Cause::Host { code, .. } => matches!(code, 401 | 403),
             _ => false,
@@ -256,6 +257,8 @@ impl From<CallError> for HostErrorCause {
         match error {
             CallError::NameNotFound => Self::NameNotFound,
             CallError::Refused => Self::Refused,
+            // Each address has its share of the time, so this and a call's own time-out come in any order.
+            CallError::Unreachable(io::ErrorKind::TimedOut) => Self::Timeout,
             CallError::Unreachable(kind) => Self::Unreachable(kind),
             CallError::LocalAddress(kind) => Self::LocalAddress(kind),
             CallError::Tls => Self::Tls,

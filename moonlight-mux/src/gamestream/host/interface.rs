@@ -47,7 +47,9 @@ pub enum PairingMethod {
 /// Enters PINs at a host.
 #[async_trait]
 pub trait PinEntry: Send + Sync + 'static {
-    /// Called once the host was asked to pair. The pairing is waited for elsewhere: enter the PIN and return.
+    /// Called while the host is asked to pair: it may not wait for the PIN yet. The pairing is waited for elsewhere: enter the
+    /// PIN as soon as the host takes it, and return. Dropped when that takes longer than a call may
+    /// ([`HostConfig::timeout`](super::HostConfig::timeout)).
     ///
     /// # Errors
     /// Ends the pairing.
@@ -82,16 +84,19 @@ impl Host {
     /// password. On networks that you do not trust pair with a PIN.
     ///
     /// # Errors
-    /// See [`HostErrorCause`]. [`PairingMethod::Pin`] is nobody's word: [`HostErrorCause::NotPaired`].
+    /// See [`HostErrorCause`]. [`HostErrorCause::PairingBusy`] when a person helps with another pairing here for longer than a
+    /// call may take. [`PairingMethod::Pin`] is nobody's word: [`HostErrorCause::NotPaired`].
     pub async fn pair_by(&self, method: &PairingMethod) -> Result<super::Certificate, HostError> {
         if !method.is_automatic() {
             return Err(self.ask(HostCall::EnterPin).error(HostErrorCause::NotPaired));
         }
         // Before the PIN is entered: it would go to whoever is pairing.
-        let _turn = self.inner.turns.pair.lock().await;
+        let asking = self.ask(HostCall::EnterPin);
+        let turn = tokio::time::timeout(asking.limit, self.turn_to_pair()).await;
+        let turn = turn.map_err(|_| asking.error(HostErrorCause::PairingBusy))?;
         let asking = self.ask(HostCall::EnterPin);
         let pin = Pin::random().map_err(|_| asking.error(HostErrorCause::NoRandomness))?;
-        let mut pairing = Box::pin(self.pair_in_turn(&pin));
+        let mut pairing = Box::pin(self.pair_in_turn(&pin, turn));
         let mut entering = Box::pin(asking.by(self.enter(method, &pin, asking.began + asking.limit)));
         tokio::select! {
             paired = &mut pairing => return paired,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::poll;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -118,10 +119,8 @@ async fn hostile_answers_are_errors_that_name_host_and_call() {
         let error = info.unwrap_err();
         assert!(check(&error.cause), "case {n}: {:?}", error.cause);
         assert_eq!(error.call, HostCall::ServerInfo);
-        assert!(
-            error.to_string().starts_with(&format!("127.0.0.1:{port}: server info failed after 0.")),
-            "{error}"
-        );
+        let beginning = format!("127.0.0.1:{port}: server info failed after ");
+        assert!(error.to_string().starts_with(&beginning), "{error}");
     }
 }
 
@@ -130,7 +129,8 @@ async fn nobody_there_and_no_such_name_are_told_apart() {
     let (listener, port) = listener().await;
     drop(listener);
     assert_eq!(host_at(port, None).info().await.unwrap_err().cause, HostErrorCause::Refused);
-    let nowhere = HostConfig::new("no-such-host.invalid".parse().unwrap(), identity());
+    // A label is too long by one, so that nobody outside is asked.
+    let nowhere = HostConfig::new("x".repeat(64).parse().unwrap(), identity());
     let error = Host::new(nowhere).info().await.unwrap_err();
     assert_eq!(error.cause, HostErrorCause::NameNotFound, "{error}");
 }
@@ -144,6 +144,27 @@ async fn a_silent_host_costs_no_more_than_the_time_it_is_given() {
     assert_eq!(error.cause, HostErrorCause::Timeout);
     assert!(error.elapsed >= Duration::from_millis(50));
     drop(listener);
+}
+
+#[tokio::test]
+async fn any_time_out_can_be_configured() {
+    let mut config = HostConfig::new("127.0.0.1:1".parse().unwrap(), identity());
+    config.timeout = Duration::MAX;
+    let method = PairingMethod::Wolf { socket: "/no/such/socket".into() };
+    assert!(Host::new(config).pair_by(&method).await.is_err());
+}
+
+#[tokio::test]
+async fn a_port_that_did_not_answer_in_time_is_asked_for_anew() {
+    let (tls, port) = listener().await;
+    let host = host_at(1, Some(host_identity().pairing().certificate().clone()));
+    host.known().https_port = Some(port);
+    {
+        let mut call = Box::pin(host.apps());
+        assert!(poll!(&mut call).is_pending(), "it connects");
+    }
+    assert_eq!(host.known().https_port, None);
+    drop(tls);
 }
 
 #[tokio::test]
@@ -203,6 +224,35 @@ async fn a_paired_host_is_called_by_https_and_each_connection_is_closed_in_order
     }
     info.await.unwrap();
     assert_eq!(serving.await.unwrap(), [true, true]);
+}
+
+#[tokio::test]
+async fn a_pairing_that_was_dropped_keeps_the_next_one_waiting_until_the_host_was_told() {
+    let (listener, port) = listener().await;
+    let host = host_at(port, None);
+    let pin: Pin = "0042".parse().unwrap();
+    let mut pairing = Box::pin(host.pair(&pin));
+    let until_the_second_stage = async {
+        drop(answer(&listener, &response(&server_info(47984))).await);
+        let mut stage = String::new();
+        PairAnswer::ServerCertificate(host_identity().certificate_pem().to_vec()).emit(&mut stage);
+        drop(answer(&listener, &response(&stage)).await);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request(&mut stream).await;
+        stream
+    };
+    let asked = tokio::select! {
+        paired = &mut pairing => panic!("{paired:?}"),
+        stream = until_the_second_stage => stream,
+    };
+    drop(pairing);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let told = request(&mut stream).await;
+    assert!(told.contains(&format!("clientchallenge={}", "0".repeat(32))), "{told}");
+    let turn = &host.inner.turns.pair;
+    assert!(turn.try_lock().is_err(), "it is told at this moment");
+    drop((stream, asked));
+    drop(turn.lock().await);
 }
 
 #[tokio::test]
@@ -315,6 +365,15 @@ async fn a_web_interface_that_refuses_or_waits_for_nobody_is_told_without_the_pa
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_person_who_never_enters_a_pin_keeps_nobody_waiting_for_ever() {
+    let host = host_at(1, None);
+    let _turn = host.turn_to_pair().await;
+    let error = host.pair_by(&sunshine()).await.unwrap_err();
+    assert_eq!((error.call, &error.cause), (HostCall::EnterPin, &HostErrorCause::PairingBusy));
+    assert!(!error.is_permanent() && error.elapsed >= Duration::from_secs(10), "{error}");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn wolf_takes_the_pin_by_its_socket() {
@@ -348,6 +407,26 @@ async fn wolf_takes_the_pin_by_its_socket() {
     let (entered, ()) = tokio::join!(host.enter(&method, &pin, in_a_minute()), serving);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(entered, Ok(()));
+}
+
+#[test]
+fn a_connection_that_does_not_come_about_in_time_is_a_time_out_as_any_other() {
+    let late = CallError::Unreachable(std::io::ErrorKind::TimedOut);
+    assert_eq!(HostErrorCause::from(late), HostErrorCause::Timeout);
+    let kind = std::io::ErrorKind::HostUnreachable;
+    assert_eq!(HostErrorCause::from(CallError::Unreachable(kind)), HostErrorCause::Unreachable(kind));
+}
+
+#[test]
+fn an_interface_that_refuses_is_not_asked_again_and_one_that_is_in_trouble_is() {
+    let host = host_at(1, None);
+    let asking = host.ask(HostCall::EnterPin);
+    for (status, permanent) in
+        [(307, true), (400, true), (401, true), (403, true), (500, false), (503, false)]
+    {
+        let error = asking.error(HostErrorCause::Interface { status });
+        assert_eq!(error.is_permanent(), permanent, "{status}");
+    }
 }
 
 #[test]
