@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use moonlight_mux::{
     ConnectionError, ConnectionErrorKind, EndReason, ExitPolicy, Faults, Freeze, HostEncryption,
-    HostEndReason, HostEvent, HostStep, Manner, Media, MoonlightConfig, RestartPolicy, Streamer,
-    StreamerConfig,
+    HostEndReason, HostEvent, HostSessionId, HostStep, HostileAnswer, Manner, Media, MoonlightConfig,
+    RestartPolicy, Streamer, StreamerConfig,
 };
 
 use self::live::{Live, ended, host, in_time, small, streaming};
@@ -166,6 +166,25 @@ async fn two_launches_at_once_on_one_host_take_turns() {
     for streamer in streamers {
         in_time(streamer.shutdown(ExitPolicy::LeaveRunning)).await;
     }
+}
+
+/// As Sunshine does when somebody else's launch was pending (session 11). Takes the 10 s for which its place may be taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_the_host_lost_is_asked_for_again_though_it_refuses_to_launch() {
+    let live = start(Manner::Sunshine, HostEncryption::Optional).await;
+    let first = stream(&live, small()).await;
+    streaming(&first).await;
+    in_time(first.shutdown(ExitPolicy::LeaveRunning)).await;
+
+    let mut faults = Faults::default();
+    faults.hostile = Some((HostStep::Rtsp, HostileAnswer::Nothing));
+    live.host.set_faults(faults);
+    let second = stream(&live, small()).await;
+    let lost = |event: &HostEvent| matches!(event, HostEvent::Rtsp { session: Some(HostSessionId(1)), .. });
+    in_time(live.host.wait_for(lost)).await;
+    live.host.set_faults(Faults::default());
+    streaming(&second).await;
+    watch(&second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,8 +138,9 @@ impl MoonlightSource {
                 Err(error) => {
                     if error.is_refusal() {
                         launching.refused();
-                        // Somebody else may have launched it in between.
-                        if start == Start::Launch && self.decide(app, trust).await? == Start::Resume {
+                        // Somebody else may have launched it in between, and a host that refuses for this reason is to be
+                        // trusted after all (session 10.4).
+                        if start == Start::Launch && self.decide(app, Trust::Host).await? == Start::Resume {
                             start = Start::Resume;
                             continue;
                         }
