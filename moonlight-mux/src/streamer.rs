@@ -104,7 +104,8 @@ pub enum ExitPolicy {
     /// It goes on running, to be resumed later.
     #[default]
     LeaveRunning,
-    /// It is ended, by the source that runs: between two runs ([`State::Reconnecting`]) there is none that could.
+    /// It is ended, by the source that runs: between two runs ([`State::Reconnecting`]) there is none that could. A source
+    /// that is stopped while its host has not answered the launch yet ends what runs by then.
     Quit,
 }
 

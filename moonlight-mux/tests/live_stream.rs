@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use moonlight_mux::{
     ConnectionError, ConnectionErrorKind, EndReason, ExitPolicy, Faults, Freeze, HostEncryption,
     HostEndReason, HostEvent, HostSessionId, HostStep, HostileAnswer, Manner, Media, MoonlightConfig,
-    RestartPolicy, Streamer, StreamerConfig,
+    RestartPolicy, Stage, State, Streamer, StreamerConfig,
 };
 
-use self::live::{Live, ended, host, in_time, small, streaming};
+use self::live::{Live, PATIENCE, ended, host, in_time, small, streaming, until};
 
 async fn start(manner: Manner, encryption: HostEncryption) -> Live {
     let mut config = host(manner);
@@ -139,6 +139,24 @@ async fn quitting_the_app_comes_behind_leaving_the_session() {
         ),
         "{end:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_runs_is_quit_by_whoever_was_about_to_resume_it() {
+    let live = start(Manner::Sunshine, HostEncryption::Optional).await;
+    let first = stream(&live, small()).await;
+    streaming(&first).await;
+    in_time(first.shutdown(ExitPolicy::LeaveRunning)).await;
+    let client = live.client("one").await;
+    assert!(in_time(client.info()).await.expect("it answers").running_app.is_some());
+
+    let mut faults = Faults::default();
+    faults.slow_launch = PATIENCE;
+    live.host.set_faults(faults);
+    let second = stream(&live, small()).await;
+    until(&second, |state| *state == State::Connecting(Stage::Launch)).await;
+    in_time(second.shutdown(ExitPolicy::Quit)).await;
+    assert_eq!(in_time(client.info()).await.expect("it answers").running_app, None);
 }
 
 /// The host has a place for one pending session, and loses a second one.
