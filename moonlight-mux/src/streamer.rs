@@ -82,7 +82,8 @@ pub struct StreamerConfig {
     /// container send nothing for as long as that takes.
     pub first_frame_timeout: Duration,
     /// From a run's last picture to its failure ([`Silent::Frozen`]), when keyframes that were asked for did not come.
-    /// At least 2 s, by which time it is [`State::Stalled`]. Without restarts it stays so. Default 10 s.
+    /// At least 2 s, by which time it is [`State::Stalled`]. Without restarts it stays so. Default 12 s: a host from which
+    /// nothing comes at all has failed after 10 s, and is to be called silent.
     pub stall_timeout: Duration,
 }
 
@@ -93,7 +94,7 @@ impl Default for StreamerConfig {
             restart: RestartPolicy::default(),
             backoff: RestartBackoff::default(),
             first_frame_timeout: Duration::from_secs(30),
-            stall_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(12),
         }
     }
 }

@@ -561,7 +561,7 @@ async fn a_frozen_source_is_stopped_and_run_again() {
         let streamer = Streamer::start(id("frozen"), source, StreamerConfig::default());
         script.frame(0, true).await;
         settle().await;
-        sleep(Duration::from_secs(10)).await;
+        sleep(Duration::from_secs(12)).await;
         if deaf {
             assert_eq!(streamer.state(), State::Stalled, "it does not let go");
             sleep(Duration::from_secs(2)).await;
