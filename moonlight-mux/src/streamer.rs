@@ -324,7 +324,7 @@ impl Streamer {
 
     /// Stops: viewers leave, the source ends, and when this returns nothing of the streamer is left but its last
     /// state. Takes up to 5 s when viewers or the source do not let go, 12 s with [`ExitPolicy::Quit`]. Again: waits for
-    /// the same end. Cancel safe: it stops all the same.
+    /// the same end, whose policy stands. Cancel safe: it stops all the same.
     pub async fn shutdown(&self, policy: ExitPolicy) {
         self.stop(policy, LeaveReason::StreamerDeleted).await;
     }
@@ -336,8 +336,14 @@ impl Streamer {
     }
 
     pub(crate) async fn stop(&self, policy: ExitPolicy, peers: LeaveReason) {
-        self.inner.exit.send_replace(Exit { policy, peers });
-        self.inner.stop.cancel();
+        self.inner.exit.send_if_modified(|exit| {
+            let first = !self.inner.stop.is_cancelled();
+            if first {
+                *exit = Exit { policy, peers };
+                self.inner.stop.cancel();
+            }
+            first
+        });
         self.inner.ended.cancelled().await;
     }
 }
