@@ -82,7 +82,8 @@ pub struct StreamerConfig {
     /// container send nothing for as long as that takes.
     pub first_frame_timeout: Duration,
     /// From a run's last picture to its failure ([`Silent::Frozen`]), when keyframes that were asked for did not come.
-    /// At least 2 s, by which time it is [`State::Stalled`]. Without restarts it stays so. Default 10 s.
+    /// At least 2 s, by which time it is [`State::Stalled`]. Without restarts it stays so. Default 12 s: a host from which
+    /// nothing comes at all has failed after 10 s, and is to be called silent.
     pub stall_timeout: Duration,
 }
 
@@ -93,7 +94,7 @@ impl Default for StreamerConfig {
             restart: RestartPolicy::default(),
             backoff: RestartBackoff::default(),
             first_frame_timeout: Duration::from_secs(30),
-            stall_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(12),
         }
     }
 }
@@ -104,7 +105,8 @@ pub enum ExitPolicy {
     /// It goes on running, to be resumed later.
     #[default]
     LeaveRunning,
-    /// It is ended, by the source that runs: between two runs ([`State::Reconnecting`]) there is none that could.
+    /// It is ended, by the source that runs: between two runs ([`State::Reconnecting`]) there is none that could. A source
+    /// that is stopped while its host has not answered the launch yet ends what runs by then.
     Quit,
 }
 
@@ -322,7 +324,7 @@ impl Streamer {
 
     /// Stops: viewers leave, the source ends, and when this returns nothing of the streamer is left but its last
     /// state. Takes up to 5 s when viewers or the source do not let go, 12 s with [`ExitPolicy::Quit`]. Again: waits for
-    /// the same end. Cancel safe: it stops all the same.
+    /// the same end, whose policy stands. Cancel safe: it stops all the same.
     pub async fn shutdown(&self, policy: ExitPolicy) {
         self.stop(policy, LeaveReason::StreamerDeleted).await;
     }
@@ -334,8 +336,14 @@ impl Streamer {
     }
 
     pub(crate) async fn stop(&self, policy: ExitPolicy, peers: LeaveReason) {
-        self.inner.exit.send_replace(Exit { policy, peers });
-        self.inner.stop.cancel();
+        self.inner.exit.send_if_modified(|exit| {
+            let first = !self.inner.stop.is_cancelled();
+            if first {
+                *exit = Exit { policy, peers };
+                self.inner.stop.cancel();
+            }
+            first
+        });
         self.inner.ended.cancelled().await;
     }
 }

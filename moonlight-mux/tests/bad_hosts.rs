@@ -5,13 +5,12 @@
 
 mod live;
 
-use std::net::TcpListener;
-
 use futures_util::future::join_all;
 use moonlight_mux::{
     EndReason, Faults, Host, HostConfig, HostEvent, HostStep, HostileAnswer, Identity, Manner, Pin,
     RestartPolicy, Streamer, StreamerConfig, TestHost,
 };
+use tokio::net::TcpSocket;
 
 use live::{Live, ended, host, in_time, in_words, pictures, small};
 
@@ -149,7 +148,10 @@ async fn another_host_at_a_known_address_is_not_trusted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_refuses_a_name_that_nobody_has_and_an_address_that_nobody_reaches_are_told_apart() {
     let bystander = Bystander::start().await;
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+    // Held without listening, so that nobody else gets the port.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let closed = socket.local_addr().expect("it is bound");
     let identity = Identity::generate().expect("keys");
     let mut seen = Vec::new();
     for address in [closed.to_string(), "no-such-host.invalid:47000".to_owned(), "240.0.0.1:47000".to_owned()]

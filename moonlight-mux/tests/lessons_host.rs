@@ -160,9 +160,12 @@ async fn a_host_that_does_not_answer_is_named_with_the_stage_and_the_time_that_p
     faults.silent = vec![HostStep::ServerInfo];
     live.host.set_faults(faults);
     let streamer = Streamer::start("silent".parse().expect("a name"), streamer, without_restarts());
-    let words = words(&ended(&streamer).await);
-    let address = live.host.http_address().to_string();
-    assert!(words.contains(&address) && words.contains("server info") && words.contains(" 10."), "{words}");
+    let EndReason::Failed(error) = ended(&streamer).await else { panic!("{streamer:?}") };
+    let elapsed = error.cause().downcast_ref::<HostError>().expect("of a call").elapsed;
+    assert!(elapsed >= Duration::from_secs(10), "{elapsed:?}");
+    let (words, address) = (in_words(&error), live.host.http_address().to_string());
+    let elapsed = format!(" {:.1} s", elapsed.as_secs_f32());
+    assert!(words.contains(&address) && words.contains("server info") && words.contains(&elapsed), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

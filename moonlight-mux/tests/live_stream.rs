@@ -7,11 +7,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use moonlight_mux::{
     ConnectionError, ConnectionErrorKind, EndReason, ExitPolicy, Faults, Freeze, HostEncryption,
-    HostEndReason, HostEvent, HostStep, Manner, Media, MoonlightConfig, RestartPolicy, Streamer,
-    StreamerConfig,
+    HostEndReason, HostEvent, HostSessionId, HostStep, HostileAnswer, Manner, Media, MoonlightConfig,
+    RestartPolicy, Stage, State, Streamer, StreamerConfig,
 };
 
-use self::live::{Live, ended, host, in_time, small, streaming};
+use self::live::{Live, PATIENCE, ended, host, in_time, small, streaming, until};
 
 async fn start(manner: Manner, encryption: HostEncryption) -> Live {
     let mut config = host(manner);
@@ -141,6 +141,24 @@ async fn quitting_the_app_comes_behind_leaving_the_session() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_runs_is_quit_by_whoever_was_about_to_resume_it() {
+    let live = start(Manner::Sunshine, HostEncryption::Optional).await;
+    let first = stream(&live, small()).await;
+    streaming(&first).await;
+    in_time(first.shutdown(ExitPolicy::LeaveRunning)).await;
+    let client = live.client("one").await;
+    assert!(in_time(client.info()).await.expect("it answers").running_app.is_some());
+
+    let mut faults = Faults::default();
+    faults.slow_launch = PATIENCE;
+    live.host.set_faults(faults);
+    let second = stream(&live, small()).await;
+    until(&second, |state| *state == State::Connecting(Stage::Launch)).await;
+    in_time(second.shutdown(ExitPolicy::Quit)).await;
+    assert_eq!(in_time(client.info()).await.expect("it answers").running_app, None);
+}
+
 /// The host has a place for one pending session, and loses a second one.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_launches_at_once_on_one_host_take_turns() {
@@ -166,6 +184,25 @@ async fn two_launches_at_once_on_one_host_take_turns() {
     for streamer in streamers {
         in_time(streamer.shutdown(ExitPolicy::LeaveRunning)).await;
     }
+}
+
+/// As Sunshine does when somebody else's launch was pending (session 11). Takes the 10 s for which its place may be taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_the_host_lost_is_asked_for_again_though_it_refuses_to_launch() {
+    let live = start(Manner::Sunshine, HostEncryption::Optional).await;
+    let first = stream(&live, small()).await;
+    streaming(&first).await;
+    in_time(first.shutdown(ExitPolicy::LeaveRunning)).await;
+
+    let mut faults = Faults::default();
+    faults.hostile = Some((HostStep::Rtsp, HostileAnswer::Nothing));
+    live.host.set_faults(faults);
+    let second = stream(&live, small()).await;
+    let lost = |event: &HostEvent| matches!(event, HostEvent::Rtsp { session: Some(HostSessionId(1)), .. });
+    in_time(live.host.wait_for(lost)).await;
+    live.host.set_faults(Faults::default());
+    streaming(&second).await;
+    watch(&second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

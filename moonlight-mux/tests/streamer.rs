@@ -554,6 +554,19 @@ async fn a_running_source_is_told_to_end_the_app() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_stops_it_first_says_what_becomes_of_the_app() {
+    for (first, second, quit) in
+        [(ExitPolicy::Quit, ExitPolicy::LeaveRunning, 1), (ExitPolicy::LeaveRunning, ExitPolicy::Quit, 0)]
+    {
+        let (streamer, script) = start();
+        script.frame(0, true).await;
+        settle().await;
+        tokio::join!(biased; streamer.shutdown(first), streamer.shutdown(second));
+        assert_eq!((script.quit.load(SeqCst), script.stopped.load(SeqCst)), (quit, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_frozen_source_is_stopped_and_run_again() {
     for deaf in [false, true] {
         let (mut source, script) = scripted();
@@ -561,7 +574,7 @@ async fn a_frozen_source_is_stopped_and_run_again() {
         let streamer = Streamer::start(id("frozen"), source, StreamerConfig::default());
         script.frame(0, true).await;
         settle().await;
-        sleep(Duration::from_secs(10)).await;
+        sleep(Duration::from_secs(12)).await;
         if deaf {
             assert_eq!(streamer.state(), State::Stalled, "it does not let go");
             sleep(Duration::from_secs(2)).await;

@@ -226,7 +226,7 @@ impl Connection {
     }
 
     /// Ends the session, as far as this client is concerned: the host keeps its app running. [`Event::Ended`] comes when
-    /// the host acknowledged it, after 2 s at the latest; before there is a control stream at once.
+    /// the host acknowledged it, after 1.5 s at the latest; before there is a control stream at once.
     pub(crate) fn close(&mut self, now: Instant) {
         self.end(now, EndReason::Closed);
     }

@@ -221,8 +221,8 @@ impl Control {
         self.fec_statuses.push_back(status);
     }
 
-    /// Disconnects: what is queued is sent first. [`Event::Disconnected`] comes when the host acknowledged it, after 2 s
-    /// at the latest.
+    /// Disconnects: what is queued is sent first. [`Event::Disconnected`] comes when the host acknowledged it, after
+    /// 1.5 s at the latest.
     pub(crate) fn close(&mut self, now: Instant) {
         match self.state {
             State::Connected { .. } => {
@@ -379,8 +379,9 @@ impl fmt::Debug for Control {
 
 /// Streams 2.7.
 const PING: Duration = Duration::from_millis(100);
-/// How long the host may take to acknowledge that we disconnect (streams 1.4).
-const CLOSING: Duration = Duration::from_secs(2);
+/// How long the host may take to acknowledge that we disconnect. The reference client waits 2 s (streams 1.4), but that is
+/// all that a source has to end (contract of `VideoSource`): it would be dropped before the last word.
+const CLOSING: Duration = Duration::from_millis(1500);
 /// Messages that wait for the host's acknowledgement. Half a second of the most that input can be, one per
 /// millisecond; a host that acknowledges nothing for that long gets no more, and what is refused is the caller's.
 const MAX_IN_FLIGHT: usize = 512;

@@ -9,6 +9,7 @@ mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use self::exchange::{Exchange, Step};
 use super::connection::{Connection, ConnectionConfig, Event, Stream};
@@ -56,8 +57,15 @@ impl Driver {
             if let Some(event) = self.connection.poll_event() {
                 return event;
             }
-            if !self.handle_received() {
-                self.wait().await;
+            if self.handle_received() {
+                continue;
+            }
+            let due = self.connection.poll_timeout();
+            if due.is_some_and(|due| due <= task::now()) {
+                // Not left to the wait: there, sockets that always have something come first by chance.
+                self.handle_timeout();
+            } else {
+                self.wait(due).await;
             }
         }
     }
@@ -120,8 +128,7 @@ impl Driver {
     }
 
     /// Until a socket or the time has something. Cancel safe.
-    async fn wait(&mut self) {
-        let due = self.connection.poll_timeout();
+    async fn wait(&mut self, due: Option<Instant>) {
         let step = async {
             match &mut self.exchange {
                 Some(exchange) => exchange.step().await,

@@ -95,6 +95,10 @@ impl MoonlightSource {
 
         orders.io.stage_starting(Stage::Launch);
         let Some(launched) = orders.during(Box::pin(self.launch(app, trust))).await else {
+            // From an earlier run, or since the host was asked just now. Never another app.
+            if orders.quit && self.host.info().await.is_ok_and(|info| info.running_app == Some(app)) {
+                self.quit_app().await;
+            }
             return Ok(Ended::Stopped);
         };
         let launched = launched.map_err(|error| early(error.in_stage(Stage::Launch)))?;
@@ -102,12 +106,17 @@ impl MoonlightSource {
 
         let resumed = launched.start == Start::Resume;
         let ended = self.stream(orders, launched).await;
-        if orders.quit
-            && let Err(error) = self.host.quit_app().await
-        {
-            tracing::warn!(%error, "the app was not quit");
+        if orders.quit {
+            self.quit_app().await;
         }
         ended.map_err(|error| Failure { error, resumed })
+    }
+
+    /// There is nobody any more who could be told that it failed.
+    async fn quit_app(&self) {
+        if let Err(error) = self.host.quit_app().await {
+            tracing::warn!(%error, "the app was not quit");
+        }
     }
 
     /// The app's number now: apps come and go, and are renamed.
@@ -138,8 +147,9 @@ impl MoonlightSource {
                 Err(error) => {
                     if error.is_refusal() {
                         launching.refused();
-                        // Somebody else may have launched it in between.
-                        if start == Start::Launch && self.decide(app, trust).await? == Start::Resume {
+                        // Somebody else may have launched it in between, and a host that refuses for this reason is to be
+                        // trusted after all (session 10.4).
+                        if start == Start::Launch && self.decide(app, Trust::Host).await? == Start::Resume {
                             start = Start::Resume;
                             continue;
                         }
