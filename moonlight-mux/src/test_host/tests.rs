@@ -223,6 +223,25 @@ async fn sessions_that_the_host_ends_are_told_so() {
 }
 
 #[tokio::test]
+async fn the_last_words_of_a_host_arrive_however_long_they_are_under_way() {
+    for manner in [Manner::Sunshine, Manner::SunshineV023, Manner::Wolf] {
+        let host = host(config(manner)).await;
+        let mut driver = launch(&host, "launch").await;
+        while driver.next().await != Event::Connected {}
+        host.wait_for(|event| matches!(event, HostEvent::ControlConnected(_))).await;
+        host.set_faults(Faults { delay: Duration::from_millis(500), ..Faults::default() });
+        host.end_sessions();
+        let reason = loop {
+            if let Event::Ended { reason } = driver.next().await {
+                break reason;
+            }
+        };
+        assert_eq!(reason, EndReason::TerminatedEarly(Termination::INTENDED), "{manner:?}");
+        host.wait_for_counts(|counts| counts.sessions == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn later_wolfs_tell_sessions_of_one_address_apart_by_the_host_that_the_client_names() {
     let host = host(TestHostConfig { session_addresses: true, ..config(Manner::Wolf) }).await;
     let mut first = launch(&host, "launch").await;
