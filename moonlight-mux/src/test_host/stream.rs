@@ -211,7 +211,7 @@ impl Stream {
             }
             HostSessionEvent::MediaWanted(Channel::Video) => {
                 shared.book.note(HostEvent::MediaStarted(*id));
-                self.begins = Some(now + self.faults.borrow().slow_first_frame);
+                self.begins = now.checked_add(self.faults.borrow().slow_first_frame);
             }
             HostSessionEvent::KeyframeWanted { start } => {
                 if !start {
