@@ -167,9 +167,13 @@ async fn a_host_that_does_not_answer_is_named_with_the_stage_and_the_time_that_p
     faults.silent = vec![HostStep::ServerInfo];
     live.host.set_faults(faults);
     let streamer = Streamer::start("silent".parse().expect("a name"), streamer, without_restarts());
-    let words = words(&ended(&streamer).await);
+    let EndReason::Failed(error) = ended(&streamer).await else { panic!("{streamer:?}") };
+    let words = in_words(&error);
     let address = live.host.http_address().to_string();
-    assert!(words.contains(&address) && words.contains("server info") && words.contains(" 10."), "{words}");
+    let elapsed = error.cause().downcast_ref::<HostError>().expect("of a call").elapsed;
+    let told = format!(" {:.1} s", elapsed.as_secs_f32());
+    assert!(words.contains(&address) && words.contains("server info") && words.contains(&told), "{words}");
+    assert!(elapsed >= Duration::from_secs(10), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,9 +232,15 @@ async fn a_connect_that_is_cancelled_in_the_middle_resets_no_rtsp_connection() {
 async fn the_first_picture_is_shown_whether_its_number_is_zero_or_one() {
     for manner in MANNERS {
         let live = Live::start(host(manner)).await;
-        let streamer = live.streamer("one").await;
-        // Waits for the very first picture.
-        let first = &pictures(&streamer.subscribe(), 5).await[0];
+        let source = live.source("one", small()).await;
+        // Until somebody waits for the very first picture.
+        let mut faults = Faults::default();
+        faults.silent = vec![HostStep::ServerInfo];
+        live.host.set_faults(faults);
+        let streamer = Streamer::start("first".parse().expect("a name"), source, without_restarts());
+        let frames = streamer.subscribe();
+        live.host.set_faults(Faults::default());
+        let first = &pictures(&frames, 5).await[0];
         assert_eq!(first.number, FrameNumber(0), "of {manner:?}, counted by the streamer");
         assert_eq!(live.host.counts().keyframes, 1, "of {manner:?}: the first picture was of use");
     }
