@@ -237,9 +237,15 @@ impl Stream {
     fn obey(&mut self, now: Instant, order: Order) {
         match order {
             Order::Rtsp { received, answer } => {
+                let running = self.session.is_running();
                 let whole = self.session.is_whole_request(&received);
+                let bytes = whole.then(|| self.session.handle_rtsp(now, &received));
+                // What Wolf leaves without an answer was the last that it read (session 22, S25).
+                if running && bytes.as_ref().is_some_and(Vec::is_empty) {
+                    self.presence.shared.state().rtsp_is_dead = true;
+                }
                 // The connection may be gone.
-                let _ = answer.send(whole.then(|| self.session.handle_rtsp(now, &received)));
+                let _ = answer.send(bytes);
             }
             Order::End(reason) => {
                 self.ending = self.ending.or(Some(reason));

@@ -288,6 +288,32 @@ async fn a_reset_is_noticed_and_ends_wolfs_rtsp_for_good() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_no_number_ends_wolfs_rtsp_for_good() {
+    for manner in [Manner::Sunshine, Manner::Wolf] {
+        let host = host(config(manner)).await;
+        let _ = https(&host, &start("launch")).await;
+        let address = SocketAddr::new(host.http_address().ip(), host.config().ports.rtsp);
+        let ask = async |request: &str| {
+            let mut rtsp = TcpStream::connect(address).await.unwrap();
+            rtsp.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            rtsp.read_to_end(&mut answer).await.unwrap();
+            answer
+        };
+        let letters =
+            ask("ANNOUNCE streamid=control/13/0 RTSP/1.0\r\nCSeq: 1\r\nContent-length: abc\r\n\r\n").await;
+        assert_eq!(letters.is_empty(), manner == Manner::Wolf, "{manner:?}");
+        let mut next = Box::pin(ask("OPTIONS rtsp://127.0.0.1:1 RTSP/1.0\r\nCSeq: 2\r\n\r\n"));
+        if manner == Manner::Wolf {
+            assert!(is_unanswered(&mut next).await, "it is dead");
+        } else {
+            assert!(!next.await.is_empty(), "it goes on");
+        }
+        host.kill().await;
+    }
+}
+
+#[tokio::test]
 async fn faults_spoil_the_calls_that_they_name() {
     let host = host(config(Manner::Sunshine)).await;
     let applist = target("applist");
