@@ -234,8 +234,8 @@ impl Soak {
         );
         assert!(matches!(streamer.state(), State::Streaming), "{streamer:?}");
         assert_eq!((live.host.sessions(), streamer.restarts()), (1, 0), "one session all the time");
-        // Those under way are in one count alone.
-        assert!(frames.abs_diff(sent) <= 5, "{frames} of {sent}");
+        // Those under way are in one count alone: up to a second's, on a machine that does much else.
+        assert!(frames.abs_diff(sent) <= 30, "{frames} of {sent}");
         assert!(now.heap < self.memory.heap + 500_000, "{} then {now}", self.memory);
         assert!(now.resident < self.memory.resident + RESIDENT_GROWTH, "{} then {now}", self.memory);
         let mut during = counts;

@@ -26,9 +26,9 @@ fn client(host: &TestHost) -> Host {
 /// The user types `typed` once the host asks for `pin`.
 async fn pair(host: &TestHost, client: &Host, pin: &Pin, typed: &str) -> Result<(), HostErrorCause> {
     let mut events = host.events();
+    // Earlier attempts asked too.
+    let asked = host.log().iter().filter(|event| **event == HostEvent::PinWanted).count();
     let user = async {
-        // Earlier attempts asked too.
-        let asked = host.log().iter().filter(|event| **event == HostEvent::PinWanted).count();
         for _ in 0..=asked {
             events.find(|event| *event == HostEvent::PinWanted).await;
         }

@@ -80,6 +80,54 @@ async fn every_manner_and_encryption_streams_and_is_left_in_peace() {
     }
 }
 
+/// On a way that loses, delays and reorders: pictures and sound go on, behind a keyframe that was asked for where FEC
+/// could not help.
+async fn lossy_life(manner: Manner, encryption: HostEncryption, loss: f64) {
+    let live = start(manner, encryption).await;
+    let mut config = small();
+    (config.encrypt_video, config.encrypt_audio) = (true, true);
+    let mut faults = Faults::default();
+    (faults.loss, faults.reordering, faults.delay) = (loss, 0.2, Duration::from_millis(10));
+    live.host.set_faults(faults);
+    let streamer = stream(&live, config).await;
+    let frames = streamer.subscribe();
+    let (mut pictures, mut sounds, mut whole) = (0, 0, true);
+    let mut last = None;
+    let came = async {
+        let enough = |pictures, sounds| {
+            let counts = live.host.counts();
+            pictures >= 60
+                && sounds >= 60
+                && counts.datagrams_lost > 0
+                && (loss < 0.2 || counts.keyframe_requests > 0)
+        };
+        while !enough(pictures, sounds) {
+            match frames.recv().await.expect("the stream goes on") {
+                Media::Video(frame) => {
+                    // What lacks the picture before it is not shown.
+                    whole &= frame.keyframe || last.is_some_and(|last| frame.number.0 == last + 1);
+                    assert!(last.is_none_or(|last| frame.number.0 > last), "{frame:?}");
+                    last = Some(frame.number.0);
+                    pictures += 1;
+                }
+                Media::Audio(_) => sounds += 1,
+                Media::Gap { .. } => {}
+            }
+        }
+    };
+    in_time(came).await;
+    assert!(whole, "{manner:?}: a picture whose reference never came");
+    assert_eq!(live.host.sessions(), 1, "{manner:?}");
+    in_time(streamer.shutdown(ExitPolicy::LeaveRunning)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lossy_way_costs_pictures_and_no_session() {
+    lossy_life(Manner::Sunshine, HostEncryption::Mandatory, 0.05).await;
+    lossy_life(Manner::SunshineV023, HostEncryption::AudioOnly, 0.01).await;
+    lossy_life(Manner::Wolf, HostEncryption::Optional, 0.2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_ends_the_session_is_believed() {
     for manner in [Manner::Sunshine, Manner::Wolf] {

@@ -238,7 +238,7 @@ async fn start(shared: &Arc<Shared>, peer: &Peer, start: Start, launch: Launch) 
     let manner = shared.config.manner;
     let Some(caller) = caller(peer) else { return Answer::status(manner, 404) };
     let faults = shared.faults.borrow().clone();
-    task::at(Some(task::now() + faults.slow_launch)).await;
+    task::at(task::now().checked_add(faults.slow_launch)).await;
     if let Some(refusal) = faults.refuse_start {
         return Answer::refusal(manner, refusal.status, Some(&refusal.message), Some("resume"));
     }

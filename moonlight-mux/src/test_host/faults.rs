@@ -23,11 +23,11 @@ pub struct Faults {
     pub slow_launch: Duration,
     /// How long after PLAY and the first pings the first frame comes, as where a container has to start first.
     pub slow_first_frame: Duration,
-    /// The most bytes of a video packet behind its RTP header, whatever was asked for: 16 or more. Applies to sessions
-    /// that are launched from then on. Session 17.4.
+    /// The most bytes of a video packet behind its RTP header, whatever was asked for; rounded down to a multiple of 16,
+    /// and at least 32. Applies to sessions that are launched from then on. Session 17.4.
     pub packet_size: Option<u16>,
     /// The rights of every client, as hosts of the Apollo family show them in `/serverinfo`; `None`: as the config says.
-    /// Session 22, N1.
+    /// They are shown, not enforced: [`refuse_start`](Self::refuse_start) is what such a host answers. Session 22, N1.
     pub permission: Option<u32>,
     /// Of these steps the host takes notice, and gives no answer as long as this stands.
     pub silent: Vec<HostStep>,
@@ -48,7 +48,7 @@ pub enum Freeze {
     Nothing,
     /// Video and audio stop; control goes on answering.
     Media,
-    /// Nothing is answered or sent any more, on no socket; what comes is lost.
+    /// Nothing is answered or sent any more, on no socket; what comes waits in the sockets, as far as they have room.
     Everything,
 }
 

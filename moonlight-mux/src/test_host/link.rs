@@ -41,7 +41,8 @@ impl<T> Link<T> {
         if lost || self.under_way.len() == MAX_UNDER_WAY {
             return false;
         }
-        let mut due = now + faults.delay;
+        // Later than any clock tells: never.
+        let Some(mut due) = now.checked_add(faults.delay) else { return false };
         if is_media && self.random.happens(faults.reordering) {
             due += Faults::REORDERED_BY;
         }
@@ -165,6 +166,12 @@ mod tests {
         };
         assert!(!sent(Freeze::Media, true) && sent(Freeze::Media, false));
         assert!(!sent(Freeze::Everything, true) && !sent(Freeze::Everything, false));
+    }
+
+    #[test]
+    fn what_comes_later_than_any_clock_tells_is_lost() {
+        let faults = Faults { delay: Duration::MAX, ..Faults::default() };
+        assert!(!Link::new(0).send(start(), &faults, false, 0));
     }
 
     #[test]

@@ -212,6 +212,11 @@ impl HostSession {
         }
     }
 
+    /// Whether it was neither told to end nor ended by itself.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
     /// Whether RTSP is encrypted: the scheme of `sessionUrl0` is `rtspenc` then.
     pub(crate) fn encrypts_rtsp(&self) -> bool {
         self.responder.encrypts()

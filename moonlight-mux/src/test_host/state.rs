@@ -38,7 +38,7 @@ pub(super) struct State {
     pub(super) apps: Vec<TestApp>,
     /// How the running sessions are reached.
     pub(super) orders: HashMap<HostSessionId, mpsc::Sender<Order>>,
-    /// Wolf's RTSP server died of a reset.
+    /// Wolf's RTSP server died of a reset, or of a request that it cannot bear.
     pub(super) rtsp_is_dead: bool,
     /// Clients whose user has yet to enter the PIN. At most [`MAX_WAITING`]. Full: the oldest gets no answer.
     waiting: VecDeque<oneshot::Sender<Pin>>,

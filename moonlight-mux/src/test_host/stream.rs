@@ -114,13 +114,10 @@ impl Stream {
 
     /// Streams until the session is over.
     pub(super) async fn run(mut self) {
-        let Presence { shared, id } = &self.presence;
-        let (shared, id) = (Arc::clone(shared), *id);
         let [mut control, mut video, mut audio] = [[0; MAX_DATAGRAM]; 3];
-        let reason = loop {
-            let now = task::now();
-            if let Some(reason) = self.settle(now).await {
-                break reason;
+        loop {
+            if self.settle(task::now()).await {
+                break;
             }
             let (hears, hears_control) = {
                 let faults = self.faults.borrow_and_update();
@@ -131,7 +128,7 @@ impl Stream {
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(order) => self.obey(task::now(), order),
-                    None => break HostEndReason::ByHost,
+                    None => return self.presence.end(HostEndReason::ByHost),
                 },
                 datagram = self.sockets.control.recv_from(&mut control), if hears_control => {
                     self.hear(Channel::Control, datagram, &control);
@@ -152,19 +149,25 @@ impl Stream {
                 },
                 () = task::at(due.into_iter().flatten().min()) => self.handle_timeout(task::now()),
                 changed = self.faults.changed() => if changed.is_err() {
-                    break HostEndReason::ByHost;
+                    return self.presence.end(HostEndReason::ByHost);
                 },
             }
-        };
-        shared.book.note(HostEvent::Ended { session: id, reason });
+        }
+        // The last words arrive too.
+        while let Some(arrival) = self.link.poll_timeout() {
+            task::at(Some(arrival)).await;
+            self.settle(task::now()).await;
+        }
     }
 
-    /// Hands on what the session has; gives why it is over, if it is.
-    async fn settle(&mut self, now: Instant) -> Option<HostEndReason> {
-        let mut over = None;
+    /// Hands on what the session has; gives whether it is over.
+    async fn settle(&mut self, now: Instant) -> bool {
+        let mut over = false;
         while let Some(event) = self.session.poll_event() {
             if let HostSessionEvent::Ended(reason) = event {
-                over = Some(self.reason(reason));
+                over = true;
+                // Before the client hears of it, so that what it asks for next finds it so.
+                self.presence.end(self.reason(reason));
             } else {
                 self.handle_event(now, event);
             }
@@ -208,7 +211,7 @@ impl Stream {
             }
             HostSessionEvent::MediaWanted(Channel::Video) => {
                 shared.book.note(HostEvent::MediaStarted(*id));
-                self.begins = Some(now + self.faults.borrow().slow_first_frame);
+                self.begins = now.checked_add(self.faults.borrow().slow_first_frame);
             }
             HostSessionEvent::KeyframeWanted { start } => {
                 if !start {
@@ -234,9 +237,15 @@ impl Stream {
     fn obey(&mut self, now: Instant, order: Order) {
         match order {
             Order::Rtsp { received, answer } => {
+                let running = self.session.is_running();
                 let whole = self.session.is_whole_request(&received);
+                let bytes = whole.then(|| self.session.handle_rtsp(now, &received));
+                // What Wolf leaves without an answer was the last that it read (session 22, S25).
+                if running && bytes.as_ref().is_some_and(Vec::is_empty) {
+                    self.presence.shared.state().rtsp_is_dead = true;
+                }
                 // The connection may be gone.
-                let _ = answer.send(whole.then(|| self.session.handle_rtsp(now, &received)));
+                let _ = answer.send(bytes);
             }
             Order::End(reason) => {
                 self.ending = self.ending.or(Some(reason));
@@ -288,6 +297,13 @@ impl Stream {
             EndReason::ClientLeft => HostEndReason::ByClient,
             EndReason::Host => self.ending.unwrap_or(HostEndReason::ByHost),
         }
+    }
+}
+
+impl Presence {
+    fn end(&self, reason: HostEndReason) {
+        self.shared.state().launches.ended(self.id);
+        self.shared.book.note(HostEvent::Ended { session: self.id, reason });
     }
 }
 
