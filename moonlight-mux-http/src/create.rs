@@ -123,7 +123,7 @@ impl Creation {
                 self.registry.remove_if_same(streamer, ExitPolicy::LeaveRunning).await;
                 Err(match &reason {
                     EndReason::Stopped => Problem::StreamerStopped,
-                    reason => Problem::Failure(Failure::from(reason)),
+                    reason => Problem::Failure(Failure::of_start(reason)),
                 })
             }
             // It streams, or goes on trying.

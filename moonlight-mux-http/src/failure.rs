@@ -58,6 +58,20 @@ impl Failure {
         Self { code, stage: None, host_code: None, elapsed: None, message: String::new() }
     }
 
+    /// Why a stream has never had a picture: also behind the last stage it was connecting still.
+    pub(crate) fn of_start(reason: &EndReason) -> Self {
+        let failure = Self::from(reason);
+        let code = match failure.code {
+            Code::StreamFailed => Code::ConnectionFailed,
+            code => code,
+        };
+        let stage = match code {
+            Code::InternalError => failure.stage,
+            _ => failure.stage.or(Some(FIRST_FRAME)),
+        };
+        Self { code, stage, ..failure }
+    }
+
     /// Nobody entered the PIN at the host.
     pub(crate) fn no_pin(waited: Duration) -> Self {
         Self {
@@ -203,6 +217,9 @@ fn stage(call: HostCall) -> &'static str {
     }
 }
 
+/// The wait between the last stage of connecting and the first picture.
+const FIRST_FRAME: &str = "first frame";
+
 #[cfg(test)]
 mod tests {
     use moonlight_mux::{AppId, HostRight};
@@ -258,5 +275,24 @@ mod tests {
         assert_eq!(Failure::from(&SourceError::retryable(frozen)).code, Code::StreamFailed);
         assert_eq!(Failure::from(&EndReason::ByHost).code, Code::ConnectionFailed);
         assert_eq!(Failure::from(&EndReason::SourcePanicked).code, Code::InternalError);
+    }
+
+    #[test]
+    fn a_stream_that_never_had_a_picture_was_not_connected() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the host went away")]
+        struct Gone;
+        let silent = Silent::NoFirstFrame { waited: Duration::from_secs(30), datagrams: 0 };
+        let launch = SourceError::retryable(Gone).in_stage(Stage::Launch);
+        for (reason, code, stage) in [
+            (EndReason::Failed(SourceError::retryable(Gone)), Code::ConnectionFailed, Some("first frame")),
+            (EndReason::Failed(launch), Code::ConnectionFailed, Some("launch")),
+            (EndReason::Failed(SourceError::retryable(silent)), Code::ConnectionTimeout, Some("first frame")),
+            (EndReason::ByHost, Code::ConnectionFailed, Some("first frame")),
+            (EndReason::SourcePanicked, Code::InternalError, None),
+        ] {
+            let failure = Failure::of_start(&reason);
+            assert_eq!((failure.code, failure.stage), (code, stage), "{reason:?}");
+        }
     }
 }
