@@ -50,9 +50,9 @@ pub(crate) async fn create(
     let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
     let request = CreateRequest::parse(&fields)?;
     let CreateRequest { streamer_id, host_id: host, identity, stream: config, target } = request;
-    let hosts =
-        server.hosts.clone().filter(|hosts| hosts.get(host).is_some()).ok_or(Problem::HostNotFound)?;
-    let source = HostSource { hosts, host, identity, config };
+    let hosts = server.hosts.clone().ok_or(Problem::HostNotFound)?;
+    let address = hosts.get(host).ok_or(Problem::HostNotFound)?.address;
+    let source = HostSource { hosts, host, address, identity, config };
     let streamer = server.creation.start(streamer_id, source, target, query.on_conflict)?;
     if query.wait {
         server.creation.until_verdict(&streamer).await?;
@@ -123,7 +123,7 @@ impl Creation {
                 self.registry.remove_if_same(streamer, ExitPolicy::LeaveRunning).await;
                 Err(match &reason {
                     EndReason::Stopped => Problem::StreamerStopped,
-                    reason => Problem::Failure(Failure::from(reason)),
+                    reason => Problem::Failure(Failure::of_start(reason)),
                 })
             }
             // It streams, or goes on trying.

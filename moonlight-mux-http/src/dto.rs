@@ -117,7 +117,7 @@ impl From<&Streamer> for StreamerInfo {
             created_at: rfc3339(streamer.created_at()),
             peers,
             stage: stage(&state),
-            error: error(&state),
+            error: error(&state, stats.video_frames > 0),
             codec: video.map(|video| video.codec.name()),
             bitrate_kbps: stats.bits_per_second / 1000,
             last_frame_age_ms: stats.last_frame_age.map(whole_milliseconds),
@@ -168,11 +168,12 @@ fn stage(state: &State) -> Option<&'static str> {
     }
 }
 
-fn error(state: &State) -> Option<StreamerError> {
+fn error(state: &State, had_pictures: bool) -> Option<StreamerError> {
     let (State::Ended(reason) | State::Reconnecting { reason, .. }) = state else { return None };
     match reason {
         EndReason::Stopped | EndReason::ByHost => None,
-        reason => Some(Failure::from(reason).into()),
+        reason if had_pictures => Some(Failure::from(reason).into()),
+        reason => Some(Failure::of_start(reason).into()),
     }
 }
 
@@ -222,7 +223,7 @@ mod tests {
             assert_eq!(Status::from(&state), status, "{state:?}");
             assert_eq!(is_connected(&state), connected, "{state:?}");
             assert_eq!(
-                error(&state).is_some(),
+                error(&state, true).is_some(),
                 matches!(status, Status::Failed | Status::Reconnecting),
                 "a failure has its reason: {state:?}"
             );
@@ -233,13 +234,21 @@ mod tests {
     fn a_failure_names_its_stage_and_its_cause() {
         let failed = SourceError::permanent(NoAnswer).in_stage(Stage::RtspHandshake);
         assert_eq!(
-            error(&State::Ended(EndReason::Failed(failed))),
+            error(&State::Ended(EndReason::Failed(failed)), false),
             Some(StreamerError {
                 stage: Some("RTSP handshake"),
                 code: "connection_failed",
                 message: "the host does not answer".to_owned(),
             })
         );
+    }
+
+    #[test]
+    fn a_stream_has_failed_only_if_it_had_pictures() {
+        let failed = State::Ended(EndReason::Failed(SourceError::permanent(NoAnswer)));
+        let code = |had_pictures| error(&failed, had_pictures).map(|error| (error.code, error.stage));
+        assert_eq!(code(true), Some(("stream_failed", None)));
+        assert_eq!(code(false), Some(("connection_failed", Some("first frame"))));
     }
 
     #[test]

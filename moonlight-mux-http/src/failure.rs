@@ -25,6 +25,7 @@ pub(crate) struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     AppNotFound,
+    HostNotFound,
     HostNotPaired,
     HostBusy,
     HostRefused,
@@ -33,6 +34,7 @@ pub(crate) enum Code {
     ConnectionFailed,
     /// Of a stream that had been running.
     StreamFailed,
+    StateNotKept,
     InternalError,
 }
 
@@ -41,6 +43,7 @@ impl Code {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AppNotFound => "app_not_found",
+            Self::HostNotFound => "host_not_found",
             Self::HostNotPaired => "host_not_paired",
             Self::HostBusy => "host_busy",
             Self::HostRefused => "host_refused",
@@ -48,6 +51,7 @@ impl Code {
             Self::ConnectionTimeout => "connection_timeout",
             Self::ConnectionFailed => "connection_failed",
             Self::StreamFailed => "stream_failed",
+            Self::StateNotKept => "state_not_kept",
             Self::InternalError => "internal_error",
         }
     }
@@ -56,6 +60,20 @@ impl Code {
 impl Failure {
     fn of(code: Code) -> Self {
         Self { code, stage: None, host_code: None, elapsed: None, message: String::new() }
+    }
+
+    /// Why a stream has never had a picture: also behind the last stage it was connecting still.
+    pub(crate) fn of_start(reason: &EndReason) -> Self {
+        let failure = Self::from(reason);
+        let code = match failure.code {
+            Code::StreamFailed => Code::ConnectionFailed,
+            code => code,
+        };
+        let stage = match code {
+            Code::HostNotFound | Code::StateNotKept | Code::InternalError => failure.stage,
+            _ => failure.stage.or(Some(FIRST_FRAME)),
+        };
+        Self { code, stage, ..failure }
     }
 
     /// Nobody entered the PIN at the host.
@@ -69,7 +87,7 @@ impl Failure {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self.code {
-            Code::AppNotFound => StatusCode::NOT_FOUND,
+            Code::AppNotFound | Code::HostNotFound => StatusCode::NOT_FOUND,
             Code::HostNotPaired => StatusCode::BAD_REQUEST,
             Code::HostBusy => StatusCode::CONFLICT,
             Code::HostRefused
@@ -77,7 +95,7 @@ impl Failure {
             | Code::ConnectionTimeout
             | Code::ConnectionFailed
             | Code::StreamFailed => StatusCode::BAD_GATEWAY,
-            Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Code::StateNotKept | Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -148,7 +166,13 @@ impl From<&HostsError> for Failure {
             HostsError::NotWoken(_) => {
                 Self { message: error.to_string(), ..Self::of(Code::ConnectionFailed) }
             }
-            // This machine's own troubles: its state directory, its randomness.
+            HostsError::Unknown { .. } => Self { message: error.to_string(), ..Self::of(Code::HostNotFound) },
+            // Not the operating system's words: they name paths.
+            HostsError::State(_) => Self {
+                message: "the server cannot keep its state on its disk".to_owned(),
+                ..Self::of(Code::StateNotKept)
+            },
+            // This machine's own troubles, such as its randomness.
             error => Self { message: error.to_string(), ..Self::of(Code::InternalError) },
         }
     }
@@ -203,9 +227,12 @@ fn stage(call: HostCall) -> &'static str {
     }
 }
 
+/// The wait between the last stage of connecting and the first picture.
+const FIRST_FRAME: &str = "first frame";
+
 #[cfg(test)]
 mod tests {
-    use moonlight_mux::{AppId, HostRight};
+    use moonlight_mux::{AppId, HostId, HostRight, StateError};
 
     use super::*;
 
@@ -258,5 +285,37 @@ mod tests {
         assert_eq!(Failure::from(&SourceError::retryable(frozen)).code, Code::StreamFailed);
         assert_eq!(Failure::from(&EndReason::ByHost).code, Code::ConnectionFailed);
         assert_eq!(Failure::from(&EndReason::SourcePanicked).code, Code::InternalError);
+    }
+
+    #[test]
+    fn a_host_that_is_gone_is_not_found_and_no_path_is_told() {
+        let gone = SourceError::permanent(HostsError::Unknown { id: HostId(3) });
+        let failure = Failure::of_start(&EndReason::Failed(gone));
+        assert_eq!((failure.code.name(), failure.status().as_u16()), ("host_not_found", 404));
+        assert_eq!((failure.stage, failure.message.as_str()), (None, "there is no host 3"));
+
+        let in_use = HostsError::State(StateError::InUse { path: "/secret/place".into() });
+        let failure = Failure::of_start(&EndReason::Failed(SourceError::permanent(in_use)));
+        assert_eq!((failure.code.name(), failure.status().as_u16()), ("state_not_kept", 500));
+        assert!(!failure.message.contains("place"), "{failure}");
+    }
+
+    #[test]
+    fn a_stream_that_never_had_a_picture_was_not_connected() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the host went away")]
+        struct Gone;
+        let silent = Silent::NoFirstFrame { waited: Duration::from_secs(30), datagrams: 0 };
+        let launch = SourceError::retryable(Gone).in_stage(Stage::Launch);
+        for (reason, code, stage) in [
+            (EndReason::Failed(SourceError::retryable(Gone)), Code::ConnectionFailed, Some("first frame")),
+            (EndReason::Failed(launch), Code::ConnectionFailed, Some("launch")),
+            (EndReason::Failed(SourceError::retryable(silent)), Code::ConnectionTimeout, Some("first frame")),
+            (EndReason::ByHost, Code::ConnectionFailed, Some("first frame")),
+            (EndReason::SourcePanicked, Code::InternalError, None),
+        ] {
+            let failure = Failure::of_start(&reason);
+            assert_eq!((failure.code, failure.stage), (code, stage), "{reason:?}");
+        }
     }
 }
