@@ -119,11 +119,11 @@ impl Hosts {
     /// When the directory cannot be used, or another program uses it.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let (directory, kept) = StateDirectory::open(directory)?;
-        let hosts = kept.hosts.into_iter().map(|(id, host)| {
-            let KeptHost { address, name, mac, paired } = host;
-            (HostId(id), Entry { name, mac, paired, ..Entry::new(address) })
-        });
-        let book = Book { hosts: hosts.collect(), identities: BTreeMap::new() };
+        let mut book = Book::default();
+        for (id, KeptHost { address, name, mac, paired }) in kept.hosts {
+            let turns = book.turns_at(&address);
+            book.hosts.insert(HostId(id), Entry { name, mac, paired, turns, ..Entry::new(address) });
+        }
         Ok(Self::new(Some(directory), book))
     }
 
@@ -182,7 +182,9 @@ impl Hosts {
     pub fn declare(&self, id: HostId, address: HostAddress, options: HostOptions) -> Result<(), StateError> {
         {
             let mut book = self.book();
+            let turns = book.turns_at(&address);
             let entry = book.hosts.entry(id).or_insert_with(|| Entry::new(address.clone()));
+            entry.turns = turns;
             entry.address = address;
             entry.options = options;
         }
@@ -359,6 +361,12 @@ impl Book {
     fn free_id(&self) -> HostId {
         let taken = self.hosts.keys().zip(0..).take_while(|&(id, free)| id.0 == free);
         HostId(u32::try_from(taken.count()).expect("there are fewer hosts than numbers"))
+    }
+
+    /// Of whoever deals with that host already, under whatever number: one from each local address, for instance.
+    fn turns_at(&self, address: &HostAddress) -> Turns {
+        let same = self.hosts.values().find(|entry| entry.address == *address);
+        same.map(|entry| entry.turns.clone()).unwrap_or_default()
     }
 }
 

@@ -174,6 +174,27 @@ async fn an_identity_that_is_damaged_is_an_error_and_no_new_one() {
     assert!(matches!(error, HostsError::State(StateError::Identity { .. })), "{error}");
 }
 
+#[tokio::test]
+async fn one_host_under_two_numbers_launches_for_one_at_a_time() {
+    let scratch = Scratch::new();
+    let name = IdentityName::default();
+    let hosts = Hosts::open(&scratch.0).unwrap();
+    for (id, text) in [(0, "pc"), (1, "other"), (2, "pc")] {
+        hosts.declare(HostId(id), address(text), HostOptions::default()).unwrap();
+    }
+    let share = async |hosts: &Hosts, a, b| {
+        let a = hosts.host(HostId(a), &name).await.unwrap().launch_slot();
+        Arc::ptr_eq(&a, &hosts.host(HostId(b), &name).await.unwrap().launch_slot())
+    };
+    assert!(share(&hosts, 0, 2).await && !share(&hosts, 0, 1).await);
+    hosts.declare(HostId(1), address("pc"), HostOptions::default()).unwrap();
+    hosts.declare(HostId(2), address("other"), HostOptions::default()).unwrap();
+    assert!(share(&hosts, 0, 1).await && !share(&hosts, 0, 2).await, "they have moved");
+    drop(hosts);
+    let hosts = Hosts::open(&scratch.0).unwrap();
+    assert!(share(&hosts, 0, 1).await && !share(&hosts, 0, 2).await, "in the next run too");
+}
+
 #[test]
 fn the_smallest_free_number_is_given() {
     let hosts = Hosts::in_memory();
