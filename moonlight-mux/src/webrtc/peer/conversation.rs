@@ -132,3 +132,42 @@ async fn format_change(mut infos: watch::Receiver<Option<Arc<StreamInfo>>>, nego
 fn can_follow(negotiated: &StreamInfo, now: &StreamInfo) -> bool {
     now.video.codec == negotiated.video.codec && is_audible(now) == is_audible(negotiated)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::media::{AudioInfo, VideoCodec, VideoInfo};
+
+    fn info(codec: VideoCodec, width: u32, channels: Option<u8>) -> StreamInfo {
+        let video = VideoInfo { codec, width, height: 720, fps: 60 };
+        let audio =
+            channels.map(|channels| AudioInfo { channels, packet_duration: Duration::from_millis(5) });
+        StreamInfo { video, audio }
+    }
+
+    #[tokio::test]
+    async fn a_viewer_follows_another_size_but_no_other_codec_nor_sound_that_comes_or_goes() {
+        let negotiated = info(VideoCodec::H264, 1280, Some(2));
+        let others = [
+            (info(VideoCodec::H264, 1920, Some(1)), true),
+            (info(VideoCodec::Av1, 1280, Some(2)), false),
+            (info(VideoCodec::H264, 1280, None), false),
+            (info(VideoCodec::H264, 1280, Some(6)), false),
+        ];
+        for (now, follows) in others {
+            let (known, infos) = watch::channel(Some(Arc::new(negotiated.clone())));
+            let mut change = pin!(format_change(infos, &negotiated));
+            assert!(poll!(&mut change).is_pending());
+            known.send_replace(Some(Arc::new(now.clone())));
+            assert_eq!(poll!(&mut change).is_pending(), follows, "{now:?}");
+        }
+        let (known, infos) = watch::channel(None);
+        let mut change = pin!(format_change(infos, &negotiated));
+        drop(known);
+        assert!(poll!(&mut change).is_pending(), "the end of the stream is told by others");
+    }
+}
