@@ -1,5 +1,7 @@
 //! From a host that nobody knows to a picture and back, with the library's public interface against a test host.
 
+#![cfg(all(feature = "test-host", feature = "test-picture"))]
+
 #[path = "recordings/folder.rs"]
 mod folder;
 

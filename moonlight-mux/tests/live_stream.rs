@@ -1,5 +1,7 @@
 //! Client and test host over real sockets: every manner and encryption, many at once, and each way to end.
 
+#![cfg(all(feature = "test-host", feature = "test-picture"))]
+
 mod live;
 
 use std::time::Duration;
