@@ -9,9 +9,9 @@ use moonlight_mux::{Hosts, Registry, Streamer, WebRtc};
 use moonlight_mux_http::{BindError, ServerConfig};
 use tokio::net::TcpListener;
 
-use crate::Failure;
 use crate::config::{Config, ListenAddress, Text};
 use crate::reachability::Reachability;
+use crate::{Exit, Failure};
 
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
@@ -63,7 +63,8 @@ impl Server {
                 },
             )?;
         let address = listener.local_addr()?;
-        let rtc = WebRtc::bind(listen.reachability.config(address.ip())?)?;
+        let config = listen.reachability.config(address.ip());
+        let rtc = WebRtc::bind(config.map_err(|error| Failure::from(error).with(Exit::Arguments))?)?;
         if let Some(warning) = listen.reachability.warning(&rtc) {
             eprintln!("{warning}");
         }

@@ -76,3 +76,18 @@ async fn a_bad_file_ends_with_2_and_says_where_it_is_bad() {
     assert!(said.starts_with(&expected), "{said}");
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn a_turn_server_that_nobody_can_log_in_to_ends_with_2() {
+    let folder = Folder::new("turn");
+    let text = "listen = \"127.0.0.1:0\"\nstate_dir = \"state\"\n[reachability.turn]\nurls = [\"turn:a:1\"]\n\
+                secret_file = \"none\"\n";
+    let config = write(&folder, text);
+    for (arguments, words) in [(&[][..], "cannot be read"), (&["--turn", "turn:b:1"], "--turn needs ")] {
+        let output = command(&config).args(arguments).output();
+        let output = timeout(PATIENCE, output).await.expect("it ends").expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+    }
+}

@@ -122,6 +122,7 @@ impl Creation {
             Ok(Err(reason)) => {
                 self.registry.remove_if_same(streamer, ExitPolicy::LeaveRunning).await;
                 Err(match &reason {
+                    EndReason::Stopped if self.registry.is_shut_down() => Problem::ShuttingDown,
                     EndReason::Stopped => Problem::StreamerStopped,
                     reason => Problem::Failure(Failure::of_start(reason)),
                 })
@@ -322,6 +323,15 @@ mod tests {
             creation.registry.remove(streamer.id(), ExitPolicy::LeaveRunning)
         );
         assert_eq!((verdict, removed), (Err(Problem::StreamerStopped), true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_shuts_down_says_so_to_those_who_wait() {
+        let creation = creation();
+        let (_script, source) = scripted(Verdict::None);
+        let streamer = creation.start(id("desk"), source, target(1), OnConflict::Refuse).unwrap();
+        let (verdict, ()) = tokio::join!(creation.until_verdict(&streamer), creation.registry.shutdown());
+        assert_eq!(verdict, Err(Problem::ShuttingDown));
     }
 
     #[tokio::test(start_paused = true)]

@@ -138,6 +138,12 @@ impl Registry {
         while stopping.join_next().await.is_some() {}
     }
 
+    /// Whether [`shutdown`](Self::shutdown) was called: then there will be no new streamers.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.lock().shut_down
+    }
+
     fn lock(&self) -> MutexGuard<'_, Streamers> {
         self.streamers.lock().expect("no holder of this lock panics")
     }
