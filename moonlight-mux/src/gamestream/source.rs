@@ -135,7 +135,7 @@ impl MoonlightSource {
         loop {
             let Randomness { key, rikeyid, seed } = Randomness::draw().map_err(SourceError::retryable)?;
             let launch = self.config.launch(app, key.clone(), rikeyid);
-            launching.asked(task::now());
+            launching.asked();
             match self.host.start(start, &launch).await {
                 Ok(started) => {
                     launching.answered(task::now(), started.session_url.is_encrypted());

@@ -21,7 +21,11 @@ pub(crate) struct LaunchSlot {
 /// The slot is this launch's. When it is dropped without being [`connected`](Self::connected) the slot stays taken for as long
 /// as the host may keep it, without anybody waiting but who launches next.
 #[derive(Debug)]
-pub(super) struct Launching(OwnedMutexGuard<LaunchSlot>);
+pub(super) struct Launching {
+    slot: OwnedMutexGuard<LaunchSlot>,
+    /// The host was asked, and may take the launch long after it is dropped here.
+    unanswered: bool,
+}
 
 impl Launching {
     /// Waits for the slot. Cancel safe.
@@ -30,27 +34,38 @@ impl Launching {
         if let Some(until) = slot.taken_until {
             task::at(Some(until)).await;
         }
-        Self(slot)
+        Self { slot, unanswered: false }
     }
 
     /// The host is asked now, and may take it at any time from now on.
-    pub(super) fn asked(&mut self, now: Instant) {
-        self.0.taken_until = Some(now + PENDING);
+    pub(super) fn asked(&mut self) {
+        self.unanswered = true;
     }
 
     /// The host refused: nothing is pending.
     pub(super) fn refused(&mut self) {
-        self.0.taken_until = None;
+        self.unanswered = false;
+        self.slot.taken_until = None;
     }
 
     /// The host agreed. Only hosts with encrypted RTSP, which is Sunshine and its forks, have a slot.
     pub(super) fn answered(&mut self, now: Instant, encrypted_rtsp: bool) {
-        self.0.taken_until = encrypted_rtsp.then(|| now + PENDING);
+        self.unanswered = false;
+        self.slot.taken_until = encrypted_rtsp.then(|| now + PENDING);
     }
 
     /// The control connection stands: the host takes the next launch.
     pub(super) fn connected(mut self) {
-        self.0.taken_until = None;
+        self.unanswered = false;
+        self.slot.taken_until = None;
+    }
+}
+
+impl Drop for Launching {
+    fn drop(&mut self) {
+        if self.unanswered {
+            self.slot.taken_until = Some(task::now() + PENDING);
+        }
     }
 }
 
@@ -80,7 +95,7 @@ mod tests {
     async fn launches_wait_for_each_other() {
         let slot = slot();
         let mut first = Launching::begin(slot.clone()).await;
-        first.asked(task::now());
+        first.asked();
         first.answered(task::now(), true);
         let mut second = Box::pin(Launching::begin(slot.clone()));
         assert!(poll!(&mut second).is_pending());
@@ -93,7 +108,7 @@ mod tests {
     async fn a_launch_that_failed_keeps_the_slot_until_the_host_forgot_it() {
         let slot = slot();
         let mut launching = Launching::begin(slot.clone()).await;
-        launching.asked(task::now());
+        launching.asked();
         task::at(Some(task::now() + 2 * MOMENT)).await;
         launching.answered(task::now(), true);
         task::at(Some(task::now() + 3 * MOMENT)).await;
@@ -106,7 +121,9 @@ mod tests {
     async fn a_launch_that_was_dropped_while_the_host_was_asked_keeps_the_slot_too() {
         let slot = slot();
         let mut launching = Launching::begin(slot.clone()).await;
-        launching.asked(task::now());
+        launching.asked();
+        // It may take the host longer than a session is pending.
+        task::at(Some(task::now() + 3 * PENDING)).await;
         drop(launching);
         assert_eq!(wait(&slot).await, PENDING);
     }
@@ -115,13 +132,13 @@ mod tests {
     async fn a_refusal_and_a_host_without_slot_keep_nobody_waiting() {
         let slot = slot();
         let mut refused = Launching::begin(slot.clone()).await;
-        refused.asked(task::now());
+        refused.asked();
         refused.refused();
         drop(refused);
         assert_eq!(wait(&slot).await, Duration::ZERO);
 
         let mut wolf = Launching::begin(slot.clone()).await;
-        wolf.asked(task::now());
+        wolf.asked();
         wolf.answered(task::now(), false);
         drop(wolf);
         assert_eq!(wait(&slot).await, Duration::ZERO);
@@ -131,7 +148,7 @@ mod tests {
     async fn who_gives_up_waiting_leaves_the_slot_taken() {
         let slot = slot();
         let mut launching = Launching::begin(slot.clone()).await;
-        launching.asked(task::now());
+        launching.asked();
         drop(launching);
         let mut waiting = Box::pin(Launching::begin(slot.clone()));
         assert!(poll!(&mut waiting).is_pending());
