@@ -2,6 +2,7 @@
 
 mod error;
 mod interface;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +17,13 @@ use uuid::Uuid;
 
 pub use self::error::{HostCall, HostError, HostErrorCause, HostRight, MalformedAnswer};
 pub use self::interface::{PairingMethod, PinEntry};
+pub(crate) use self::slot::{LaunchSlot, Launching};
 use super::address::HostAddress;
 use super::http::{self, Answer, Ask, CallError};
 use super::identity::Identity;
 use super::pairing::certificate::Certificate;
 use super::pairing::client::Client;
 use super::pairing::{Pin, Randomness, random};
-use super::source::LaunchSlot;
 use super::wire::http::pairing::{PairAnswer, PairRequest};
 use super::wire::http::request::{Call, Launch};
 use super::wire::http::{self as wire, AppId, CodecModes, Permission, ServerInfo, Start};

@@ -3,7 +3,6 @@
 mod config;
 mod failure;
 mod orders;
-mod slot;
 
 use std::time::Duration;
 
@@ -12,12 +11,10 @@ use async_trait::async_trait;
 pub use self::config::{AppSelector, InvalidConfig, MoonlightConfig};
 pub use self::failure::{ConnectionError, ConnectionErrorKind};
 use self::orders::Orders;
-pub(crate) use self::slot::LaunchSlot;
-use self::slot::Launching;
 use super::connection::{ConnectionConfig, EndReason, Event};
 use super::crypto::SessionKey;
 use super::driver::Driver;
-use super::host::{Host, Started};
+use super::host::{Host, Launching, Started};
 use super::negotiation::Route;
 use super::pairing::{self, NoRandomness};
 use super::wire::control::Termination;

@@ -21,7 +21,7 @@ pub(crate) struct LaunchSlot {
 /// The slot is this launch's. When it is dropped without being [`connected`](Self::connected) the slot stays taken for as long
 /// as the host may keep it, without anybody waiting but who launches next.
 #[derive(Debug)]
-pub(super) struct Launching {
+pub(crate) struct Launching {
     slot: OwnedMutexGuard<LaunchSlot>,
     /// The host was asked, and may take the launch long after it is dropped here.
     unanswered: bool,
@@ -29,7 +29,7 @@ pub(super) struct Launching {
 
 impl Launching {
     /// Waits for the slot. Cancel safe.
-    pub(super) async fn begin(slot: Arc<Mutex<LaunchSlot>>) -> Self {
+    pub(crate) async fn begin(slot: Arc<Mutex<LaunchSlot>>) -> Self {
         let slot = slot.lock_owned().await;
         if let Some(until) = slot.taken_until {
             task::at(Some(until)).await;
@@ -38,24 +38,24 @@ impl Launching {
     }
 
     /// The host is asked now, and may take it at any time from now on.
-    pub(super) fn asked(&mut self) {
+    pub(crate) fn asked(&mut self) {
         self.unanswered = true;
     }
 
     /// The host refused: nothing is pending.
-    pub(super) fn refused(&mut self) {
+    pub(crate) fn refused(&mut self) {
         self.unanswered = false;
         self.slot.taken_until = None;
     }
 
     /// The host agreed. Only hosts with encrypted RTSP, which is Sunshine and its forks, have a slot.
-    pub(super) fn answered(&mut self, now: Instant, encrypted_rtsp: bool) {
+    pub(crate) fn answered(&mut self, now: Instant, encrypted_rtsp: bool) {
         self.unanswered = false;
         self.slot.taken_until = encrypted_rtsp.then(|| now + PENDING);
     }
 
     /// The control connection stands: the host takes the next launch.
-    pub(super) fn connected(mut self) {
+    pub(crate) fn connected(mut self) {
         self.unanswered = false;
         self.slot.taken_until = None;
     }
