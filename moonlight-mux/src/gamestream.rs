@@ -17,7 +17,7 @@ pub(crate) mod fec;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 pub(crate) mod host;
-mod http;
+pub(crate) mod http;
 pub(crate) mod identity;
 pub(crate) mod negotiation;
 pub(crate) mod pairing;

@@ -45,18 +45,13 @@ impl Registry {
         source: impl VideoSource,
         config: StreamerConfig,
     ) -> Result<Streamer, CreateError> {
-        let mut streamers = self.lock();
-        if streamers.shut_down {
-            return Err(CreateError::ShutDown);
-        }
+        let mut streamers = self.lock_open()?;
         if let Some(streamer) = streamers.by_id.get(&id)
             && !matches!(streamer.state(), State::Ended(_))
         {
             return Err(CreateError::Exists { id });
         }
-        let streamer = Streamer::start(id.clone(), source, config);
-        streamers.by_id.insert(id, streamer.clone());
-        Ok(streamer)
+        Ok(streamers.start(id, source, config))
     }
 
     /// As [`create`](Self::create), and one with this name that runs gives way too: it is stopped as
@@ -73,14 +68,9 @@ impl Registry {
         source: impl VideoSource,
         config: StreamerConfig,
     ) -> Result<Streamer, CreateError> {
-        let mut streamers = self.lock();
-        if streamers.shut_down {
-            return Err(CreateError::ShutDown);
-        }
+        let mut streamers = self.lock_open()?;
         let source = Successor { predecessor: Mutex::new(streamers.by_id.remove(&id)), source };
-        let streamer = Streamer::start(id.clone(), source, config);
-        streamers.by_id.insert(id, streamer.clone());
-        Ok(streamer)
+        Ok(streamers.start(id, source, config))
     }
 
     /// The streamer with this name. One that has ended stays until it is removed or its name is used again, so that its
@@ -144,8 +134,22 @@ impl Registry {
         self.lock().shut_down
     }
 
+    /// As long as there may be new streamers.
+    fn lock_open(&self) -> Result<MutexGuard<'_, Streamers>, CreateError> {
+        let streamers = self.lock();
+        if streamers.shut_down { Err(CreateError::ShutDown) } else { Ok(streamers) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Streamers> {
         self.streamers.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Streamers {
+    fn start(&mut self, id: StreamerId, source: impl VideoSource, config: StreamerConfig) -> Streamer {
+        let streamer = Streamer::start(id.clone(), source, config);
+        self.by_id.insert(id, streamer.clone());
+        streamer
     }
 }
 

@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use self::asks_first::AsksFirst;
-pub(super) use self::pinned::{client_config, web_config};
+pub(crate) use self::pinned::client_config;
+pub(super) use self::pinned::web_config;
 use super::address::HostAddress;
 
 /// What is asked. Never printed: targets have keys in them, and bodies PINs.
@@ -53,27 +54,17 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
+/// Why there is no answer. `HostErrorCause` has the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallError {
-    #[error("its name is not known")]
     NameNotFound,
-    #[error("it refuses connections")]
     Refused,
-    #[error("it cannot be reached: {0}")]
     Unreachable(io::ErrorKind),
-    #[error("no connection can be made from the configured local address: {0}")]
     LocalAddress(io::ErrorKind),
-    #[error("the TLS handshake failed")]
     Tls,
-    #[error("it shows another certificate than the one that it was paired with")]
     WrongCertificate,
-    #[error("it closed the connection without an answer")]
     Closed,
-    #[error("its answer is no HTTP")]
     Malformed,
-    #[error("its answer is longer than {limit} bytes")]
     TooLong { limit: usize },
 }
 

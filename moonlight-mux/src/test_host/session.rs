@@ -4,7 +4,7 @@
 //! arguments. Source: protocol document, session 12 to 18 and 20; streams 1, 2, 4, 7 and 8.
 
 pub(crate) mod audio;
-mod control;
+pub(crate) mod control;
 mod rtsp;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusty_enet::{
@@ -16,6 +14,7 @@ use crate::gamestream::wire::input::controller::{ControllerId, Motion, Sensor};
 use crate::gamestream::wire::input::{Key, MouseMove};
 use crate::lifecycle::SOURCE_GRACE;
 use crate::streamer::StreamerConfig;
+use crate::test_host::session::control::Clock;
 
 const CONNECT_DATA: u32 = 0xdead_beef;
 /// An odd number with bits all over, so that small seeds begin different series.
@@ -66,28 +65,6 @@ impl Socket for Wire {
         let Some(datagram) = self.incoming.take() else { return Ok(None) };
         buffer[..datagram.len()].copy_from_slice(&datagram);
         Ok(Some(((), PacketReceived::Complete(datagram.len()))))
-    }
-}
-
-/// The host's clock, in milliseconds: what it was last told. ENet takes 0 for "never".
-struct Clock {
-    milliseconds: Arc<AtomicU64>,
-    start: Instant,
-}
-
-impl Clock {
-    fn new(start: Instant) -> Self {
-        Self { milliseconds: Arc::new(AtomicU64::new(1000)), start }
-    }
-
-    fn set(&self, now: Instant) {
-        let passed = now.duration_since(self.start).as_millis() as u64;
-        self.milliseconds.store(1000 + passed, Ordering::Relaxed);
-    }
-
-    fn reader(&self) -> Box<dyn Fn() -> Duration> {
-        let milliseconds = Arc::clone(&self.milliseconds);
-        Box::new(move || ms(milliseconds.load(Ordering::Relaxed)))
     }
 }
 

@@ -22,10 +22,7 @@ use crate::gamestream::identity::Identity;
 use crate::gamestream::pairing::certificate::Certificate;
 
 /// Shows our certificate, and takes the host's alone.
-pub(in crate::gamestream) fn client_config(
-    identity: &Identity,
-    pinned: &Certificate,
-) -> Result<Arc<ClientConfig>, Error> {
+pub(crate) fn client_config(identity: &Identity, pinned: &Certificate) -> Result<Arc<ClientConfig>, Error> {
     let own = CertificateDer::from(identity.pairing().certificate().der().to_vec());
     let key = PrivatePkcs8KeyDer::from(identity.key_pkcs8().to_vec());
     Ok(finish(builder(Some(pinned))?.with_client_auth_cert(vec![own], key.into())?))

@@ -232,22 +232,22 @@ impl Socket for Wire {
 }
 
 /// ENet's clock, in milliseconds: what it was last told. ENet takes 0 for "never".
-struct Clock {
+pub(crate) struct Clock {
     milliseconds: Arc<AtomicU64>,
     start: Instant,
 }
 
 impl Clock {
-    fn new(start: Instant) -> Self {
+    pub(crate) fn new(start: Instant) -> Self {
         Self { milliseconds: Arc::new(AtomicU64::new(1000)), start }
     }
 
-    fn set(&self, now: Instant) {
+    pub(crate) fn set(&self, now: Instant) {
         let passed = now.saturating_duration_since(self.start).as_millis() as u64;
         self.milliseconds.store(1000 + passed, Ordering::Relaxed);
     }
 
-    fn reader(&self) -> Box<dyn Fn() -> Duration> {
+    pub(crate) fn reader(&self) -> Box<dyn Fn() -> Duration> {
         let milliseconds = Arc::clone(&self.milliseconds);
         Box::new(move || Duration::from_millis(milliseconds.load(Ordering::Relaxed)))
     }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -14,9 +11,11 @@ use uuid::Uuid;
 use x509_parser::pem::parse_x509_pem;
 
 use super::super::TestHost;
+use crate::gamestream::http::client_config;
+use crate::gamestream::identity::Identity;
 use crate::gamestream::pairing::client::{Client, Failure};
 use crate::gamestream::pairing::tests::document;
-use crate::gamestream::pairing::{Pin, Randomness, certificate::Identity};
+use crate::gamestream::pairing::{Pin, Randomness, certificate};
 use crate::gamestream::wire::http::pairing::{PairAnswer, PairRequest};
 use crate::gamestream::wire::http::request::Call;
 
@@ -26,8 +25,8 @@ pub(super) type Answer = (u16, String);
 pub(super) const UNIQUEID: &str = "0123456789ABCDEF";
 
 /// Of the document; it never pairs but in a test that says so.
-pub(super) fn identity() -> Arc<Identity> {
-    Arc::new(Identity::new(document::CLIENT_CERTIFICATE.into(), &key()).unwrap())
+pub(super) fn identity() -> Arc<certificate::Identity> {
+    Arc::new(certificate::Identity::new(document::CLIENT_CERTIFICATE.into(), &key()).unwrap())
 }
 
 fn key() -> Vec<u8> {
@@ -48,15 +47,10 @@ pub(super) async fn https(host: &TestHost, target: &str) -> Option<Answer> {
 pub(super) async fn connect(host: &TestHost) -> std::io::Result<TlsStream<TcpStream>> {
     let address = (host.http_address().ip(), host.config().ports.https);
     let tcp = TcpStream::connect(address).await.unwrap();
-    let pem = parse_x509_pem(document::CLIENT_CERTIFICATE.as_bytes()).unwrap().1.contents;
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyHost))
-        .with_client_auth_cert(vec![CertificateDer::from(pem)], PrivatePkcs8KeyDer::from(key()).into())
-        .unwrap();
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("host").unwrap(), tcp).await
+    let client = Identity::from_parts(document::CLIENT_CERTIFICATE.into(), key()).unwrap();
+    let own = host.config().identity.expect("a host that runs has one");
+    let config = client_config(&client, own.pairing().certificate()).unwrap();
+    TlsConnector::from(config).connect(ServerName::try_from("host").unwrap(), tcp).await
 }
 
 /// Asks, reads to the end and closes; `None` if the host closed without an answer.
@@ -98,44 +92,4 @@ pub(super) async fn pair_call(host: &TestHost, request: PairRequest) -> Option<A
     let https_stage = request == PairRequest::PairChallenge;
     let target = Call::Pair(request).target(&UNIQUEID.parse().unwrap(), Uuid::new_v4());
     if https_stage { https(host, &target).await } else { http(host, &target).await }
-}
-
-#[derive(Debug)]
-struct AnyHost;
-
-impl ServerCertVerifier for AnyHost {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }
