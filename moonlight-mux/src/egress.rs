@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::broadcast::{Media, Subscription};
+use crate::input::{GamepadFeedback, InputEvent, InputFeatures, Rights, ViewerInput};
 use crate::lifecycle::State;
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerStats};
@@ -31,6 +32,7 @@ pub struct ViewerIo {
     pub(crate) peers: watch::Receiver<Arc<[PeerInfo]>>,
     pub(crate) leave: watch::Receiver<Option<LeaveReason>>,
     pub(crate) stats: watch::Sender<PeerStats>,
+    pub(crate) input: ViewerInput,
 }
 
 impl ViewerIo {
@@ -96,6 +98,40 @@ impl ViewerIo {
     /// The viewer cannot go on without a keyframe (PLI, FIR): wishes are coalesced over all viewers.
     pub fn request_keyframe(&self) {
         self.media.request_keyframe();
+    }
+
+    /// Hands in what the viewer did. What it has no right to, or not the turn for, does nothing. Waits while too much waits for
+    /// the host and the event must not be lost, so call it in order. Cancel safe: the event was not taken then.
+    pub async fn input(&self, event: &InputEvent) {
+        self.input.send(event).await;
+    }
+
+    /// Lets go everything that the viewer holds: nothing more can be expected from it.
+    pub fn release_input(&self) {
+        self.input.release();
+    }
+
+    /// The viewer says [`InputEvent::Held`] every 250 ms while it holds anything, so what it holds is let go when nothing came
+    /// from it for a second. Not so at first.
+    pub fn expect_heartbeat(&self, expected: bool) {
+        self.input.expect_heartbeat(expected);
+    }
+
+    /// What the viewer may do, to watch.
+    #[must_use]
+    pub fn watch_rights(&self) -> watch::Receiver<Rights> {
+        self.input.watch_rights()
+    }
+
+    /// What the source does with input, to watch; `None` while it takes none.
+    #[must_use]
+    pub fn watch_input_features(&self) -> watch::Receiver<Option<InputFeatures>> {
+        self.input.watch_features()
+    }
+
+    /// What the host wants of the viewer's gamepads next: of each gamepad and kind the newest. Cancel safe.
+    pub async fn feedback(&self) -> GamepadFeedback {
+        self.input.feedback().await
     }
 
     /// Changes what [`PeerHandle::stats`](crate::PeerHandle::stats) says of the viewer.

@@ -54,6 +54,7 @@ mod egress;
 )]
 mod gamestream;
 mod hosts;
+mod input;
 mod keyframe;
 mod lifecycle;
 mod media;
@@ -88,6 +89,12 @@ pub use gamestream::source::{
 pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use gamestream::wire::wake::{MacAddress, NotAMacAddress};
 pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing, StateError};
+pub use input::{
+    Buttons, DeviceClass, GamepadButtons, GamepadFeedback, GamepadIndex, GamepadInfo, GamepadKind,
+    GamepadSlot, GamepadState, GamepadTouch, HostFeedback, HostInput, InputEvent, InputFeatures, InputMode,
+    Inputs, KeyCode, KeySet, Locks, Modifiers, MouseButton, Pen, PenTool, PointerPhase, Position, Rights,
+    Sensor, SensorReading, Touch,
+};
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
 #[cfg(feature = "test-host")]

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::input::Rights;
+
 /// Names one viewer of one streamer. Random, never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(Uuid);
@@ -84,6 +86,8 @@ impl fmt::Debug for PeerName {
 pub struct PeerConfig {
     /// What it is called. Default: nothing.
     pub name: Option<PeerName>,
+    /// What it may do. Default: everything.
+    pub rights: Rights,
 }
 
 /// Why a viewer is gone.

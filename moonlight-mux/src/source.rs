@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
 
+#[cfg(any(test, feature = "test-host"))]
+use crate::input::InputMode;
+use crate::input::{HostFeedback, InputFeatures, InputHub, Inputs};
 use crate::media::{AudioFrame, StreamInfo, VideoFrame};
 
 /// A recipe for a stream: the Streamer runs it, and again after it ended, as
@@ -230,6 +233,7 @@ pub struct SourceIo {
     events: mpsc::Sender<Event>,
     commands: mpsc::Receiver<Command>,
     statistics: watch::Sender<SourceStats>,
+    hub: InputHub,
     /// A video frame was dropped here: none may follow before a keyframe.
     dropping: bool,
 }
@@ -242,12 +246,18 @@ pub(crate) struct SourceEnd {
 }
 
 impl SourceIo {
-    /// `statistics` is where [`Self::statistics`] go.
-    pub(crate) fn new(statistics: watch::Sender<SourceStats>) -> (Self, SourceEnd) {
+    /// `statistics` is where [`Self::statistics`] go, `hub` where [`Self::inputs`] come from.
+    pub(crate) fn new(statistics: watch::Sender<SourceStats>, hub: InputHub) -> (Self, SourceEnd) {
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
-        let io = Self { events: events_tx, commands: commands_rx, statistics, dropping: false };
+        let io = Self { events: events_tx, commands: commands_rx, statistics, hub, dropping: false };
         (io, SourceEnd { events, commands })
+    }
+
+    /// For a source that no Streamer runs: nobody reads what it counts, and it gets no input.
+    #[cfg(any(test, feature = "test-host"))]
+    pub(crate) fn alone() -> (Self, SourceEnd) {
+        Self::new(watch::Sender::default(), InputHub::new(InputMode::ViewOnly))
     }
 
     /// A step of connecting begins.
@@ -289,6 +299,18 @@ impl SourceIo {
         self.statistics.send_replace(stats);
     }
 
+    /// Begins to take what viewers do, until the returned stream is dropped. A source that never does takes no input, and
+    /// viewers are told so. Once per run.
+    #[must_use]
+    pub fn inputs(&mut self, features: InputFeatures) -> Inputs {
+        self.hub.connect(features)
+    }
+
+    /// Hands on what the host wants of a gamepad, to the viewer whose it is.
+    pub fn feedback(&mut self, feedback: HostFeedback) {
+        self.hub.feedback(feedback);
+    }
+
     /// The Streamer's next wish; `None` means that the source shall end. Cancel safe.
     pub async fn command(&mut self) -> Option<Command> {
         self.commands.recv().await
@@ -328,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_streamer_that_is_behind_gets_whole_groups_of_pictures_or_nothing() {
-        let (mut io, mut end) = SourceIo::new(watch::Sender::default());
+        let (mut io, mut end) = SourceIo::alone();
         for n in 0..1000 {
             io.video(frame(n, n == 0));
         }
@@ -349,7 +371,7 @@ mod tests {
 
     #[test]
     fn stages_find_room_behind_media() {
-        let (mut io, mut end) = SourceIo::new(watch::Sender::default());
+        let (mut io, mut end) = SourceIo::alone();
         for n in 0..1000 {
             io.video(frame(n, true));
         }

@@ -18,6 +18,7 @@ use self::actor::Actor;
 use self::viewers::Join;
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
+use crate::input::{InputHub, InputMode, Rights};
 pub use crate::lifecycle::{EndReason, RestartBackoff, RestartPolicy, Silent, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
@@ -81,6 +82,8 @@ pub struct StreamerConfig {
     /// failed ([`Silent::NoFirstFrame`]). Up to there a source keeps time itself. Default 30 s: hosts that start a
     /// container send nothing for as long as that takes.
     pub first_frame_timeout: Duration,
+    /// How viewers share the host's keyboard, pointer and the rest, at first. Default: all at once.
+    pub input_mode: InputMode,
     /// From a run's last picture to its failure ([`Silent::Frozen`]), when keyframes that were asked for did not come.
     /// At least 2 s, by which time it is [`State::Stalled`]. Without restarts it stays so. Default 12 s: a host from which
     /// nothing comes at all has failed after 10 s, and is to be called silent.
@@ -94,6 +97,7 @@ impl Default for StreamerConfig {
             restart: RestartPolicy::default(),
             backoff: RestartBackoff::default(),
             first_frame_timeout: Duration::from_secs(30),
+            input_mode: InputMode::default(),
             stall_timeout: Duration::from_secs(12),
         }
     }
@@ -130,6 +134,7 @@ struct Inner {
     peers: watch::Receiver<Arc<[PeerInfo]>>,
     source_stats: watch::Receiver<SourceStats>,
     restarts: watch::Receiver<u64>,
+    input: InputHub,
     exit: watch::Sender<Exit>,
     /// Cancelled when the actor has ended and nothing of the streamer is left.
     ended: CancellationToken,
@@ -164,6 +169,7 @@ impl Streamer {
         let (peers_tx, peers) = watch::channel(Arc::from([]));
         let (source_stats_tx, source_stats) = watch::channel(SourceStats::default());
         let (restarts_tx, restarts) = watch::channel(0);
+        let input = InputHub::new(config.input_mode);
         let exit = Exit { policy: ExitPolicy::LeaveRunning, peers: LeaveReason::StreamerDeleted };
         let (exit_tx, exit) = watch::channel(exit);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -177,6 +183,7 @@ impl Streamer {
             peers: peers_tx,
             source_stats: source_stats_tx,
             restarts: restarts_tx,
+            input: input.clone(),
             exit,
             stop: stop.clone(),
         };
@@ -197,6 +204,7 @@ impl Streamer {
             peers,
             source_stats,
             restarts,
+            input,
             exit: exit_tx,
             ended,
             _stop_with_last_handle: stop.clone().drop_guard(),
@@ -284,7 +292,7 @@ impl Streamer {
     /// # Errors
     /// See [`AddPeerError`]; then nothing of the viewer is left, and its egress was dropped without being run.
     pub fn add_peer(&self, egress: impl Egress, config: PeerConfig) -> Result<PeerHandle, AddPeerError> {
-        let PeerConfig { name } = config;
+        let PeerConfig { name, rights } = config;
         if matches!(*self.inner.state.borrow(), State::Ended(_)) {
             return Err(AddPeerError::Ended);
         }
@@ -300,6 +308,7 @@ impl Streamer {
             peers: self.inner.peers.clone(),
             leave,
             stats,
+            input: self.inner.input.join(id, rights),
         };
         let join = Join { viewer, name, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
         self.inner.joins.try_send(join).map_err(|error| match error {
@@ -315,6 +324,17 @@ impl Streamer {
         let subscription = self.inner.broadcaster.subscribe();
         subscription.start();
         subscription
+    }
+
+    /// Changes what a viewer may do, at once; what it holds and may not hold any more is let go. False if there is no such
+    /// viewer.
+    pub fn set_rights(&self, peer: PeerId, rights: Rights) -> bool {
+        self.inner.input.set_rights(peer, rights)
+    }
+
+    /// Changes how viewers share the host's input.
+    pub fn set_input_mode(&self, mode: InputMode) {
+        self.inner.input.set_mode(mode);
     }
 
     /// Wishes for a keyframe; coalesced and rate limited with the viewers' wishes.

@@ -415,7 +415,7 @@ struct Player {
 impl Player {
     fn start() -> Self {
         let recording = Arc::new(opened());
-        let (io, end) = SourceIo::new(tokio::sync::watch::Sender::default());
+        let (io, end) = SourceIo::alone();
         let task = task::spawn(async move { recording.run(io).await });
         Self { end, task, began: task::now() }
     }

@@ -10,6 +10,7 @@ use super::run::{News, Run};
 use super::viewers::{Join, Viewers};
 use super::{Exit, StreamerConfig};
 use crate::broadcast::Broadcaster;
+use crate::input::InputHub;
 use crate::keyframe::KeyframePolicy;
 use crate::lifecycle::{Action, EndReason, Lifecycle, LifecycleConfig, SOURCE_GRACE, State};
 use crate::media::StreamInfo;
@@ -28,6 +29,7 @@ pub(super) struct Actor {
     pub(super) peers: watch::Sender<Arc<[PeerInfo]>>,
     pub(super) source_stats: watch::Sender<SourceStats>,
     pub(super) restarts: watch::Sender<u64>,
+    pub(super) input: InputHub,
     pub(super) exit: watch::Receiver<Exit>,
     pub(super) stop: CancellationToken,
 }
@@ -43,7 +45,7 @@ struct Live {
 
 impl Actor {
     pub(super) async fn run(mut self) {
-        let StreamerConfig { max_peers, restart, backoff, first_frame_timeout, stall_timeout } =
+        let StreamerConfig { max_peers, restart, backoff, first_frame_timeout, stall_timeout, .. } =
             self.config.clone();
         let config = LifecycleConfig { restart, backoff, first_frame_timeout, stall_timeout };
         tracing::info!("StartMoonlight (headless mode)");
@@ -66,6 +68,7 @@ impl Actor {
                 () = self.broadcaster.keyframe_wished() => live.keyframes.wish(),
                 Some(join) = self.joins.recv() => live.viewers.add(join),
                 Some(gone) = live.viewers.next_gone() => live.viewers.remove(gone),
+                () = self.input.keep_time() => {}
                 () = self.stop.cancelled() => break true,
             }
         };
@@ -88,7 +91,7 @@ impl Actor {
 
     fn start_source(&self) -> Run {
         self.broadcaster.begin_run();
-        Run::start(self.source.clone(), self.source_stats.clone())
+        Run::start(self.source.clone(), self.source_stats.clone(), self.input.clone())
     }
 
     fn handle_news(&self, live: &mut Live, news: News) {

@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use super::ExitPolicy;
 use super::story::Story;
+use crate::input::InputHub;
 use crate::lifecycle::{EndReason, SOURCE_GRACE};
 use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, SourceStats, VideoSource};
 use crate::task::{self, Task};
@@ -30,9 +31,13 @@ pub(super) enum News {
 }
 
 impl Run {
-    pub(super) fn start(source: Arc<dyn VideoSource>, stats: watch::Sender<SourceStats>) -> Self {
+    pub(super) fn start(
+        source: Arc<dyn VideoSource>,
+        stats: watch::Sender<SourceStats>,
+        input: InputHub,
+    ) -> Self {
         stats.send_replace(SourceStats::default());
-        let (io, SourceEnd { events, commands }) = SourceIo::new(stats);
+        let (io, SourceEnd { events, commands }) = SourceIo::new(stats, input);
         let task = task::spawn(async move { source.run(io).await }.instrument(tracing::Span::current()));
         Self { task, events, commands: Some(commands), story: Story::default() }
     }

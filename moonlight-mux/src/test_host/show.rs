@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::HostPicture;
 use super::log::HostInput;
 use crate::gamestream::wire::input::{Input, Key, MousePosition};
@@ -50,7 +48,7 @@ impl Show {
     }
 
     fn play(source: impl VideoSource) -> Self {
-        let (io, end) = SourceIo::new(watch::Sender::default());
+        let (io, end) = SourceIo::alone();
         Self {
             source: end,
             #[cfg(feature = "test-picture")]

@@ -184,7 +184,7 @@ fn run(config: TestPictureConfig) -> (task::Task<Result<Ended, SourceError>>, Ru
 }
 
 fn run_source(source: Arc<TestPicture>) -> (task::Task<Result<Ended, SourceError>>, Run) {
-    let (io, end) = SourceIo::new(tokio::sync::watch::Sender::default());
+    let (io, end) = SourceIo::alone();
     let source = task::spawn(async move { source.run(io).await });
     (source, Run { end, frames: Vec::new(), packets: Vec::new(), info: None })
 }

@@ -1,0 +1,25 @@
+//! What viewers do, and what the host is told of it.
+//!
+//! ```text
+//! viewer ─ InputEvent ─▶ Aggregator (one per streamer) ─ HostInput ─▶ source
+//! viewer ◀─ feedback of its own gamepads ◀───────────── HostFeedback ◀─ source
+//! ```
+//!
+//! A viewer says what it did in its own terms: its keys, its fingers, its gamepads. Many viewers become one user of the
+//! host here, and nowhere else.
+
+mod aggregator;
+mod event;
+mod host;
+mod hub;
+mod rights;
+
+pub use event::{
+    Buttons, GamepadButtons, GamepadIndex, GamepadInfo, GamepadKind, GamepadState, GamepadTouch, InputEvent,
+    KeyCode, KeySet, Locks, Modifiers, MouseButton, Pen, PenTool, PointerPhase, Position, Sensor,
+    SensorReading, Touch,
+};
+pub use host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput, InputFeatures};
+pub use hub::Inputs;
+pub(crate) use hub::{InputHub, ViewerInput};
+pub use rights::{DeviceClass, InputMode, Rights};

@@ -1,0 +1,101 @@
+//! Who may do what.
+
+use std::time::Duration;
+
+/// A class of devices, as rights are given for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DeviceClass {
+    /// Keys.
+    Keyboard = 0,
+    /// Mouse: moves, buttons, wheel.
+    Pointer = 1,
+    /// Fingers.
+    Touch = 2,
+    /// Pens.
+    Pen = 3,
+    /// Gamepads, with their sensors and touchpads.
+    Gamepad = 4,
+    /// Text that is no keys: pasted, or from a soft keyboard.
+    Text = 5,
+}
+
+impl DeviceClass {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Keyboard, Self::Pointer, Self::Touch, Self::Pen, Self::Gamepad, Self::Text];
+
+    /// Its name in the HTTP API and on data channels: `keyboard`, `pointer`, `touch`, `pen`, `gamepad`, `text`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keyboard => "keyboard",
+            Self::Pointer => "pointer",
+            Self::Touch => "touch",
+            Self::Pen => "pen",
+            Self::Gamepad => "gamepad",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// The classes of devices that a viewer may use. By default all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rights(u8);
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl Rights {
+    /// Every class.
+    pub const ALL: Self = Self(0x3f);
+    /// None: to watch only.
+    pub const NONE: Self = Self(0);
+
+    /// Whether this class may be used.
+    #[must_use]
+    pub fn allows(self, class: DeviceClass) -> bool {
+        self.0 & 1 << class as u8 != 0
+    }
+
+    /// The same, with or without this class.
+    #[must_use]
+    pub fn with(self, class: DeviceClass, allowed: bool) -> Self {
+        let bit = 1 << class as u8;
+        Self(if allowed { self.0 | bit } else { self.0 & !bit })
+    }
+}
+
+impl FromIterator<DeviceClass> for Rights {
+    fn from_iter<I: IntoIterator<Item = DeviceClass>>(classes: I) -> Self {
+        classes.into_iter().fold(Self::NONE, |rights, class| rights.with(class, true))
+    }
+}
+
+/// How viewers share the host's keyboard, pointer and the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InputMode {
+    /// All at once: keys and buttons are down while anybody holds them, the pointer goes where it was moved last.
+    #[default]
+    Shared,
+    /// One at a time: whoever acts first has the turn, until it has neither acted nor held anything for `idle`. What others
+    /// do meanwhile is dropped.
+    OneAtATime {
+        /// How long the one whose turn it is must rest. 100 ms to 60 s.
+        idle: Duration,
+    },
+    /// Nobody: everybody watches.
+    ViewOnly,
+}
+
+impl InputMode {
+    /// One at a time, with the usual gap of two seconds.
+    #[must_use]
+    pub fn one_at_a_time() -> Self {
+        Self::OneAtATime { idle: Duration::from_secs(2) }
+    }
+}
