@@ -22,4 +22,4 @@ pub use event::{
 pub use host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput, InputFeatures};
 pub use hub::Inputs;
 pub(crate) use hub::{InputHub, ViewerInput};
-pub use rights::{DeviceClass, InputMode, Rights};
+pub use rights::{DeviceClass, InputMode, InvalidInputMode, Rights};

@@ -92,6 +92,7 @@ pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pai
 pub use input::{
     Buttons, DeviceClass, GamepadButtons, GamepadFeedback, GamepadIndex, GamepadInfo, GamepadKind,
     GamepadSlot, GamepadState, GamepadTouch, HostFeedback, HostInput, InputEvent, InputFeatures, InputMode,
+    InvalidInputMode,
     Inputs, KeyCode, KeySet, Locks, Modifiers, MouseButton, Pen, PenTool, PointerPhase, Position, Rights,
     Sensor, SensorReading, Touch,
 };
