@@ -98,7 +98,10 @@ async fn main() {
     assert_eq!(unheard, 0, "no key is lost");
     println!("{VIEWERS} viewers for {seconds} s, in milliseconds from the message to the host");
     println!();
-    println!("| {:<5} | {:>6} | {:>7} | {:>15} | {:>7} |", "", "events", "median", "99th percentile", "slowest");
+    println!(
+        "| {:<5} | {:>6} | {:>7} | {:>15} | {:>7} |",
+        "", "events", "median", "99th percentile", "slowest"
+    );
     println!("| --- | --- | --- | --- | --- |");
     figures("keys", keys);
     figures("moves", moves);
@@ -153,11 +156,5 @@ fn figures(name: &str, mut times: Vec<Duration>) {
         let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
         times.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     };
-    println!(
-        "| {name:<5} | {:>6} | {:>7.2} | {:>15.2} | {:>7.2} |",
-        times.len(),
-        at(50),
-        at(99),
-        at(100)
-    );
+    println!("| {name:<5} | {:>6} | {:>7.2} | {:>15.2} | {:>7.2} |", times.len(), at(50), at(99), at(100));
 }

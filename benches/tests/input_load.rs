@@ -73,9 +73,7 @@ async fn of_twenty_viewers_who_do_a_thousand_things_a_second_each_nothing_is_los
         acting.await.expect("all stay");
         eprintln!("said after {:?}", started.elapsed());
     };
-    let all = async {
-        tokio::join!(everything, arrivals(live.host.events(), rounds)).1
-    };
+    let all = async { tokio::join!(everything, arrivals(live.host.events(), rounds)).1 };
     let watched = async {
         loop {
             highest.fetch_max(memory().heap, Relaxed);
@@ -169,7 +167,9 @@ async fn arrivals(mut events: HostEvents, rounds: usize) -> usize {
 
 fn thing(event: &HostEvent) -> Option<(Thing, bool)> {
     match *event {
-        HostEvent::Input(_, HostInput::Key { code: KeyCode(code), down, .. }) => Some((Thing::Key(code), down)),
+        HostEvent::Input(_, HostInput::Key { code: KeyCode(code), down, .. }) => {
+            Some((Thing::Key(code), down))
+        }
         HostEvent::Input(_, HostInput::Button { button, down }) => Some((Thing::Button(button as u8), down)),
         _ => None,
     }

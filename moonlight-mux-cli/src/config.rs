@@ -384,10 +384,7 @@ password = "open sesame"
                 "listen = \"0.0.0.0:80\"",
                 "/etc/mux/config.toml:1: listen: other machines could connect to 0.0.0.0",
             ),
-            (
-                "input_mode = \"both\"",
-                ":1: input_mode: an input mode is shared, one_at_a_time or view_only",
-            ),
+            ("input_mode = \"both\"", ":1: input_mode: an input mode is shared, one_at_a_time or view_only"),
             (
                 "\n\nport = 1",
                 "/etc/mux/config.toml:3: port: unknown field `port`, expected one of `listen`, ",

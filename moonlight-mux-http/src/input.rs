@@ -117,11 +117,7 @@ mod tests {
             (json!({"input_mode": "view_only"}), InputMode::Shared, InputMode::ViewOnly),
             (json!({"input_mode": "one_at_a_time"}), InputMode::Shared, usual),
             (json!({"input_mode": "one_at_a_time"}), one_at_a_time(500), one_at_a_time(500)),
-            (
-                json!({"input_mode": "one_at_a_time", "idle_ms": 100}),
-                InputMode::Shared,
-                one_at_a_time(100),
-            ),
+            (json!({"input_mode": "one_at_a_time", "idle_ms": 100}), InputMode::Shared, one_at_a_time(100)),
             (json!({"idle_ms": 60_000}), usual, one_at_a_time(60_000)),
         ] {
             assert_eq!(mode(&Fields::from(body.clone()), now), Ok(expected), "{body}");

@@ -51,5 +51,9 @@ async fn change(Viewer { streamer, mut peer }: Viewer, fields: Fields) -> Result
 }
 
 async fn send_away(Viewer { streamer, peer }: Viewer) -> Result<StatusCode, Problem> {
-    if streamer.kick(peer.id, LeaveReason::Kicked) { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::PeerNotFound) }
+    if streamer.kick(peer.id, LeaveReason::Kicked) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::PeerNotFound)
+    }
 }

@@ -12,19 +12,17 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use moonlight_mux::{
-    ExitPolicy, Hosts, InputMode, PeerConfig, PeerName, Registry, Rights, Streamer, WebRtc,
-};
+use moonlight_mux::{ExitPolicy, Hosts, InputMode, PeerConfig, PeerName, Registry, Rights, Streamer, WebRtc};
 use serde::Deserialize;
 
 use crate::create::{Creation, create};
 use crate::dto::{StreamerInfo, StreamerList};
+use crate::fields::{Fault, Fields};
 use crate::instances::{Full, InstanceId, Instances};
 use crate::pairings::Pairings;
 use crate::peer_message::MAX_MESSAGE;
 use crate::peer_socket::{self, Dialect, SUBPROTOCOL};
 use crate::problem::Problem;
-use crate::fields::{Fault, Fields};
 use crate::{close_code, hosts, input, origin, page, peers};
 
 /// How [`router`] behaves.

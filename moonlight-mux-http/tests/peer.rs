@@ -212,7 +212,11 @@ async fn a_viewers_rights_are_changed_class_by_class() {
                 let problem = answer.json();
                 assert_eq!((answer.status.as_u16(), &problem["field"]), (422, &json!(field)), "{problem}");
             }
-            assert_eq!(until_viewer(&fixture, |_| true).await["rights"], rights, "a whole body counts or none");
+            assert_eq!(
+                until_viewer(&fixture, |_| true).await["rights"],
+                rights,
+                "a whole body counts or none"
+            );
         })
         .await;
 }
@@ -228,7 +232,10 @@ async fn whoever_joins_to_view_has_no_right() {
                 page.message().await;
                 let viewer = until_viewer(&fixture, |_| true).await;
                 let rights = viewer["rights"].as_object().unwrap();
-                assert!(rights.len() == 6 && rights.values().all(|right| *right == allowed), "{query}: {viewer}");
+                assert!(
+                    rights.len() == 6 && rights.values().all(|right| *right == allowed),
+                    "{query}: {viewer}"
+                );
                 page.0.close(None).await.unwrap();
                 until_viewers(&streamer, 0).await;
             }

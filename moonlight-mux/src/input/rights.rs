@@ -109,6 +109,16 @@ impl InputMode {
             Self::ViewOnly => "view_only",
         }
     }
+
+    /// With the gap within its range.
+    pub(crate) fn in_range(self) -> Self {
+        match self {
+            Self::OneAtATime { idle } => {
+                Self::OneAtATime { idle: idle.clamp(Duration::from_millis(100), Duration::from_secs(60)) }
+            }
+            mode => mode,
+        }
+    }
 }
 
 /// The text is no [`InputMode::name`].
