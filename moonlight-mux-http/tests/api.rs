@@ -146,7 +146,7 @@ async fn an_unknown_viewer_is_a_problem_with_a_code() {
     let router = fixture.router();
     let (_streamer, _script) = fixture.streamer("desk", connected);
     let sentence = "the streamer has no viewer with this id";
-    for path in ["none", "%FF", "00000000-0000-4000-8000-000000000000"] {
+    for path in ["none", "no%20id", "00000000-0000-4000-8000-000000000000"] {
         let path = format!("/api/streamers/desk/peers/{path}");
         for request in [patch(&path, r#"{"rights":{}}"#), request("DELETE", &path)] {
             let answer = call(&router, request).await;
