@@ -1,14 +1,15 @@
 // Plays one stream: the page's wiring.
 //
-// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion }`. `pc` is the current
+// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion, sender }`. `pc` is the current
 // RTCPeerConnection or null; `state` is one of "connecting" (no picture yet), "playing", "waiting" (will try again by
 // itself), "ended" (will not); `handleEvent` takes a parsed message of the data channel `events`, and `events` has the
-// newest of each kind; `input` and `motion` are the page's channels.
+// newest of each kind; `input` and `motion` are the page's channels, and `sender` is what it sends on them with (input.js).
 
 import { streamer } from "./api.js";
 import { openChannels } from "./channels.js";
 import { Connection } from "./connection.js";
 import { handleEvent } from "./events.js";
+import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
 import { People } from "./people.js";
 import { Reconnect } from "./reconnect.js";
@@ -28,7 +29,8 @@ const element = (id) => document.getElementById(id);
 const video = element("video");
 const streamerId = decodeURIComponent(location.pathname.split("/").pop());
 
-const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said };
+const input = new Input();
+const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said, sender: input };
 window.moonlightMux = page;
 
 let connection = null;
@@ -52,7 +54,9 @@ const connectionHandlers = {
   peer(pc) {
     page.pc = pc;
     page.events = {};
-    Object.assign(page, openChannels(pc, said));
+    const channels = openChannels(pc, said);
+    Object.assign(page, channels);
+    input.open(channels);
   },
   track: startPlaying,
   progress: (message) => show({ state: "connecting", message }),
@@ -62,6 +66,7 @@ const connectionHandlers = {
     if (connection?.playedMs > STEADY_MS) reconnect.succeeded();
     connection = null;
     page.pc = null;
+    input.close();
     people.clear();
     showPeople(false);
     show({ state: verdict.again ? "waiting" : "ended", ...verdict });
@@ -117,6 +122,7 @@ const eventHandlers = {
   viewers: (viewers) => people.handleViewers(viewers, performance.now()),
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
+  input: (status) => input.handleStatus(status),
 };
 
 function setHealth(changes) {
