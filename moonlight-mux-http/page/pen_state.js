@@ -6,24 +6,43 @@ import { PenTool, Phase, UNKNOWN_ROTATION, UNKNOWN_TILT } from "./input_message.
 const [TIP, BARREL, SECOND, ERASER] = [1, 2, 4, 32];
 const [PRIMARY_BUTTON, SECONDARY_BUTTON] = [1, 2];
 
-/** Which phase an event is, after it was one of "near", "touching" or "away"; null when it is none. */
-export function phaseOf(type, buttons, was) {
-  const touches = (buttons & (TIP | ERASER)) !== 0;
-  switch (type) {
-    case "pointercancel": return was === "away" ? null : Phase.cancel;
-    case "pointerleave": return was === "away" ? null : Phase.leave;
-    default:
-      if (touches) return was === "touching" ? Phase.move : Phase.down;
-      return was === "touching" ? Phase.up : Phase.hover;
-  }
-}
+/** What becomes of the pen, event by event. */
+export class Phases {
+  /** "near", "touching" or "away". */
+  #where = "away";
+  #buttons = 0;
 
-/** Where it is after that phase. */
-export function stateAfter(phase) {
-  switch (phase) {
-    case Phase.down: case Phase.move: return "touching";
-    case Phase.leave: case Phase.cancel: return "away";
-    default: return "near";
+  get away() {
+    return this.#where === "away";
+  }
+
+  get touching() {
+    return this.#where === "touching";
+  }
+
+  /** Which phase a pointer event is; null when it says nothing new. */
+  next({ type, buttons, pressure }) {
+    const was = this.#where;
+    if (type === "pointerleave" || type === "pointercancel") {
+      this.forget();
+      if (was === "away") return null;
+      return type === "pointerleave" ? Phase.leave : Phase.cancel;
+    }
+    const [held, before] = [holdOf(buttons).buttons, this.#buttons];
+    this.#buttons = held;
+    // With its barrel button held, a tip that touches is that button alone (Pointer Events 5.1.1.3): only pressure tells.
+    const touches = (buttons & (TIP | ERASER)) !== 0 || (buttons !== 0 && pressure > 0);
+    this.#where = touches ? "touching" : "near";
+    if (this.#where === "touching" && was !== "touching") return Phase.down;
+    if (this.#where !== "touching" && was === "touching") return Phase.up;
+    if (held !== before) return Phase.buttons;
+    return this.#where === "touching" ? Phase.move : Phase.hover;
+  }
+
+  /** The host has been told that it is away. */
+  forget() {
+    this.#where = "away";
+    this.#buttons = 0;
   }
 }
 
