@@ -8,6 +8,7 @@
 import { streamer } from "./api.js";
 import { openChannels } from "./channels.js";
 import { Connection } from "./connection.js";
+import { Control } from "./control.js";
 import { handleEvent } from "./events.js";
 import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
@@ -119,7 +120,10 @@ function said(message) {
 }
 
 const eventHandlers = {
-  viewers: (viewers) => people.handleViewers(viewers, performance.now()),
+  viewers(viewers) {
+    people.handleViewers(viewers, performance.now());
+    control.handleViewers(viewers);
+  },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
   input: (status) => input.handleStatus(status),
@@ -143,6 +147,7 @@ async function observe() {
 
 const view = new View(element("viewer"), element("picture"), video, showView);
 const people = new People(element("people"), element("people-list"));
+const control = new Control(input, view, video, announce);
 const overlay = new Overlay(element("figures"), element("rate"));
 
 function show({ state, message = "", hint = "" }) {
