@@ -295,6 +295,7 @@ const shortcuts = new Shortcuts(
     { key: "dblclick", description: "Full screen", run: () => view.toggleFullscreen() },
   ],
   element("picture"),
+  () => input.engaged,
 );
 
 function enableShortcuts(enabled) {
@@ -328,7 +329,7 @@ element("trackpad").onclick = () => {
 element("people").onclick = () => showPeople(element("people-panel").hidden);
 video.onvolumechange = showSound;
 addEventListener("keydown", ({ key }) => {
-  if (key !== "Escape" || element("people-panel").hidden) return;
+  if (key !== "Escape" || element("people-panel").hidden || input.engaged) return;
   showPeople(false);
   element("people").focus();
 });
