@@ -41,6 +41,11 @@ export class Control {
     return this.#input.engaged && this.#mayAct;
   }
 
+  /** The host's pointer, for other devices that work it. */
+  get pointer() {
+    return this.#pointer;
+  }
+
   /** Takes control, if there is any to take: the picture has the focus from here on. */
   take() {
     if (!this.#mayAct) return this.#announce(this.#saying.hint);

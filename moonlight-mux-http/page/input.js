@@ -13,6 +13,8 @@ import * as message from "./input_message.js";
 const HEARTBEAT_MS = 250;
 /** A dozen moves that have not left yet: a slow link. Newer ones wait here, and replace each other. */
 const MOTION_LIMIT = 256;
+/** The last of a movement may have been lost: it is said once more after this long. */
+const SETTLE_MS = 100;
 /** The same of what is never dropped: whoever can merge (the wheel) does. */
 const INPUT_LIMIT = 1024;
 
@@ -22,6 +24,8 @@ export class Input extends EventTarget {
   #sequence = 0;
   /** Of each slot the newest message that waits for room on `motion`. */
   #waiting = new Map();
+  /** Timers of slots whose last message on `motion` is to be said again. */
+  #settling = new Map();
   #keys = new Set();
   #buttons = new Set();
   /** What other devices hold, by names of their own. */
@@ -106,6 +110,7 @@ export class Input extends EventTarget {
   send(bytes, slot = null) {
     if (!this.#isOpen) return;
     this.#waiting.delete(slot);
+    this.#settled(slot);
     this.#put(this.#channels.input, bytes);
   }
 
@@ -120,8 +125,14 @@ export class Input extends EventTarget {
    */
   move(bytes, slot) {
     if (!this.#isOpen) return;
-    if (this.#channels.motion.bufferedAmount > MOTION_LIMIT) this.#waiting.set(slot, bytes);
-    else this.#put(this.#channels.motion, bytes);
+    this.#settled(slot);
+    if (this.#channels.motion.bufferedAmount > MOTION_LIMIT) {
+      this.#waiting.set(slot, bytes);
+      return;
+    }
+    this.#put(this.#channels.motion, bytes);
+    const again = SAID_AGAIN[bytes[4]];
+    if (again) this.#settling.set(slot, this.#timers.setTimeout(() => this.#sayAgain(slot, bytes, again), SETTLE_MS));
   }
 
   /** A key went down or up. */
@@ -171,6 +182,7 @@ export class Input extends EventTarget {
     this.#buttons.clear();
     this.#others.clear();
     this.#waiting.clear();
+    for (const slot of [...this.#settling.keys()]) this.#settled(slot);
     this.#keepTime();
     this.#emit("release");
   }
@@ -195,6 +207,16 @@ export class Input extends EventTarget {
     for (const [slot, bytes] of waiting) this.move(bytes, slot);
   }
 
+  #sayAgain(slot, bytes, channel) {
+    this.#settling.delete(slot);
+    if (this.#isOpen) this.#put(this.#channels[channel], bytes);
+  }
+
+  #settled(slot) {
+    this.#timers.clearTimeout(this.#settling.get(slot));
+    this.#settling.delete(slot);
+  }
+
   #put(channel, bytes) {
     channel.send(message.number(bytes, this.#sequence));
     this.#sequence = (this.#sequence + 1) >>> 0;
@@ -204,6 +226,9 @@ export class Input extends EventTarget {
     this.dispatchEvent(new Event(type));
   }
 }
+
+/** By kind: where the last of a movement is said again. Sensors and `held` say something new soon. */
+const SAID_AGAIN = { 0x05: "motion", 0x06: "input", 0x07: "input", 0x0a: "input", 0x0c: "input" };
 
 const CLASSES = ["keyboard", "pointer", "touch", "pen", "gamepad", "text"];
 

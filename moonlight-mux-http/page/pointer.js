@@ -16,6 +16,8 @@ export class Pointer {
   /** Movement while locked, since the connection began. */
   #totals = { totalX: 0, totalY: 0 };
   #wheel = new Wheel();
+  /** Where fingers and pens have brought it. */
+  #brought = null;
 
   /** `picture` holds the video and has the focus while the person is in control. */
   constructor(picture, video, input) {
@@ -32,7 +34,10 @@ export class Pointer {
     for (const type of ["contextmenu", "mousedown", "mouseup", "auxclick", "dragstart"]) {
       picture.addEventListener(type, (event) => input.takes("pointer") && this.#keep(event));
     }
-    input.addEventListener("open", () => (this.#totals = { totalX: 0, totalY: 0 }));
+    input.addEventListener("open", () => {
+      this.#totals = { totalX: 0, totalY: 0 };
+      this.#brought = null;
+    });
     input.addEventListener("drain", () => this.#scroll());
     input.addEventListener("release", () => {
       this.#down = 0;
@@ -54,6 +59,39 @@ export class Pointer {
       // Others: the browser allows it only right after a click, and not at once after Esc. The person tries again.
       if (error.name === "NotSupportedError") await this.#picture.requestPointerLock();
     }
+  }
+
+  /** Moves it by whole pixels of the host, as a trackpad does. This and what follows is for fingers and pens. */
+  moveBy(dx, dy) {
+    this.#totals.totalX += dx;
+    this.#totals.totalY += dy;
+    this.#bring(this.#total);
+  }
+
+  /** Moves it to a place on the picture. */
+  moveTo(place) {
+    this.#bring(place);
+  }
+
+  /** Presses or lets go of a button, by its number in the layout, where the pointer was brought. */
+  button(button, down) {
+    this.#input.button({ button, down, place: this.#brought });
+  }
+
+  /** Turns the wheel, in 120ths of a notch, positive is right and up. */
+  scroll(dx, dy) {
+    this.#wheel.turn(dx, dy);
+    this.#wheel.place = this.#brought;
+    this.#scroll();
+  }
+
+  #bring(place) {
+    this.#brought = place;
+    this.#input.move(message.pointer(place), "pointer");
+  }
+
+  get #total() {
+    return { totalX: Math.trunc(this.#totals.totalX), totalY: Math.trunc(this.#totals.totalY) };
   }
 
   #move(event) {
@@ -103,7 +141,7 @@ export class Pointer {
   }
 
   #place(event) {
-    if (this.locked) return { totalX: Math.trunc(this.#totals.totalX), totalY: Math.trunc(this.#totals.totalY) };
+    if (this.locked) return this.#total;
     const box = boxOf(this.#video);
     return box && placeIn(box, ...middle(event));
   }
@@ -133,6 +171,11 @@ export class Wheel {
     let dy = -notches(deltaY, deltaMode, wheelDeltaY);
     // Browsers turn the wheel by Shift. The host knows of Shift, and does so itself.
     if (shiftKey && dy === 0) [dx, dy] = [0, -dx];
+    this.turn(dx, dy);
+  }
+
+  /** Positive is right and up. */
+  turn(dx, dy) {
     this.#dx = clamp(this.#dx + dx);
     this.#dy = clamp(this.#dy + dy);
   }
