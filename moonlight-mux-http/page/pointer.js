@@ -1,4 +1,5 @@
-// The mouse on the picture: places while it is free, movement while it is locked to the picture, buttons and the wheel.
+// The host's pointer, as the mouse works it: by places on the picture, and by movement while it is locked to the picture.
+// Touch and pens work it too, where they are no devices of their own.
 
 import * as message from "./input_message.js";
 import { boxOf, isInside, placeIn } from "./place.js";
@@ -13,8 +14,10 @@ export class Pointer {
   #input;
   /** Buttons that are down at the host, as bits of MouseEvent.buttons. */
   #down = 0;
-  /** Movement while locked, since the connection began. */
+  /** All relative movement since the connection began. */
   #totals = { totalX: 0, totalY: 0 };
+  /** Where the pointer was last said to be, or the totals. */
+  #place = null;
   #wheel = new Wheel();
 
   /** `picture` holds the video and has the focus while the person is in control. */
@@ -32,7 +35,10 @@ export class Pointer {
     for (const type of ["contextmenu", "mousedown", "mouseup", "auxclick", "dragstart"]) {
       picture.addEventListener(type, (event) => input.takes("pointer") && this.#keep(event));
     }
-    input.addEventListener("open", () => (this.#totals = { totalX: 0, totalY: 0 }));
+    input.addEventListener("open", () => {
+      this.#totals = { totalX: 0, totalY: 0 };
+      this.#place = null;
+    });
     input.addEventListener("drain", () => this.#scroll());
     input.addEventListener("release", () => {
       this.#down = 0;
@@ -56,19 +62,51 @@ export class Pointer {
     }
   }
 
+  /** Moves by pixels, or parts of them, right and down. */
+  moveBy(dx, dy) {
+    this.#totals.totalX += dx;
+    this.#totals.totalY += dy;
+    this.#goTo({ totalX: Math.round(this.#totals.totalX), totalY: Math.round(this.#totals.totalY) });
+  }
+
+  /** Moves to a place on the picture, `{ x, y }`. */
+  moveTo(place) {
+    this.#goTo(place);
+  }
+
+  /** Presses or lifts a button, 1 to 5, where the pointer is. */
+  button(button, down) {
+    this.#input.button({ button, down, place: this.#place });
+  }
+
+  /** Turns the wheel where the pointer is, in 120ths of a notch, right and up. */
+  scroll(dx, dy) {
+    this.#wheel.turn(dx, dy);
+    this.#scroll();
+  }
+
+  #goTo(place) {
+    this.#place = place;
+    this.#input.move(message.pointer(place), "pointer");
+  }
+
   #move(event) {
     if (!this.#acts(event)) return;
-    if (this.locked) {
-      this.#totals.totalX += event.movementX;
-      this.#totals.totalY += event.movementY;
-    }
-    const place = this.#place(event);
-    if (place) this.#input.move(message.pointer(place), "pointer");
+    if (this.locked) return this.moveBy(event.movementX, event.movementY);
+    this.#follow(event);
+    if (this.#place) this.moveTo(this.#place);
+  }
+
+  /** Takes the place from an event; while it is locked, events have none. */
+  #follow(event) {
+    const box = this.locked ? null : boxOf(this.#video);
+    if (box) this.#place = placeIn(box, ...middle(event));
   }
 
   /** While one button is down the others go down and up in moves. */
   #press(event) {
     if (!this.#acts(event)) return;
+    this.#follow(event);
     const begins = event.type === "pointerdown" && (this.locked || this.#isOnPicture(event));
     const [before, now] = [this.#down, event.type === "pointercancel" ? 0 : event.buttons];
     for (const [bit, button] of BUTTONS) {
@@ -77,7 +115,7 @@ export class Pointer {
       // What went down elsewhere stays elsewhere.
       if (down && !begins && before === 0) continue;
       this.#down ^= bit;
-      this.#input.button({ button, down, place: this.#place(event) });
+      this.button(button, down);
     }
     if (begins) this.#picture.setPointerCapture?.(event.pointerId);
   }
@@ -86,8 +124,8 @@ export class Pointer {
     if (!this.#input.takes("pointer")) return;
     // Ctrl with the wheel would zoom the page.
     event.preventDefault();
+    this.#follow(event);
     this.#wheel.add(event);
-    this.#wheel.place = this.#place(event);
     this.#scroll();
   }
 
@@ -95,17 +133,11 @@ export class Pointer {
   #scroll() {
     if (this.#input.congested || !this.#input.takes("pointer")) return;
     const turned = this.#wheel.take();
-    if (turned) this.#input.send(message.scroll({ ...turned, place: this.#wheel.place }), "pointer");
+    if (turned) this.#input.send(message.scroll({ ...turned, place: this.#place }), "pointer");
   }
 
   #acts({ pointerType }) {
     return pointerType !== "touch" && pointerType !== "pen" && this.#input.takes("pointer");
-  }
-
-  #place(event) {
-    if (this.locked) return { totalX: Math.trunc(this.#totals.totalX), totalY: Math.trunc(this.#totals.totalY) };
-    const box = boxOf(this.#video);
-    return box && placeIn(box, ...middle(event));
   }
 
   #isOnPicture(event) {
@@ -122,8 +154,6 @@ export class Pointer {
 
 /** What the wheel turned, in 120ths of a notch, with what is less kept. Pure. */
 export class Wheel {
-  /** Where it was last turned. */
-  place = null;
   #dx = 0;
   #dy = 0;
 
@@ -133,6 +163,11 @@ export class Wheel {
     let dy = -notches(deltaY, deltaMode, wheelDeltaY);
     // Browsers turn the wheel by Shift. The host knows of Shift, and does so itself.
     if (shiftKey && dy === 0) [dx, dy] = [0, -dx];
+    this.turn(dx, dy);
+  }
+
+  /** In 120ths of a notch, right and up. */
+  turn(dx, dy) {
     this.#dx = clamp(this.#dx + dx);
     this.#dy = clamp(this.#dy + dy);
   }

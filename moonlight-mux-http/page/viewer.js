@@ -9,6 +9,7 @@ import { streamer } from "./api.js";
 import { openChannels } from "./channels.js";
 import { Connection } from "./connection.js";
 import { Control } from "./control.js";
+import { Cursors } from "./cursors.js";
 import { handleEvent } from "./events.js";
 import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
@@ -69,6 +70,7 @@ const connectionHandlers = {
     page.pc = null;
     input.close();
     people.clear();
+    cursors.clear();
     showPeople(false);
     show({ state: verdict.again ? "waiting" : "ended", ...verdict });
     if (verdict.again) reconnect.later();
@@ -122,11 +124,14 @@ function said(message) {
 const eventHandlers = {
   viewers(viewers) {
     people.handleViewers(viewers, performance.now());
+    cursors.handleViewers(viewers.viewers);
     control.handleViewers(viewers);
   },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
   input: (status) => input.handleStatus(status),
+  pointers: (pointers) => cursors.handlePointers(pointers),
+  feedback: (feedback) => control.handleFeedback(feedback),
 };
 
 function setHealth(changes) {
@@ -148,6 +153,7 @@ async function observe() {
 const view = new View(element("viewer"), element("picture"), video, showView);
 const people = new People(element("people"), element("people-list"));
 const control = new Control(input, view, video, announce);
+const cursors = new Cursors(element("cursors"), element("picture"), video);
 const overlay = new Overlay(element("figures"), element("rate"));
 
 function show({ state, message = "", hint = "" }) {
