@@ -117,7 +117,7 @@ export class Control {
       this.#touch.mode = this.#touch.mode === "direct" ? "trackpad" : "direct";
       this.#show();
     };
-    element("lock-pointer").hidden = !this.#picture.requestPointerLock || !matchMedia("(any-pointer: fine)").matches;
+    element("lock-pointer").hidden = !this.#picture.requestPointerLock || matchMedia("(any-pointer: coarse) and (not (any-pointer: fine))").matches;
     element("lock-pointer").onclick = () => this.#act(() => this.#pointer.toggleLock());
     element("soft-keyboard").onclick = () => this.#act(() => this.#toggleField());
     element("paste").onclick = () => this.#act(() => this.#paste());
@@ -203,6 +203,7 @@ export class Control {
     button.setAttribute("aria-disabled", !this.#mayAct);
     button.title = hint;
     element("keys").hidden = !this.#mayAct;
+    element("soft-keyboard").hidden = !this.#input.may("text");
     if (!this.#mayAct) this.#showPanel(false);
     element("touch-mode").setAttribute("aria-pressed", this.#touch.mode === "trackpad");
     element("lock-pointer").setAttribute("aria-pressed", this.#pointer.locked);
@@ -249,5 +250,5 @@ const SPECIAL_KEYS = [
 const NEEDS = {
   keyboard: SPECIAL_KEYS.map(([id]) => id),
   pointer: ["lock-pointer"],
-  text: ["paste", "soft-keyboard"],
+  text: ["paste"],
 };
