@@ -41,11 +41,15 @@ fn moving_picture(test: &str) -> Option<Recording> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_pure_modules_do_what_their_tests_say() {
-    const TESTS: [(&str, &str); 4] = [
+    const TESTS: [(&str, &str); 8] = [
         ("statistics.js", include_str!("page/statistics.js")),
         ("watchdog.js", include_str!("page/watchdog.js")),
         ("verdicts.js", include_str!("page/verdicts.js")),
         ("other.js", include_str!("page/other.js")),
+        ("gamepads.js", include_str!("page/gamepads.js")),
+        ("touch.js", include_str!("page/touch.js")),
+        ("pen.js", include_str!("page/pen.js")),
+        ("people.js", include_str!("page/people.js")),
     ];
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Pictures::synthetic(10)).await;
