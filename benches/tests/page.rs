@@ -41,7 +41,7 @@ fn moving_picture(test: &str) -> Option<Recording> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_pure_modules_do_what_their_tests_say() {
-    const TESTS: [(&str, &str); 13] = [
+    const TESTS: [(&str, &str); 14] = [
         ("statistics.js", include_str!("page/statistics.js")),
         ("watchdog.js", include_str!("page/watchdog.js")),
         ("verdicts.js", include_str!("page/verdicts.js")),
@@ -55,6 +55,7 @@ async fn the_pages_pure_modules_do_what_their_tests_say() {
         ("pen.js", include_str!("page/pen.js")),
         ("gamepads.js", include_str!("page/gamepads.js")),
         ("people.js", include_str!("page/people.js")),
+        ("devices.js", include_str!("page/devices.js")),
     ];
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Pictures::synthetic(10)).await;

@@ -18,7 +18,6 @@ const PHASES = {
 export class Touch {
   #input;
   #mouse;
-  #picture;
   #video;
   #mode = remembered("touch") === "trackpad" ? "trackpad" : "direct";
   /** What fingers are now: null (the page's), "contacts" or "mouse". */
@@ -34,7 +33,6 @@ export class Touch {
   constructor(input, mouse, picture, video) {
     this.#input = input;
     this.#mouse = mouse;
-    this.#picture = picture;
     this.#video = video;
     this.#gestures = new Gestures({ direct: this.#mode === "direct" });
     input.addEventListener("change", () => this.#choose());
@@ -62,8 +60,6 @@ export class Touch {
     if (way === this.#way) return;
     this.#letGo();
     this.#way = way;
-    // Browsers ask when a finger goes down whether they may pan and zoom.
-    this.#picture.classList.toggle("touched", way !== null);
   }
 
   #handle(event) {

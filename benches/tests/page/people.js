@@ -1,13 +1,11 @@
 const { actingText, doing, hue, since, watching } = await import("/assets/people.js");
-const { namesOf, rightsText, standing } = await import("/assets/rights.js");
+const { rightsText } = await import("/assets/rights.js");
 
 const ALL = ["keyboard", "pointer", "touch", "pen", "gamepad", "text"];
-const every = (allowed) => Object.fromEntries(ALL.map((name) => [name, allowed]));
 
 test("rights are said at a glance", () => {
   equal([rightsText(ALL), rightsText([]), rightsText(["gamepad"]), rightsText(["text", "keyboard", "pointer"])], ["Full control", "Watches only", "Gamepads", "Keyboard, mouse, text"]);
   equal(rightsText([...ALL, "telepathy"]), "Full control");
-  equal(namesOf({ ...every(false), pen: true, telepathy: true }), ["pen"]);
 });
 
 test("what somebody does stands before what he may do", () => {
@@ -19,18 +17,6 @@ test("what somebody does stands before what he may do", () => {
 
 test("who acts is named with the number of people", () => {
   equal([[], ["Ann"], ["Ann", "Bob"], ["Ann", "Bob", "Cy"]].map(actingText), ["", ". Acting now: Ann", ". Acting now: Ann and Bob", ". Acting now: Ann, Bob and Cy"]);
-});
-
-test("a viewer is told how it stands, and nothing when it may do all", () => {
-  const may = { mode: "shared", takes: true, rights: every(true) };
-  const ann = { id: "a", name: "Ann" };
-  equal([standing(null, null, "a"), standing(may, null, "a")], ["", ""]);
-  equal(standing({ ...may, mode: "view_only" }, null, "a"), "Nobody controls the host: everybody watches.");
-  equal(standing({ ...may, rights: every(false) }, null, "a"), "You may watch only.");
-  equal(standing({ ...may, takes: false }, null, "a"), "The host takes no input at the moment.");
-  const turns = { ...may, mode: "one_at_a_time" };
-  equal(standing(turns, null, "a"), "One at a time: whoever begins has the turn.");
-  equal([standing(turns, ann, "a"), standing(turns, ann, "b")], ["It is your turn.", "It is Ann’s turn."]);
 });
 
 test("people are counted, and their time is rounded down", () => {

@@ -46,6 +46,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             }
         };
         let media = tracks.serve(viewer, quality);
+        viewer.expect_heartbeat(channels.has_heartbeat());
         let changed = format_change(viewer.watch_info(), info);
         tokio::pin!(events, media, changed);
         let (mut connected, mut signalling) = (false, true);
@@ -61,6 +62,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     Ok(None) => {}
                     Err(LeaveReason::Left) if connected => {
                         signalling = false;
+                        // Most often the page is gone; one that lost its WebSocket presses again.
+                        viewer.release_input();
                         deadline = Some(task::now() + GRACE_WITHOUT_SIGNALLING);
                     }
                     Err(reason) => return Err(reason),
@@ -73,7 +76,10 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                         viewer.start_media();
                     }
                     RTCPeerConnectionState::Disconnected if !signalling => return Ok(LeaveReason::Left),
-                    RTCPeerConnectionState::Disconnected => tracing::debug!("the viewer does not answer"),
+                    RTCPeerConnectionState::Disconnected => {
+                        tracing::debug!("the viewer does not answer");
+                        viewer.release_input();
+                    }
                     RTCPeerConnectionState::Closed => return Ok(LeaveReason::Left),
                     RTCPeerConnectionState::Failed if connected => return Ok(LeaveReason::Vanished),
                     RTCPeerConnectionState::Failed => return Ok(LeaveReason::ConnectionFailed),
@@ -86,7 +92,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     // It still answers after the grace, so it is there: only its signalling is lost.
                     deadline = None;
                 }
-                fault = channels.fault() => self.spend_on(fault)?,
+                fault = channels.serve(viewer) => self.spend_on(fault)?,
                 never = &mut events => match never {},
                 reason = &mut media, if connected => return Ok(match reason {
                     // Its signalling said so before.
