@@ -228,8 +228,11 @@ function showGamepads(gamepads) {
   element("gamepads").replaceChildren(...items);
 }
 
+/** Whether there is a screen to touch; one may be plugged in. */
+const screenTouch = matchMedia("(any-pointer: coarse)");
+
 function showTouch() {
-  element("trackpad").hidden = matchMedia("not (any-pointer: coarse)").matches;
+  element("trackpad").hidden = !screenTouch.matches;
   element("trackpad").setAttribute("aria-pressed", touch.mode === "trackpad");
 }
 
@@ -322,6 +325,7 @@ element("pixels").onclick = togglePixels;
 element("fullscreen").onclick = () => view.toggleFullscreen();
 element("help").onclick = help;
 element("help").title = "Help (?)";
+screenTouch.onchange = showTouch;
 element("trackpad").onclick = () => {
   touch.mode = touch.mode === "trackpad" ? "direct" : "trackpad";
   showTouch();
