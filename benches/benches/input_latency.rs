@@ -19,12 +19,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
-use live::{Live, in_time, small, streaming};
+use live::{Live, in_time, streaming};
 use moonlight_mux::{HostEvent, HostInput, KeyCode, Position, TestHostConfig};
 use moonlight_mux_benches::viewer::{Channels, CloseReason, Viewer, ViewerConfig};
 use support::input::{Hand, keys_of};
 use support::{join, loopback};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 const VIEWERS: usize = 20;
 /// Of a bench; a test run makes sure only that it works.

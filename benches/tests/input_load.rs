@@ -21,7 +21,7 @@ use moonlight_mux_benches::viewer::{Channels, CloseReason, Viewer, ViewerConfig}
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use held::memory;
-use live::{Live, small, streaming};
+use live::{Live, streaming};
 use support::input::{Hand, keys_of};
 use support::{join, loopback};
 
@@ -48,9 +48,7 @@ enum Thing {
 async fn of_twenty_viewers_who_do_a_thousand_things_a_second_each_nothing_is_lost() {
     let events = std::env::var("EVENTS").ok().and_then(|events| events.parse().ok()).unwrap_or(EVENTS);
     let rounds = events / A_TICK;
-    let mut config = TestHostConfig::default();
-    config.log_events = 1 << 20;
-    let live = Live::start(config).await;
+    let live = Live::start(TestHostConfig::default()).await;
     let streamer = live.streamer("one").await;
     streaming(&streamer).await;
     let rtc = loopback();
