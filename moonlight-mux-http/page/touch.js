@@ -18,6 +18,7 @@ const PHASES = {
 export class Touch {
   #input;
   #mouse;
+  #picture;
   #video;
   #mode = remembered("touch") === "trackpad" ? "trackpad" : "direct";
   /** What fingers are now: null (the page's), "contacts" or "mouse". */
@@ -33,6 +34,7 @@ export class Touch {
   constructor(input, mouse, picture, video) {
     this.#input = input;
     this.#mouse = mouse;
+    this.#picture = picture;
     this.#video = video;
     this.#gestures = new Gestures({ direct: this.#mode === "direct" });
     input.addEventListener("change", () => this.#choose());
@@ -60,6 +62,8 @@ export class Touch {
     if (way === this.#way) return;
     this.#letGo();
     this.#way = way;
+    // Browsers ask when a finger goes down whether they may pan and zoom.
+    this.#picture.classList.toggle("touched", way !== null);
   }
 
   #handle(event) {
