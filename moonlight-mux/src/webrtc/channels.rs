@@ -8,6 +8,7 @@
 
 mod announcer;
 mod event_message;
+pub(super) mod existing_page;
 mod pacing;
 
 use std::sync::Arc;
