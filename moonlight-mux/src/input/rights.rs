@@ -98,4 +98,14 @@ impl InputMode {
     pub fn one_at_a_time() -> Self {
         Self::OneAtATime { idle: Duration::from_secs(2) }
     }
+
+    /// With the gap within its range.
+    pub(crate) fn in_range(self) -> Self {
+        match self {
+            Self::OneAtATime { idle } => {
+                Self::OneAtATime { idle: idle.clamp(Duration::from_millis(100), Duration::from_secs(60)) }
+            }
+            mode => mode,
+        }
+    }
 }

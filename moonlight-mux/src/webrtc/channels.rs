@@ -9,7 +9,9 @@
 mod announcer;
 mod event_message;
 pub(super) mod existing_page;
+mod input_message;
 mod pacing;
+mod sequence;
 
 use std::sync::Arc;
 
@@ -58,8 +60,10 @@ pub(super) enum ChannelSet {
 /// Why a viewer's message or channel cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// A message without content, or a longer one than its channel takes.
+    /// A message that has not the form of those that its channel takes.
     Malformed,
+    /// A message that must not be lost on a channel that may lose it, or the other way round.
+    WrongChannel,
     /// A channel that has no place here.
     UnknownChannel,
 }
@@ -67,7 +71,8 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn message(self) -> &'static str {
         match self {
-            Self::Malformed => "a data channel message has a length that its channel does not take",
+            Self::Malformed => "a data channel message has not the form that its channel takes",
+            Self::WrongChannel => "a data channel message belongs on another channel",
             Self::UnknownChannel => "a data channel has no place here",
         }
     }

@@ -123,6 +123,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::input::Rights;
     use crate::media::{VideoCodec, VideoInfo};
     use crate::peer::PeerName;
     use crate::source::{SourceError, Stage};
@@ -134,7 +135,7 @@ mod tests {
 
     fn peer(name: Option<&str>, connected_at: SystemTime) -> PeerInfo {
         let name = name.map(|name| name.parse().expect("a name"));
-        PeerInfo { id: PeerId::random(), connected_at, name }
+        PeerInfo { id: PeerId::random(), connected_at, name, rights: Rights::ALL, acting: false }
     }
 
     #[derive(Debug, thiserror::Error)]
