@@ -1,17 +1,21 @@
-//! What existing pages say on their data channels, and what they are told there: all their versions. Pure.
+//! What existing pages say on their data channels, and what they are told there: all their versions. Pure, but for the [`Teller`].
 //!
 //! Such a page opens its channels itself, each by a label, and repeats nothing of what it holds: that is let go when its
 //! signalling closes or it does not answer. Source of the layouts: protocol document, existing page 2. Version A is its v1.1
 //! to v1.5, B its v1.6, C its v2.0.
 
 mod message;
+mod teller;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use self::message::{Message, TouchPhase};
+pub(in crate::webrtc) use self::teller::Teller;
 use super::event_message::VideoQuality;
+use super::{Decode, Fault};
 use crate::input::{
     GamepadFeedback, GamepadIndex, GamepadInfo, HostFeedback, InputEvent, KeyCode, Modifiers, MouseButton,
     PointerPhase, Position, Touch,
@@ -19,7 +23,7 @@ use crate::input::{
 
 /// A data channel of an existing page, as its label says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webrtc) enum PageChannel {
+enum PageChannel {
     /// Keys and text.
     Keyboard,
     /// The mouse, or some of it. `ordered`: buttons come in order.
@@ -35,14 +39,14 @@ pub(in crate::webrtc) enum PageChannel {
 }
 
 impl PageChannel {
-    pub(in crate::webrtc) fn of_label(label: &str) -> Self {
+    fn of_label(label: &str) -> Self {
         match label {
             "keyboard" => Self::Keyboard,
             "mouseClicks" => Self::Mouse { ordered: false },
             "mouse" | "mouseAbsolute" | "mouseRelative" | "mouse_reliable" | "mouse_absolute"
             | "mouse_relative" => Self::Mouse { ordered: true },
             "touch" => Self::Touch,
-            "controllers" => Self::Controllers,
+            CONTROLLERS => Self::Controllers,
             _ => Self::controller(label).unwrap_or(Self::Other),
         }
     }
@@ -54,11 +58,6 @@ impl PageChannel {
         (index.get().to_string() == number).then_some(Self::Controller(index))
     }
 }
-
-/// A message that cannot be used, and is none of those that the document says to expect from existing pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a message of this channel")]
-pub(in crate::webrtc) struct Malformed;
 
 /// Reads what one existing page says on all its channels.
 ///
@@ -78,25 +77,33 @@ pub(in crate::webrtc) struct Decoder {
     gamepads: u16,
 }
 
+impl Decode for Decoder {
+    fn decode(
+        &mut self,
+        now: Instant,
+        label: &str,
+        message: &[u8],
+        events: &mut VecDeque<InputEvent>,
+    ) -> Result<(), Fault> {
+        events.extend(self.handle(now, PageChannel::of_label(label), message)?);
+        Ok(())
+    }
+}
+
 impl Decoder {
     /// What the viewer did, by a message on one of its channels: nothing where the message is one that pages are known to
     /// send by mistake.
-    pub(in crate::webrtc) fn decode(
-        &mut self,
-        now: Instant,
-        channel: PageChannel,
-        bytes: &[u8],
-    ) -> Result<Vec<InputEvent>, Malformed> {
+    fn handle(&mut self, now: Instant, channel: PageChannel, bytes: &[u8]) -> Result<Vec<InputEvent>, Fault> {
         let message = match channel {
             // Bytes of an earlier message may stand in front of a later one.
             PageChannel::Keyboard => match message::keyboard(bytes) {
                 Some(message) => message,
                 None => return Ok(Vec::new()),
             },
-            PageChannel::Mouse { .. } => message::mouse(bytes).ok_or(Malformed)?,
-            PageChannel::Touch => message::touch(bytes).ok_or(Malformed)?,
-            PageChannel::Controllers => message::controllers(bytes).ok_or(Malformed)?,
-            PageChannel::Controller(_) => message::controller(bytes).ok_or(Malformed)?,
+            PageChannel::Mouse { .. } => message::mouse(bytes).ok_or(Fault::Malformed)?,
+            PageChannel::Touch => message::touch(bytes).ok_or(Fault::Malformed)?,
+            PageChannel::Controllers => message::controllers(bytes).ok_or(Fault::Malformed)?,
+            PageChannel::Controller(_) => message::controller(bytes).ok_or(Fault::Malformed)?,
             PageChannel::Other => return Ok(Vec::new()),
         };
         Ok(match (message, channel) {
@@ -131,7 +138,7 @@ impl Decoder {
                 self.gamepads |= bit(index);
                 vec![InputEvent::Gamepad { index, state }]
             }
-            (Message::ControllerState(_), _) => return Err(Malformed),
+            (Message::ControllerState(_), _) => return Err(Fault::Malformed),
         })
     }
 
@@ -227,7 +234,7 @@ impl Clicks {
 }
 
 /// The message on `controllers` that tells a page of its gamepad; `None` for what such pages do not know: lights and sensors.
-pub(in crate::webrtc) fn controllers_message(feedback: GamepadFeedback) -> Option<[u8; 6]> {
+fn controllers_message(feedback: GamepadFeedback) -> Option<[u8; 6]> {
     let (kind, gamepad, a, b) = match feedback {
         HostFeedback::Rumble { gamepad, low, high } => (0, gamepad, low, high),
         HostFeedback::TriggerRumble { gamepad, left, right } => (1, gamepad, left, right),
@@ -238,7 +245,7 @@ pub(in crate::webrtc) fn controllers_message(feedback: GamepadFeedback) -> Optio
 }
 
 /// The text on `general` that tells a page of its connection. It takes it for well until told otherwise.
-pub(in crate::webrtc) fn general_message(quality: VideoQuality) -> &'static str {
+fn general_message(quality: VideoQuality) -> &'static str {
     match quality {
         VideoQuality::Flowing => r#"{"ConnectionStatusUpdate":{"status":"Ok"}}"#,
         VideoQuality::Held | VideoQuality::Paused => r#"{"ConnectionStatusUpdate":{"status":"Poor"}}"#,
@@ -270,6 +277,10 @@ fn bit(index: GamepadIndex) -> u16 {
     1 << index.get()
 }
 
+/// The channel that the server makes. Nothing comes on it.
+pub(super) const GENERAL: &str = "general";
+/// The channel on which a page says what gamepads it has, and is told what they do.
+pub(super) const CONTROLLERS: &str = "controllers";
 /// More nobody has.
 const FINGERS: usize = 10;
 /// By how much an up may overtake its down: SCTP sends a lost message again after a second or two.

@@ -70,7 +70,7 @@ impl InputMessage {
         Some(Self { sequence, body })
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(test)]
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.sequence.0.to_be_bytes().to_vec();
         self.body.write(&mut bytes);
@@ -203,13 +203,14 @@ impl Body {
         })
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(test)]
     fn write(&self, bytes: &mut Vec<u8>) {
         use bytes::BufMut;
 
         match self {
             Self::Key { code, down, modifiers, locks } => {
-                let flags = u8::from(*down) * DOWN | u8::from(locks.is_some()) * LOCKS_KNOWN;
+                let known = if locks.is_some() { LOCKS_KNOWN } else { 0 };
+                let flags = known | if *down { DOWN } else { 0 };
                 bytes.put_slice(&[KEY, flags, code.0, modifiers.0, locks.map_or(0, |locks| locks.0)]);
             }
             Self::Text(text) => {
@@ -293,7 +294,7 @@ impl Place {
         })
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(test)]
     fn write(self, bytes: &mut Vec<u8>) {
         use bytes::BufMut;
 
@@ -347,14 +348,14 @@ fn finite(bytes: &mut &[u8]) -> Option<f32> {
     bytes.try_get_f32().ok().filter(|number| number.is_finite())
 }
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(test)]
 fn put_position(bytes: &mut Vec<u8>, position: Position) {
     bytes.extend(position.x.to_be_bytes());
     bytes.extend(position.y.to_be_bytes());
 }
 
 /// The number in the table of something that a message can say.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(test)]
 fn number_in<T: PartialEq>(table: &[T], wanted: T) -> u8 {
     let number = table.iter().position(|known| *known == wanted).expect("a message has no other phases");
     u8::try_from(number).expect("the tables are short")

@@ -8,8 +8,4 @@ impl Sequence {
     pub(super) fn is_newer_than(self, other: Self) -> bool {
         (1..1 << 31).contains(&self.0.wrapping_sub(other.0))
     }
-
-    pub(super) fn newest(self, other: Self) -> Self {
-        if other.is_newer_than(self) { other } else { self }
-    }
 }

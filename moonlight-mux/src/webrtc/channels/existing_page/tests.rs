@@ -16,12 +16,12 @@ fn any_time() -> Instant {
     Instant::now()
 }
 
-fn decode(decoder: &mut Decoder, channel: PageChannel, bytes: &[u8]) -> Result<Vec<InputEvent>, Malformed> {
-    decoder.decode(any_time(), channel, bytes)
+fn decode(decoder: &mut Decoder, channel: PageChannel, bytes: &[u8]) -> Result<Vec<InputEvent>, Fault> {
+    decoder.handle(any_time(), channel, bytes)
 }
 
 /// What a page's message does by itself.
-fn alone(channel: PageChannel, bytes: &[u8]) -> Result<Vec<InputEvent>, Malformed> {
+fn alone(channel: PageChannel, bytes: &[u8]) -> Result<Vec<InputEvent>, Fault> {
     decode(&mut Decoder::default(), channel, bytes)
 }
 
@@ -41,7 +41,9 @@ fn written(message: &Message<'_>) -> Vec<u8> {
         }
         Message::MouseTo { x, y, width, height } => {
             bytes.put_u8(1);
-            [x, y, width, height].map(|value| bytes.put_u16(value));
+            for value in [x, y, width, height] {
+                bytes.put_u16(value);
+            }
         }
         Message::MouseButton { down, button } => bytes.extend([2, down.into(), button as u8]),
         Message::Wheel { dx, dy } => {
@@ -70,7 +72,9 @@ fn written(message: &Message<'_>) -> Vec<u8> {
             bytes.put_u32(state.buttons.0);
             bytes.extend([state.left_trigger, state.right_trigger]);
             let ((lx, ly), (rx, ry)) = (state.left_stick, state.right_stick);
-            [lx, ly, rx, ry].map(|value| bytes.put_i16(value));
+            for value in [lx, ly, rx, ry] {
+                bytes.put_i16(value);
+            }
         }
     }
     bytes
@@ -213,7 +217,7 @@ fn what_no_page_sends_is_malformed_but_never_on_a_channel_that_is_not_read() {
         (PageChannel::Controller(pad(0)), &[0; 14]),
         (PageChannel::Controller(pad(0)), &[1; 15]),
     ] {
-        assert_eq!(alone(channel, bytes), Err(Malformed), "{channel:?} {bytes:02x?}");
+        assert_eq!(alone(channel, bytes), Err(Fault::Malformed), "{channel:?} {bytes:02x?}");
         assert_eq!(alone(PageChannel::Other, bytes), Ok(Vec::new()));
     }
 }
