@@ -1,20 +1,26 @@
 // Plays one stream: the page's wiring.
 //
-// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion }`. `pc` is the current
+// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion, sender }`. `pc` is the current
 // RTCPeerConnection or null; `state` is one of "connecting" (no picture yet), "playing", "waiting" (will try again by
 // itself), "ended" (will not); `handleEvent` takes a parsed message of the data channel `events`, and `events` has the
-// newest of each kind; `input` and `motion` are the page's channels.
+// newest of each kind; `input` and `motion` are the page's channels, and `sender` is what it sends on them with (input.js).
 
 import { streamer } from "./api.js";
 import { openChannels } from "./channels.js";
 import { Connection } from "./connection.js";
+import { Control } from "./control.js";
+import { Cursors } from "./cursors.js";
 import { handleEvent } from "./events.js";
+import { Gamepads } from "./gamepads.js";
+import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
+import { Pen } from "./pen.js";
 import { People } from "./people.js";
 import { Reconnect } from "./reconnect.js";
 import { remember, remembered } from "./settings.js";
 import { helpRows, Shortcuts } from "./shortcuts.js";
 import { History } from "./statistics.js";
+import { Touch } from "./touch.js";
 import { interruptionOf, NO_WEBRTC } from "./verdicts.js";
 import { View } from "./view.js";
 
@@ -28,7 +34,8 @@ const element = (id) => document.getElementById(id);
 const video = element("video");
 const streamerId = decodeURIComponent(location.pathname.split("/").pop());
 
-const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said };
+const input = new Input();
+const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said, sender: input };
 window.moonlightMux = page;
 
 let connection = null;
@@ -52,7 +59,9 @@ const connectionHandlers = {
   peer(pc) {
     page.pc = pc;
     page.events = {};
-    Object.assign(page, openChannels(pc, said));
+    const channels = openChannels(pc, said);
+    Object.assign(page, channels);
+    input.open(channels);
   },
   track: startPlaying,
   progress: (message) => show({ state: "connecting", message }),
@@ -62,7 +71,9 @@ const connectionHandlers = {
     if (connection?.playedMs > STEADY_MS) reconnect.succeeded();
     connection = null;
     page.pc = null;
+    input.close();
     people.clear();
+    cursors.clear();
     showPeople(false);
     show({ state: verdict.again ? "waiting" : "ended", ...verdict });
     if (verdict.again) reconnect.later();
@@ -114,9 +125,16 @@ function said(message) {
 }
 
 const eventHandlers = {
-  viewers: (viewers) => people.handleViewers(viewers, performance.now()),
+  viewers(viewers) {
+    people.handleViewers(viewers, performance.now());
+    control.handleViewers(viewers);
+    cursors.handleViewers(viewers.viewers);
+  },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
+  input: (status) => input.handleStatus(status),
+  pointers: (pointers) => cursors.handlePointers(pointers),
+  feedback: (message) => gamepads.handleFeedback(message),
 };
 
 function setHealth(changes) {
@@ -137,6 +155,11 @@ async function observe() {
 
 const view = new View(element("viewer"), element("picture"), video, showView);
 const people = new People(element("people"), element("people-list"));
+const control = new Control(input, view, video, announce);
+const touch = new Touch(input, control.pointer, element("picture"), video);
+new Pen(input, control.pointer, element("picture"), video);
+const gamepads = new Gamepads(input, showGamepads);
+const cursors = new Cursors(element("cursors"), element("picture"), video);
 const overlay = new Overlay(element("figures"), element("rate"));
 
 function show({ state, message = "", hint = "" }) {
@@ -193,6 +216,21 @@ function showStatistics(shown) {
 function showPeople(shown) {
   element("people-panel").hidden = !shown;
   element("people").setAttribute("aria-expanded", shown);
+}
+
+/** This viewer's own, below the people. */
+function showGamepads(gamepads) {
+  const items = gamepads.map(({ name, usable }) => {
+    const item = document.createElement("li");
+    item.textContent = usable ? `Your gamepad: ${name}` : `${name}: this browser does not know what its buttons are`;
+    return item;
+  });
+  element("gamepads").replaceChildren(...items);
+}
+
+function showTouch() {
+  element("trackpad").hidden = matchMedia("not (any-pointer: coarse)").matches;
+  element("trackpad").setAttribute("aria-pressed", touch.mode === "trackpad");
 }
 
 /** Whether the text is another one now; elements are left alone when it is not. */
@@ -257,6 +295,7 @@ const shortcuts = new Shortcuts(
     { key: "dblclick", description: "Full screen", run: () => view.toggleFullscreen() },
   ],
   element("picture"),
+  () => input.engaged,
 );
 
 function enableShortcuts(enabled) {
@@ -283,15 +322,20 @@ element("pixels").onclick = togglePixels;
 element("fullscreen").onclick = () => view.toggleFullscreen();
 element("help").onclick = help;
 element("help").title = "Help (?)";
+element("trackpad").onclick = () => {
+  touch.mode = touch.mode === "trackpad" ? "direct" : "trackpad";
+  showTouch();
+};
 element("people").onclick = () => showPeople(element("people-panel").hidden);
 video.onvolumechange = showSound;
 addEventListener("keydown", ({ key }) => {
-  if (key !== "Escape" || element("people-panel").hidden) return;
+  if (key !== "Escape" || element("people-panel").hidden || input.engaged) return;
   showPeople(false);
   element("people").focus();
 });
 
 showSound();
+showTouch();
 showStatistics(remembered("statistics") === "on");
 view.pixels = remembered("view") === "pixels";
 

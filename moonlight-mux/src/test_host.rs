@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::faults::{Faults, Freeze, HostStep, HostileAnswer, StartRefusal};
-pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostInput, HostSessionId};
+pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostSessionId};
 use self::pairing::Clients;
 use self::server::Listeners;
 pub use self::session::Manner;
@@ -300,7 +300,7 @@ impl TestHost {
         self.shared.state().apps = apps;
     }
 
-    /// What it saw, in order: the last 4096 events.
+    /// What it saw, in order: the last 262,144 events.
     #[must_use]
     pub fn log(&self) -> Vec<HostEvent> {
         self.shared.book.all()

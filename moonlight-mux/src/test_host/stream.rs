@@ -18,6 +18,7 @@ use crate::gamestream::connection::Stream as Channel;
 use crate::gamestream::wire::control::Termination;
 use crate::gamestream::wire::http::request::Launch;
 use crate::gamestream::wire::sdp::{Announcement, Encryption, EncryptionOffer};
+use crate::input::HostInput;
 use crate::media::VideoCodec;
 use crate::source::Event;
 use crate::task;
@@ -224,11 +225,13 @@ impl Stream {
                     show.want_keyframe();
                 }
             }
-            HostSessionEvent::Input(input) => {
+            HostSessionEvent::Input(packet) => {
+                let Ok(input) = HostInput::try_from(&packet) else { return };
                 if let Some(show) = &self.show {
                     show.handle_input(&input);
                 }
-                shared.book.note(HostEvent::Input(*id, input.into()));
+                shared.book.count(|counts| counts.inputs += 1);
+                shared.book.note(HostEvent::Input(*id, input));
             }
             HostSessionEvent::MediaWanted(_) | HostSessionEvent::Message(_) | HostSessionEvent::Ended(_) => {}
         }

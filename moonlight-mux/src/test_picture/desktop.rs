@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::PictureSize;
-use crate::gamestream::wire::input::pointer::{PointerEvent, Position, Touch};
-use crate::gamestream::wire::input::{Fraction, Input, MouseButton, MousePosition};
+use crate::input::{HostInput, MouseButton, PointerPhase, Position, Touch};
 
 /// A pointer, mouse buttons and keys: who holds a clone hands it input, the picture shows it.
 ///
@@ -86,7 +85,7 @@ impl Desktop {
 
     /// Takes what somebody did. A touch moves the pointer, with the left button; scrolling, text, pens and controllers do
     /// not show.
-    pub(crate) fn handle(&self, input: &Input) {
+    pub(crate) fn handle(&self, input: &HostInput) {
         self.state().handle(input);
     }
 
@@ -112,40 +111,37 @@ impl Desktop {
 }
 
 impl State {
-    fn handle(&mut self, input: &Input) {
+    fn handle(&mut self, input: &HostInput) {
         match *input {
-            Input::MousePosition(position) => self.point_to(self.place(position)),
-            Input::MouseMove(by) => {
+            HostInput::PointerTo(position) => self.point_to(self.place(position)),
+            HostInput::PointerBy { dx, dy } => {
                 let Point { x, y } = self.pointer.unwrap_or(self.middle());
                 let moved = |from: usize, by: i16| from.saturating_add_signed(by.into());
-                self.point_to(Point { x: moved(x, by.dx), y: moved(y, by.dy) });
+                self.point_to(Point { x: moved(x, dx), y: moved(y, dy) });
             }
-            Input::MouseButton { button, down } => self.press(button, down),
-            Input::Touch(touch) => self.touch(touch),
-            Input::Key(key) => {
-                self.keys.retain(|&code| code != key.code);
-                if key.down {
-                    self.keys.push(key.code);
+            HostInput::Button { button, down } => self.press(button, down),
+            HostInput::Touch(touch) => self.touch(touch),
+            HostInput::Key { code, down, .. } => {
+                self.keys.retain(|&held| held != code.0);
+                if down {
+                    self.keys.push(code.0);
                 }
             }
             _ => {}
         }
     }
 
-    fn touch(&mut self, Touch { event, position: Position { x, y }, .. }: Touch) {
-        let pixels = |fraction: Fraction, side: u32| (fraction.as_f32() * side as f32) as usize;
-        let point = Point { x: pixels(x, self.size.width()), y: pixels(y, self.size.height()) };
-        match event {
-            PointerEvent::Hover | PointerEvent::Move => self.point_to(point),
-            PointerEvent::Down => {
+    fn touch(&mut self, Touch { phase, position, .. }: Touch) {
+        let point = self.place(position);
+        match phase {
+            PointerPhase::Hover | PointerPhase::Move => self.point_to(point),
+            PointerPhase::Down => {
                 // A finger comes from nowhere: no stroke leads there.
                 self.pointer = Some(self.within(point));
                 self.press(MouseButton::Left, true);
             }
-            PointerEvent::Up | PointerEvent::Cancel | PointerEvent::CancelAll => {
-                self.press(MouseButton::Left, false);
-            }
-            PointerEvent::ButtonOnly | PointerEvent::HoverLeave => {}
+            PointerPhase::Up | PointerPhase::Cancel => self.press(MouseButton::Left, false),
+            PointerPhase::Buttons | PointerPhase::Leave => {}
         }
     }
 
@@ -174,10 +170,9 @@ impl State {
         self.strokes.push_back(stroke);
     }
 
-    fn place(&self, MousePosition { x, y, width, height }: MousePosition) -> Point {
-        let pixels =
-            |at: i16, plane: u16, side: u32| at.max(0) as usize * side as usize / usize::from(plane.max(1));
-        Point { x: pixels(x, width, self.size.width()), y: pixels(y, height, self.size.height()) }
+    fn place(&self, Position { x, y }: Position) -> Point {
+        let pixels = |share: u16, side: u32| usize::from(share) * side as usize / (usize::from(u16::MAX) + 1);
+        Point { x: pixels(x, self.size.width()), y: pixels(y, self.size.height()) }
     }
 
     fn middle(&self) -> Point {

@@ -295,7 +295,7 @@ const BARS: [Colour; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gamestream::wire::input::{Input, Key, MouseButton, MousePosition};
+    use crate::input::{HostInput, KeyCode, Modifiers, MouseButton, Position};
     use crate::test_picture::testing::read_counter;
 
     fn size(width: u32, height: u32) -> PictureSize {
@@ -362,8 +362,8 @@ mod tests {
     }
 
     fn point_to(desktop: &Desktop, (x, y): (usize, usize)) {
-        let (x, y) = (x.try_into().unwrap(), y.try_into().unwrap());
-        desktop.handle(&Input::MousePosition(MousePosition { x, y, width: 1280, height: 720 }));
+        let share = |at: usize, side: usize| ((2 * at + 1) * 0x8000 / side) as u16;
+        desktop.handle(&HostInput::PointerTo(Position { x: share(x, 1280), y: share(y, 720) }));
     }
 
     fn colour(picture: &Picture, (x, y): (usize, usize)) -> Colour {
@@ -384,13 +384,13 @@ mod tests {
             (MouseButton::X2, (x + 10, y + 8)),
         ];
         for (pressed, _) in places {
-            desktop.handle(&Input::MouseButton { button: pressed, down: true });
+            desktop.handle(&HostInput::Button { button: pressed, down: true });
             picture.draw(7, Duration::from_secs(5));
             for (button, place) in places {
                 let wanted = if button == pressed { overlay::PRESSED } else { WHITE };
                 assert_eq!(colour(&picture, place), wanted, "{button:?} while {pressed:?} is down");
             }
-            desktop.handle(&Input::MouseButton { button: pressed, down: false });
+            desktop.handle(&HostInput::Button { button: pressed, down: false });
         }
         assert_eq!(colour(&picture, (x + 24, y)), BLACK, "its rim");
     }
@@ -399,7 +399,7 @@ mod tests {
     fn a_line_that_was_drawn_stays_for_some_seconds() {
         let desktop = desktop_at((1000, 100));
         let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
-        desktop.handle(&Input::MouseButton { button: MouseButton::Left, down: true });
+        desktop.handle(&HostInput::Button { button: MouseButton::Left, down: true });
         for at in [AT, (1100, 160), (1200, 220)] {
             point_to(&desktop, at);
         }
@@ -417,7 +417,7 @@ mod tests {
         let desktop = Desktop::new(size(1280, 720));
         let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
         let without = drawn(&mut picture);
-        let key = |code, down| Input::Key(Key { code, down, modifiers: 0, not_normalised: false });
+        let key = |code, down| HostInput::Key { code: KeyCode(code), down, modifiers: Modifiers::default() };
         desktop.handle(&key(b'T', true));
         let with = drawn(&mut picture);
         let changed: Vec<_> = (0..with.len()).filter(|&i| with[i] != without[i]).collect();
@@ -439,13 +439,14 @@ mod tests {
             let desktop = Desktop::new(size);
             let mut plain = Picture::new(size, 60, Desktop::new(size));
             let mut picture = Picture::new(size, 60, desktop.clone());
-            desktop.handle(&Input::MouseButton { button: MouseButton::Left, down: true });
+            desktop.handle(&HostInput::Button { button: MouseButton::Left, down: true });
             for n in 0..=200 {
-                let (x, y) = (n % 11 * 10, n / 2);
-                desktop.handle(&Input::MousePosition(MousePosition { x, y, width: 101, height: 101 }));
+                let (x, y) = (n % 11 * 6553, n * 327);
+                desktop.handle(&HostInput::PointerTo(Position { x, y }));
             }
             for code in b'A'..=b'Z' {
-                desktop.handle(&Input::Key(Key { code, down: true, modifiers: 0, not_normalised: false }));
+                let key = HostInput::Key { code: KeyCode(code), down: true, modifiers: Modifiers::default() };
+                desktop.handle(&key);
             }
             plain.draw(0xaaaa_5555, utc);
             picture.draw(0xaaaa_5555, utc);

@@ -1,18 +1,23 @@
 use super::*;
-use crate::gamestream::wire::input::pointer::Contact;
-use crate::gamestream::wire::input::{Key, MouseMove};
+use crate::input::{KeyCode, Modifiers};
 use crate::test_picture::font::{self, glyph};
 
 fn desktop() -> Desktop {
     Desktop::new(PictureSize::new(1280, 720).unwrap())
 }
 
-fn position(x: i16, y: i16) -> Input {
-    Input::MousePosition(MousePosition { x, y, width: 640, height: 360 })
+/// In the middle of a pixel of a picture of 640x360.
+fn position(x: u32, y: u32) -> HostInput {
+    HostInput::PointerTo(place(x, y))
 }
 
-fn key(code: u8, down: bool) -> Input {
-    Input::Key(Key { code, down, modifiers: 0, not_normalised: false })
+fn place(x: u32, y: u32) -> Position {
+    let share = |at: u32, side: u32| ((2 * at + 1) * 0x8000 / side) as u16;
+    Position { x: share(x, 640), y: share(y, 360) }
+}
+
+fn key(code: u8, down: bool) -> HostInput {
+    HostInput::Key { code: KeyCode(code), down, modifiers: Modifiers::default() }
 }
 
 fn pointer(desktop: &Desktop) -> (usize, usize) {
@@ -21,23 +26,21 @@ fn pointer(desktop: &Desktop) -> (usize, usize) {
 }
 
 #[test]
-fn a_position_on_any_plane_becomes_one_on_the_picture() {
+fn a_place_is_a_pixel_of_the_picture() {
     let desktop = desktop();
     assert_eq!(desktop.scene().pointer, None);
     desktop.handle(&position(320, 90));
-    assert_eq!(pointer(&desktop), (640, 180));
-    desktop.handle(&position(-5, i16::MAX));
+    assert_eq!(pointer(&desktop), (641, 181));
+    desktop.handle(&HostInput::PointerTo(Position { x: 0, y: u16::MAX }));
     assert_eq!(pointer(&desktop), (0, 719));
-    desktop.handle(&Input::MousePosition(MousePosition { x: 7, y: 7, width: 0, height: 0 }));
-    assert_eq!(pointer(&desktop), (1279, 719));
 }
 
 #[test]
 fn a_relative_move_begins_in_the_middle_and_stays_within_the_picture() {
     let desktop = desktop();
-    desktop.handle(&Input::MouseMove(MouseMove { dx: 10, dy: -20 }));
+    desktop.handle(&HostInput::PointerBy { dx: 10, dy: -20 });
     assert_eq!(pointer(&desktop), (650, 340));
-    desktop.handle(&Input::MouseMove(MouseMove { dx: i16::MIN, dy: i16::MAX }));
+    desktop.handle(&HostInput::PointerBy { dx: i16::MIN, dy: i16::MAX });
     assert_eq!(pointer(&desktop), (0, 719));
 }
 
@@ -47,14 +50,14 @@ fn a_stroke_is_told_once_and_whether_a_button_was_down() {
     for input in [position(10, 10), position(20, 10)] {
         desktop.handle(&input);
     }
-    desktop.handle(&Input::MouseButton { button: MouseButton::Right, down: true });
+    desktop.handle(&HostInput::Button { button: MouseButton::Right, down: true });
     desktop.handle(&position(20, 30));
-    desktop.handle(&Input::MouseButton { button: MouseButton::Right, down: false });
+    desktop.handle(&HostInput::Button { button: MouseButton::Right, down: false });
     desktop.handle(&position(20, 30));
     let point = |x, y| Point { x, y };
     let stroke = |from, to, pressed| Stroke { from, to, pressed };
     let scene = desktop.scene();
-    let (before, at, after) = (point(20, 20), point(40, 20), point(40, 60));
+    let (before, at, after) = (point(21, 21), point(41, 21), point(41, 61));
     assert_eq!(
         scene.strokes,
         [stroke(before, at, false), stroke(at, at, true), stroke(at, after, true)],
@@ -66,24 +69,16 @@ fn a_stroke_is_told_once_and_whether_a_button_was_down() {
 #[test]
 fn a_touch_is_a_pointer_with_its_left_button_down() {
     let desktop = desktop();
-    let touch = |event, x, y| {
-        let position = Position { x: Fraction::new(x), y: Fraction::new(y) };
-        let pressure = Fraction::ZERO;
-        Input::Touch(Touch {
-            event,
-            pointer: 1,
-            position,
-            pressure,
-            rotation: None,
-            contact: Contact::default(),
-        })
+    let touch = |phase, x, y| {
+        let position = place(x, y);
+        HostInput::Touch(Touch { phase, contact: 1, position, pressure: 0, rotation: None, ellipse: (0, 0) })
     };
-    desktop.handle(&touch(PointerEvent::Down, 0.5, 1.0));
+    desktop.handle(&touch(PointerPhase::Down, 320, 359));
     let (at, buttons) = desktop.scene().pointer.expect("a pointer");
-    assert_eq!((at, buttons.has(MouseButton::Left)), (Point { x: 640, y: 719 }, true));
-    desktop.handle(&touch(PointerEvent::Move, 0.25, 0.5));
+    assert_eq!((at, buttons.has(MouseButton::Left)), (Point { x: 641, y: 719 }, true));
+    desktop.handle(&touch(PointerPhase::Move, 160, 180));
     assert!(desktop.scene().strokes[0].pressed);
-    desktop.handle(&touch(PointerEvent::Up, 0.25, 0.5));
+    desktop.handle(&touch(PointerPhase::Up, 160, 180));
     assert!(!desktop.scene().pointer.expect("a pointer").1.any());
 }
 

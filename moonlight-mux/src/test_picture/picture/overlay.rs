@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::desktop::{Buttons, Point, Scene, Trail};
 use super::super::font;
 use super::{BLACK, Colour, Planes, Rect, Scale, WHITE, even};
-use crate::gamestream::wire::input::MouseButton;
+use crate::input::MouseButton;
 
 impl Planes {
     /// Lines, each as broad as it is new.

@@ -409,4 +409,4 @@ const GAMEPAD_KINDS: [GamepadKind; 5] = [
 ];
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,7 +7,7 @@ use super::*;
 const VECTORS: &str = include_str!("../vectors.json");
 
 /// The messages of the vectors, with their channels.
-pub(in crate::webrtc) fn vectors() -> Vec<(String, Channel, Vec<u8>, Value)> {
+pub(in crate::webrtc::channels) fn vectors() -> Vec<(String, Channel, Vec<u8>, Value)> {
     let vectors: Vec<Value> = serde_json::from_str(VECTORS).expect("a list");
     let of = |vector: Value| {
         let channel = if vector["channel"] == "input" { Channel::Input } else { Channel::Motion };
@@ -190,11 +190,16 @@ fn places() -> impl Strategy<Value = Place> {
 }
 
 fn indices() -> impl Strategy<Value = GamepadIndex> {
-    (0u8..16).prop_map(|index| GamepadIndex::new(index).expect("below 16"))
+    prop_oneof![4 => 0u8..2, 1 => 0u8..16].prop_map(|index| GamepadIndex::new(index).expect("below 16"))
 }
 
 fn finger_phases() -> impl Strategy<Value = PointerPhase> {
     prop::sample::select(FINGER_PHASES.to_vec())
+}
+
+/// Mostly a few, so that several messages tell of one finger.
+fn contacts() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 0u32..3, 1 => any::<u32>()]
 }
 
 fn rotations() -> impl Strategy<Value = Option<u16>> {
@@ -213,8 +218,8 @@ pub(in crate::webrtc::channels) fn bodies() -> impl Strategy<Value = Body> {
     let button = (prop::sample::select(MouseButton::ALL.to_vec()), any::<bool>(), places())
         .prop_map(|(button, down, place)| Body::Button { button, down, place });
     let scroll = (any::<(i16, i16)>(), places()).prop_map(|((dx, dy), place)| Body::Scroll { dx, dy, place });
-    let touch = (finger_phases(), any::<(u32, u16, u16, u16)>(), positions(), rotations()).prop_map(
-        |(phase, (contact, pressure, major, minor), position, rotation)| {
+    let touch = (finger_phases(), contacts(), any::<(u16, u16, u16)>(), positions(), rotations()).prop_map(
+        |(phase, contact, (pressure, major, minor), position, rotation)| {
             Body::Touch(Touch { phase, contact, position, pressure, rotation, ellipse: (major, minor) })
         },
     );
@@ -243,7 +248,7 @@ pub(in crate::webrtc::channels) fn bodies() -> impl Strategy<Value = Body> {
     let motion = (indices(), sensors, [finite(), finite(), finite()]).prop_map(|(index, sensor, value)| {
         Body::GamepadMotion { index, reading: SensorReading { sensor, value } }
     });
-    let finger = (indices(), finger_phases(), 0u8..2, any::<(u32, u16)>(), positions()).prop_map(
+    let finger = (indices(), finger_phases(), 0u8..2, (contacts(), any::<u16>()), positions()).prop_map(
         |(index, phase, touchpad, (contact, pressure), position)| Body::GamepadTouch {
             index,
             touch: GamepadTouch { phase, touchpad, contact, position, pressure },
