@@ -1,8 +1,11 @@
-// Being in control: how the person takes it and gives it back, what it looks like, and what else goes to the host by button.
+// Being in control: how the person takes it and gives it back, what it looks like, and the devices that act meanwhile.
 
+import { Gamepads } from "./gamepads.js";
 import { chord, Key, Keyboard } from "./keyboard.js";
+import { Pen } from "./pen.js";
 import { Pointer } from "./pointer.js";
 import { MAX_PASTE, TextField } from "./text.js";
+import { Touch } from "./touch.js";
 
 const element = (id) => document.getElementById(id);
 
@@ -16,6 +19,8 @@ export class Control {
   #picture = element("picture");
   #field = element("text-field");
   #pointer;
+  #touch;
+  #gamepads;
   #text;
   #viewers = null;
 
@@ -25,6 +30,9 @@ export class Control {
     this.#view = view;
     this.#announce = announce;
     this.#pointer = new Pointer(this.#picture, video, input);
+    this.#touch = new Touch(input, this.#pointer, this.#picture, video);
+    new Pen(input, this.#pointer, this.#picture, video);
+    this.#gamepads = new Gamepads(input, (gamepads) => showGamepads(gamepads));
     this.#text = new TextField(this.#field, input);
     new Keyboard([this.#picture, this.#field], input, {
       field: this.#field,
@@ -39,11 +47,6 @@ export class Control {
   /** Whether what the person does goes to the host. */
   get active() {
     return this.#input.engaged && this.#mayAct;
-  }
-
-  /** The host's pointer, for other devices that work it. */
-  get pointer() {
-    return this.#pointer;
   }
 
   /** Takes control, if there is any to take: the picture has the focus from here on. */
@@ -65,6 +68,11 @@ export class Control {
   handleViewers(viewers) {
     this.#viewers = viewers;
     this.#show();
+  }
+
+  /** What the host wants of one of this viewer's gamepads, as on `events`. */
+  handleFeedback(feedback) {
+    this.#gamepads.handleFeedback(feedback);
   }
 
   get #mayAct() {
@@ -104,7 +112,14 @@ export class Control {
 
   #listenToButtons() {
     element("control").onclick = () => (this.#input.engaged ? this.release() : this.take());
-    element("lock-pointer").hidden = !this.#picture.requestPointerLock || matchMedia("not (any-pointer: fine)").matches;
+    const screen = matchMedia("(any-pointer: coarse)");
+    screen.onchange = () => (element("touch-mode").hidden = !screen.matches);
+    screen.onchange();
+    element("touch-mode").onclick = () => {
+      this.#touch.mode = this.#touch.mode === "direct" ? "trackpad" : "direct";
+      this.#show();
+    };
+    element("lock-pointer").hidden = !this.#picture.requestPointerLock || matchMedia("(any-pointer: coarse) and (not (any-pointer: fine))").matches;
     element("lock-pointer").onclick = () => this.#act(() => this.#pointer.toggleLock());
     element("soft-keyboard").onclick = () => this.#act(() => this.#toggleField());
     element("paste").onclick = () => this.#act(() => this.#paste());
@@ -190,7 +205,9 @@ export class Control {
     button.setAttribute("aria-disabled", !this.#mayAct);
     button.title = hint;
     element("keys").hidden = !this.#mayAct;
+    element("soft-keyboard").hidden = !this.#input.may("text");
     if (!this.#mayAct) this.#showPanel(false);
+    element("touch-mode").setAttribute("aria-pressed", this.#touch.mode === "trackpad");
     element("lock-pointer").setAttribute("aria-pressed", this.#pointer.locked);
     element("soft-keyboard").setAttribute("aria-pressed", document.activeElement === this.#field);
     for (const [name, ids] of Object.entries(NEEDS)) {
@@ -218,6 +235,11 @@ export function sayingOf(status, engaged, viewers) {
   return { state: "free", label: "Control", short: "Control", hint: "Use this host's keyboard and mouse: press here, or click into the picture." };
 }
 
+function showGamepads(gamepads) {
+  const names = gamepads.map(({ name, usable }) => (usable ? name : `${name} (this browser does not know its buttons)`));
+  element("gamepads").textContent = names.length > 0 ? `Gamepads: ${names.join(", ")}` : "";
+}
+
 /** What the system keeps for itself when it is pressed. */
 const SPECIAL_KEYS = [
   ["send-ctrl-alt-del", Key.leftCtrl, Key.leftAlt, Key.delete],
@@ -230,5 +252,5 @@ const SPECIAL_KEYS = [
 const NEEDS = {
   keyboard: SPECIAL_KEYS.map(([id]) => id),
   pointer: ["lock-pointer"],
-  text: ["paste", "soft-keyboard"],
+  text: ["paste"],
 };

@@ -3,6 +3,8 @@
 import { boxOf } from "./place.js";
 import { hue, nameOf } from "./people.js";
 
+/** Shares of 65535: beyond a third from the right, and a tenth from the bottom. */
+const [NEAR_THE_EDGE, NEAR_THE_BOTTOM] = [43_690, 58_982];
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Cursors {
@@ -31,6 +33,9 @@ export class Cursors {
       gone.delete(id);
       const cursor = this.#shown.get(id) ?? this.#add(id);
       cursor.style.transform = `translate(${percent(x)}, ${percent(y)})`;
+      // The name stays on the picture.
+      cursor.classList.toggle("to-the-left", x > NEAR_THE_EDGE);
+      cursor.classList.toggle("above", y > NEAR_THE_BOTTOM);
     }
     for (const id of gone) this.#remove(id);
     this.#layOut();

@@ -4,8 +4,6 @@
 
 import { GamepadKind } from "./input_message.js";
 
-/** While a stick or trigger is held, its state is repeated: the last change may have been lost. */
-const REPEAT_MS = 250;
 /** Worn sticks and triggers do not come back all the way, and would hold the turn for ever: below this, they rest. */
 const DEAD_ZONE = 0.1;
 const TRIGGER_DEAD_ZONE = 0.04;
@@ -96,7 +94,6 @@ export function lightOf({ lightIndicators }) {
 /** What of one gamepad's states is sent, on which channel. */
 export class Changes {
   #last = REST;
-  #sentAt = 0;
 
   get atRest() {
     return isAtRest(this.#last);
@@ -104,15 +101,13 @@ export class Changes {
 
   /**
    * The state at this moment. Gives the channel to send it on, or null: buttons, and coming to rest, must not be lost; the
-   * way of a stick may be.
+   * way of a stick may be, and input.js says its end again.
    */
-  update(state, now) {
+  update(state) {
     const last = this.#last;
-    const same = isSame(state, last);
-    if (same && (isAtRest(state) || now - this.#sentAt < REPEAT_MS)) return null;
+    if (isSame(state, last)) return null;
     this.#last = state;
-    this.#sentAt = now;
-    return state.buttons !== last.buttons || (!same && isAtRest(state)) ? "input" : "motion";
+    return state.buttons !== last.buttons || isAtRest(state) ? "input" : "motion";
   }
 
   /** The host has been told that it rests: whatever is still held is news again. */

@@ -70,7 +70,7 @@ export class Gamepads {
     plugged.gamepad = gamepad; // Chromium makes a new object each time.
     const acts = !document.hidden && document.hasFocus();
     const state = acts ? stateOf(gamepad) : REST;
-    const channel = plugged.changes.update(state, now);
+    const channel = plugged.changes.update(state);
     if (channel) {
       const bytes = message.gamepad({ index, ...state });
       if (channel === "input") this.#input.send(bytes, slot(index));

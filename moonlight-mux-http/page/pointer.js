@@ -1,4 +1,5 @@
-// The mouse on the picture: places while it is free, movement while it is locked to the picture, buttons and the wheel.
+// The host's pointer, as the mouse works it: by places on the picture, and by movement while it is locked to the picture.
+// Touch and pens work it too, where they are no devices of their own.
 
 import * as message from "./input_message.js";
 import { boxOf, isInside, placeIn } from "./place.js";
@@ -13,11 +14,11 @@ export class Pointer {
   #input;
   /** Buttons that are down at the host, as bits of MouseEvent.buttons. */
   #down = 0;
-  /** Movement while locked, since the connection began. */
+  /** All relative movement since the connection began. */
   #totals = { totalX: 0, totalY: 0 };
+  /** Where the pointer was last said to be, or the totals. */
+  #place = null;
   #wheel = new Wheel();
-  /** Where fingers and pens have brought it. */
-  #brought = null;
 
   /** `picture` holds the video and has the focus while the person is in control. */
   constructor(picture, video, input) {
@@ -36,7 +37,7 @@ export class Pointer {
     }
     input.addEventListener("open", () => {
       this.#totals = { totalX: 0, totalY: 0 };
-      this.#brought = null;
+      this.#place = null;
     });
     input.addEventListener("drain", () => this.#scroll());
     input.addEventListener("release", () => {
@@ -61,52 +62,51 @@ export class Pointer {
     }
   }
 
-  /** Moves it by whole pixels of the host, as a trackpad does. This and what follows is for fingers and pens. */
+  /** Moves by pixels, or parts of them, right and down. */
   moveBy(dx, dy) {
     this.#totals.totalX += dx;
     this.#totals.totalY += dy;
-    this.#bring(this.#total);
+    this.#goTo({ totalX: Math.round(this.#totals.totalX), totalY: Math.round(this.#totals.totalY) });
   }
 
-  /** Moves it to a place on the picture. */
+  /** Moves to a place on the picture, `{ x, y }`. */
   moveTo(place) {
-    this.#bring(place);
+    this.#goTo(place);
   }
 
-  /** Presses or lets go of a button, by its number in the layout, where the pointer was brought. */
+  /** Presses or lifts a button, 1 to 5, where the pointer is. */
   button(button, down) {
-    this.#input.button({ button, down, place: this.#brought });
+    this.#input.button({ button, down, place: this.#place });
   }
 
-  /** Turns the wheel, in 120ths of a notch, positive is right and up. */
+  /** Turns the wheel where the pointer is, in 120ths of a notch, right and up. */
   scroll(dx, dy) {
     this.#wheel.turn(dx, dy);
-    this.#wheel.place = this.#brought;
     this.#scroll();
   }
 
-  #bring(place) {
-    this.#brought = place;
+  #goTo(place) {
+    this.#place = place;
     this.#input.move(message.pointer(place), "pointer");
-  }
-
-  get #total() {
-    return { totalX: Math.trunc(this.#totals.totalX), totalY: Math.trunc(this.#totals.totalY) };
   }
 
   #move(event) {
     if (!this.#acts(event)) return;
-    if (this.locked) {
-      this.#totals.totalX += event.movementX;
-      this.#totals.totalY += event.movementY;
-    }
-    const place = this.#place(event);
-    if (place) this.#input.move(message.pointer(place), "pointer");
+    if (this.locked) return this.moveBy(event.movementX, event.movementY);
+    this.#follow(event);
+    if (this.#place) this.moveTo(this.#place);
+  }
+
+  /** Takes the place from an event; while it is locked, events have none. */
+  #follow(event) {
+    const box = this.locked ? null : boxOf(this.#video);
+    if (box) this.#place = placeIn(box, ...middle(event));
   }
 
   /** While one button is down the others go down and up in moves. */
   #press(event) {
     if (!this.#acts(event)) return;
+    this.#follow(event);
     const begins = event.type === "pointerdown" && (this.locked || this.#isOnPicture(event));
     const [before, now] = [this.#down, event.type === "pointercancel" ? 0 : event.buttons];
     for (const [bit, button] of BUTTONS) {
@@ -115,7 +115,7 @@ export class Pointer {
       // What went down elsewhere stays elsewhere.
       if (down && !begins && before === 0) continue;
       this.#down ^= bit;
-      this.#input.button({ button, down, place: this.#place(event) });
+      this.button(button, down);
     }
     if (begins) this.#picture.setPointerCapture?.(event.pointerId);
   }
@@ -124,8 +124,8 @@ export class Pointer {
     if (!this.#input.takes("pointer")) return;
     // Ctrl with the wheel would zoom the page.
     event.preventDefault();
+    this.#follow(event);
     this.#wheel.add(event);
-    this.#wheel.place = this.#place(event);
     this.#scroll();
   }
 
@@ -133,17 +133,11 @@ export class Pointer {
   #scroll() {
     if (this.#input.congested || !this.#input.takes("pointer")) return;
     const turned = this.#wheel.take();
-    if (turned) this.#input.send(message.scroll({ ...turned, place: this.#wheel.place }), "pointer");
+    if (turned) this.#input.send(message.scroll({ ...turned, place: this.#place }), "pointer");
   }
 
   #acts({ pointerType }) {
     return pointerType !== "touch" && pointerType !== "pen" && this.#input.takes("pointer");
-  }
-
-  #place(event) {
-    if (this.locked) return this.#total;
-    const box = boxOf(this.#video);
-    return box && placeIn(box, ...middle(event));
   }
 
   #isOnPicture(event) {
@@ -160,8 +154,6 @@ export class Pointer {
 
 /** What the wheel turned, in 120ths of a notch, with what is less kept. Pure. */
 export class Wheel {
-  /** Where it was last turned. */
-  place = null;
   #dx = 0;
   #dy = 0;
 
@@ -174,7 +166,7 @@ export class Wheel {
     this.turn(dx, dy);
   }
 
-  /** Positive is right and up. */
+  /** In 120ths of a notch, right and up. */
   turn(dx, dy) {
     this.#dx = clamp(this.#dx + dx);
     this.#dy = clamp(this.#dy + dy);

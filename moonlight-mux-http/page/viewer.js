@@ -11,16 +11,13 @@ import { Connection } from "./connection.js";
 import { Control } from "./control.js";
 import { Cursors } from "./cursors.js";
 import { handleEvent } from "./events.js";
-import { Gamepads } from "./gamepads.js";
 import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
-import { Pen } from "./pen.js";
 import { People } from "./people.js";
 import { Reconnect } from "./reconnect.js";
 import { remember, remembered } from "./settings.js";
 import { helpRows, Shortcuts } from "./shortcuts.js";
 import { History } from "./statistics.js";
-import { Touch } from "./touch.js";
 import { interruptionOf, NO_WEBRTC } from "./verdicts.js";
 import { View } from "./view.js";
 
@@ -127,14 +124,14 @@ function said(message) {
 const eventHandlers = {
   viewers(viewers) {
     people.handleViewers(viewers, performance.now());
-    control.handleViewers(viewers);
     cursors.handleViewers(viewers.viewers);
+    control.handleViewers(viewers);
   },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
   input: (status) => input.handleStatus(status),
   pointers: (pointers) => cursors.handlePointers(pointers),
-  feedback: (message) => gamepads.handleFeedback(message),
+  feedback: (feedback) => control.handleFeedback(feedback),
 };
 
 function setHealth(changes) {
@@ -156,9 +153,6 @@ async function observe() {
 const view = new View(element("viewer"), element("picture"), video, showView);
 const people = new People(element("people"), element("people-list"));
 const control = new Control(input, view, video, announce);
-const touch = new Touch(input, control.pointer, element("picture"), video);
-new Pen(input, control.pointer, element("picture"), video);
-const gamepads = new Gamepads(input, showGamepads);
 const cursors = new Cursors(element("cursors"), element("picture"), video);
 const overlay = new Overlay(element("figures"), element("rate"));
 
@@ -216,21 +210,6 @@ function showStatistics(shown) {
 function showPeople(shown) {
   element("people-panel").hidden = !shown;
   element("people").setAttribute("aria-expanded", shown);
-}
-
-/** This viewer's own, below the people. */
-function showGamepads(gamepads) {
-  const items = gamepads.map(({ name, usable }) => {
-    const item = document.createElement("li");
-    item.textContent = usable ? `Your gamepad: ${name}` : `${name}: this browser does not know what its buttons are`;
-    return item;
-  });
-  element("gamepads").replaceChildren(...items);
-}
-
-function showTouch() {
-  element("trackpad").hidden = matchMedia("not (any-pointer: coarse)").matches;
-  element("trackpad").setAttribute("aria-pressed", touch.mode === "trackpad");
 }
 
 /** Whether the text is another one now; elements are left alone when it is not. */
@@ -322,10 +301,6 @@ element("pixels").onclick = togglePixels;
 element("fullscreen").onclick = () => view.toggleFullscreen();
 element("help").onclick = help;
 element("help").title = "Help (?)";
-element("trackpad").onclick = () => {
-  touch.mode = touch.mode === "trackpad" ? "direct" : "trackpad";
-  showTouch();
-};
 element("people").onclick = () => showPeople(element("people-panel").hidden);
 video.onvolumechange = showSound;
 addEventListener("keydown", ({ key }) => {
@@ -335,7 +310,6 @@ addEventListener("keydown", ({ key }) => {
 });
 
 showSound();
-showTouch();
 showStatistics(remembered("statistics") === "on");
 view.pixels = remembered("view") === "pixels";
 
