@@ -41,11 +41,21 @@ fn moving_picture(test: &str) -> Option<Recording> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_pure_modules_do_what_their_tests_say() {
-    const TESTS: [(&str, &str); 4] = [
+    const TESTS: [(&str, &str); 14] = [
         ("statistics.js", include_str!("page/statistics.js")),
         ("watchdog.js", include_str!("page/watchdog.js")),
         ("verdicts.js", include_str!("page/verdicts.js")),
         ("other.js", include_str!("page/other.js")),
+        ("input.js", include_str!("page/input.js")),
+        ("keyboard.js", include_str!("page/keyboard.js")),
+        ("pointer.js", include_str!("page/pointer.js")),
+        ("text.js", include_str!("page/text.js")),
+        ("control.js", include_str!("page/control.js")),
+        ("touch.js", include_str!("page/touch.js")),
+        ("pen.js", include_str!("page/pen.js")),
+        ("gamepads.js", include_str!("page/gamepads.js")),
+        ("people.js", include_str!("page/people.js")),
+        ("devices.js", include_str!("page/devices.js")),
     ];
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Pictures::synthetic(10)).await;
@@ -54,7 +64,10 @@ async fn the_pages_pure_modules_do_what_their_tests_say() {
     until(&mut chromium, &page, "document.getElementById('streamers') !== null").await;
     for (name, tests) in TESTS {
         let harness = include_str!("page/harness.js");
-        let script = format!("(async () => {{ {harness}\n{tests}\nreturn {{ count, failures }}; }})()");
+        let vectors = include_str!("../../moonlight-mux/src/webrtc/channels/vectors.json");
+        let script = format!(
+            "(async () => {{ const VECTORS = {vectors};\n{harness}\n{tests}\nreturn {{ count, failures }}; }})()"
+        );
         let result = evaluate(&mut chromium, &page, &script).await;
         assert_eq!(result["failures"], json!([]), "{name}");
         assert!(result["count"].as_u64().is_some_and(|count| count > 0), "{name}: {result}");

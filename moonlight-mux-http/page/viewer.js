@@ -1,14 +1,17 @@
 // Plays one stream: the page's wiring.
 //
-// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion }`. `pc` is the current
+// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion, sender }`. `pc` is the current
 // RTCPeerConnection or null; `state` is one of "connecting" (no picture yet), "playing", "waiting" (will try again by
 // itself), "ended" (will not); `handleEvent` takes a parsed message of the data channel `events`, and `events` has the
-// newest of each kind; `input` and `motion` are the page's channels.
+// newest of each kind; `input` and `motion` are the page's channels, and `sender` is what it sends on them with (input.js).
 
 import { streamer } from "./api.js";
 import { openChannels } from "./channels.js";
 import { Connection } from "./connection.js";
+import { Control } from "./control.js";
+import { Cursors } from "./cursors.js";
 import { handleEvent } from "./events.js";
+import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
 import { People } from "./people.js";
 import { Reconnect } from "./reconnect.js";
@@ -28,7 +31,8 @@ const element = (id) => document.getElementById(id);
 const video = element("video");
 const streamerId = decodeURIComponent(location.pathname.split("/").pop());
 
-const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said };
+const input = new Input();
+const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said, sender: input };
 window.moonlightMux = page;
 
 let connection = null;
@@ -52,7 +56,9 @@ const connectionHandlers = {
   peer(pc) {
     page.pc = pc;
     page.events = {};
-    Object.assign(page, openChannels(pc, said));
+    const channels = openChannels(pc, said);
+    Object.assign(page, channels);
+    input.open(channels);
   },
   track: startPlaying,
   progress: (message) => show({ state: "connecting", message }),
@@ -62,7 +68,9 @@ const connectionHandlers = {
     if (connection?.playedMs > STEADY_MS) reconnect.succeeded();
     connection = null;
     page.pc = null;
+    input.close();
     people.clear();
+    cursors.clear();
     showPeople(false);
     show({ state: verdict.again ? "waiting" : "ended", ...verdict });
     if (verdict.again) reconnect.later();
@@ -114,9 +122,16 @@ function said(message) {
 }
 
 const eventHandlers = {
-  viewers: (viewers) => people.handleViewers(viewers, performance.now()),
+  viewers(viewers) {
+    people.handleViewers(viewers, performance.now());
+    cursors.handleViewers(viewers.viewers);
+    control.handleViewers(viewers);
+  },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
+  input: (status) => input.handleStatus(status),
+  pointers: (pointers) => cursors.handlePointers(pointers),
+  feedback: (feedback) => control.handleFeedback(feedback),
 };
 
 function setHealth(changes) {
@@ -137,6 +152,8 @@ async function observe() {
 
 const view = new View(element("viewer"), element("picture"), video, showView);
 const people = new People(element("people"), element("people-list"));
+const control = new Control(input, view, video, announce);
+const cursors = new Cursors(element("cursors"), element("picture"), video);
 const overlay = new Overlay(element("figures"), element("rate"));
 
 function show({ state, message = "", hint = "" }) {
@@ -257,6 +274,7 @@ const shortcuts = new Shortcuts(
     { key: "dblclick", description: "Full screen", run: () => view.toggleFullscreen() },
   ],
   element("picture"),
+  () => input.engaged,
 );
 
 function enableShortcuts(enabled) {
@@ -286,7 +304,7 @@ element("help").title = "Help (?)";
 element("people").onclick = () => showPeople(element("people-panel").hidden);
 video.onvolumechange = showSound;
 addEventListener("keydown", ({ key }) => {
-  if (key !== "Escape" || element("people-panel").hidden) return;
+  if (key !== "Escape" || element("people-panel").hidden || input.engaged) return;
   showPeople(false);
   element("people").focus();
 });

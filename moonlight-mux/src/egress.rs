@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::broadcast::{Media, Subscription};
-use crate::input::{GamepadFeedback, InputEvent, InputFeatures, Rights, ViewerInput};
+use crate::input::{GamepadFeedback, InputEvent, InputStatus, Pointer, ViewerInput};
 use crate::lifecycle::State;
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerStats};
@@ -117,16 +117,18 @@ impl ViewerIo {
         self.input.expect_heartbeat(expected);
     }
 
-    /// What the viewer may do, to watch.
+    /// What the viewer may do, whether the source takes input, and whose turn it is, to watch.
     #[must_use]
-    pub fn watch_rights(&self) -> watch::Receiver<Rights> {
-        self.input.watch_rights()
+    pub fn watch_input(&self) -> watch::Receiver<InputStatus> {
+        self.input.watch_status()
     }
 
-    /// What the source does with input, to watch; `None` while it takes none.
+    /// Where viewers point, this one too, to watch: who moved last comes first, 17 at most, so that without its own a viewer
+    /// sees up to 16. It changes at most 10 times a second. Who has not moved for 5 s, whose pointer has no place, and who
+    /// has no right to point is left out.
     #[must_use]
-    pub fn watch_input_features(&self) -> watch::Receiver<Option<InputFeatures>> {
-        self.input.watch_features()
+    pub fn watch_pointers(&self) -> watch::Receiver<Arc<[Pointer]>> {
+        self.input.watch_pointers()
     }
 
     /// What the host wants of the viewer's gamepads next: of each gamepad and kind the newest. Cancel safe.

@@ -12,7 +12,10 @@ mod aggregator;
 mod event;
 mod host;
 mod hub;
+mod mailbox;
+mod pointers;
 mod rights;
+mod status;
 
 pub use event::{
     Buttons, GamepadButtons, GamepadIndex, GamepadInfo, GamepadKind, GamepadState, GamepadTouch, InputEvent,
@@ -22,4 +25,5 @@ pub use event::{
 pub use host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput, InputFeatures};
 pub use hub::Inputs;
 pub(crate) use hub::{InputHub, ViewerInput};
-pub use rights::{DeviceClass, InputMode, Rights};
+pub use rights::{DeviceClass, InputMode, InvalidInputMode, Rights};
+pub use status::{InputStatus, Pointer};

@@ -168,6 +168,10 @@ pub struct PeerInfo {
     pub connected_at: SystemTime,
     /// What it calls itself.
     pub name: Option<PeerName>,
+    /// What it may do.
+    pub rights: Rights,
+    /// Whether it acts: it did something within the last second, or holds something.
+    pub acting: bool,
 }
 
 /// How a viewer's connection does, as far as its egress counts that.

@@ -15,10 +15,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use self::actor::Actor;
-use self::viewers::Join;
+use self::viewers::{Doors, Join};
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
-use crate::input::{InputHub, InputMode, Rights};
+use crate::input::{InputFeatures, InputHub, InputMode, Rights};
 pub use crate::lifecycle::{EndReason, RestartBackoff, RestartPolicy, Silent, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
@@ -135,6 +135,7 @@ struct Inner {
     source_stats: watch::Receiver<SourceStats>,
     restarts: watch::Receiver<u64>,
     input: InputHub,
+    doors: Doors,
     exit: watch::Sender<Exit>,
     /// Cancelled when the actor has ended and nothing of the streamer is left.
     ended: CancellationToken,
@@ -170,6 +171,7 @@ impl Streamer {
         let (source_stats_tx, source_stats) = watch::channel(SourceStats::default());
         let (restarts_tx, restarts) = watch::channel(0);
         let input = InputHub::new(config.input_mode);
+        let doors = Doors::default();
         let exit = Exit { policy: ExitPolicy::LeaveRunning, peers: LeaveReason::StreamerDeleted };
         let (exit_tx, exit) = watch::channel(exit);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -184,6 +186,7 @@ impl Streamer {
             source_stats: source_stats_tx,
             restarts: restarts_tx,
             input: input.clone(),
+            doors: doors.clone(),
             exit,
             stop: stop.clone(),
         };
@@ -205,6 +208,7 @@ impl Streamer {
             source_stats,
             restarts,
             input,
+            doors,
             exit: exit_tx,
             ended,
             _stop_with_last_handle: stop.clone().drop_guard(),
@@ -278,10 +282,13 @@ impl Streamer {
     /// Its viewers, in the order in which they joined.
     #[must_use]
     pub fn peers(&self) -> Arc<[PeerInfo]> {
-        self.inner.peers.borrow().clone()
+        let peers = self.inner.peers.borrow().clone();
+        let mut now = peers.to_vec();
+        // Rights that were just changed are not listed anew yet.
+        if self.inner.input.describe(&mut now) { now.into() } else { peers }
     }
 
-    /// Its viewers, to watch.
+    /// Its viewers, to watch. What they may do and who acts changes at most 10 times a second.
     #[must_use]
     pub fn watch_peers(&self) -> watch::Receiver<Arc<[PeerInfo]>> {
         self.inner.peers.clone()
@@ -311,9 +318,13 @@ impl Streamer {
             input: self.inner.input.join(id, rights),
         };
         let join = Join { viewer, name, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
-        self.inner.joins.try_send(join).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => AddPeerError::Busy,
-            mpsc::error::TrySendError::Closed(_) => AddPeerError::Ended,
+        self.inner.doors.insert(id, leave_tx.clone());
+        self.inner.joins.try_send(join).map_err(|error| {
+            self.inner.doors.remove(id);
+            match error {
+                mpsc::error::TrySendError::Full(_) => AddPeerError::Busy,
+                mpsc::error::TrySendError::Closed(_) => AddPeerError::Ended,
+            }
         })?;
         Ok(PeerHandle::new(id, leave_tx, gone, watched))
     }
@@ -329,12 +340,42 @@ impl Streamer {
     /// Changes what a viewer may do, at once; what it holds and may not hold any more is let go. False if there is no such
     /// viewer.
     pub fn set_rights(&self, peer: PeerId, rights: Rights) -> bool {
-        self.inner.input.set_rights(peer, rights)
+        self.update_rights(peer, |_| rights).is_some()
     }
 
-    /// Changes how viewers share the host's input.
+    /// The same by what the viewer may do so far, with nothing in between; gives what it may do now. `None` if there is no
+    /// such viewer. `change` may not call the streamer.
+    pub fn update_rights(&self, peer: PeerId, change: impl FnOnce(Rights) -> Rights) -> Option<Rights> {
+        self.inner.input.update_rights(peer, change)
+    }
+
+    /// Asks a viewer to leave, for this reason; the first reason counts. What it holds is let go at once, and it acts no more.
+    /// False if there is no such viewer.
+    pub fn kick(&self, peer: PeerId, reason: LeaveReason) -> bool {
+        self.inner.doors.ask_to_leave(peer, reason)
+    }
+
+    /// How viewers share the host's input.
+    #[must_use]
+    pub fn input_mode(&self) -> InputMode {
+        self.inner.input.mode()
+    }
+
+    /// Changes how viewers share the host's input, at once.
     pub fn set_input_mode(&self, mode: InputMode) {
         self.inner.input.set_mode(mode);
+    }
+
+    /// What its source does with input; `None` while it takes none.
+    #[must_use]
+    pub fn input_features(&self) -> Option<InputFeatures> {
+        self.inner.input.features()
+    }
+
+    /// Whose turn it is, one at a time; `None` when nobody's, and in other modes.
+    #[must_use]
+    pub fn input_turn(&self) -> Option<PeerId> {
+        self.inner.input.turn()
     }
 
     /// Wishes for a keyframe; coalesced and rate limited with the viewers' wishes.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod decoded;
+pub(crate) mod input;
 pub(crate) mod machine;
 pub(crate) mod page;
 pub(crate) mod random;

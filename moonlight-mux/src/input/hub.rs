@@ -1,16 +1,25 @@
 //! The [`Aggregator`] between viewers' tasks and the source's: as the Broadcaster is for media, in the other direction.
+//!
+//! Each call is a short lock and at most one wake-up. What the Streamer's actor does is what may take its time: it keeps
+//! the deadlines, and tells who acts, who points where and whose turn it is, [ten times a second](TELL_EVERY) at most.
+//!
+//! Nothing is sent to a watcher, and nobody is woken, while the lock is held.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use super::aggregator::Aggregator;
+use super::aggregator::{Aggregator, Full};
 use super::event::InputEvent;
 use super::host::{GamepadFeedback, HostFeedback, HostInput, InputFeatures};
-use super::rights::{InputMode, Rights};
-use crate::peer::PeerId;
+use super::mailbox::Mailbox;
+use super::pointers::Pointers;
+use super::rights::{DeviceClass, InputMode, Rights};
+use super::status::{InputStatus, Pointer};
+use crate::peer::{PeerId, PeerInfo};
 use crate::task;
 
 /// The input of one stream. Clones are handles to the same.
@@ -20,15 +29,43 @@ pub(crate) struct InputHub {
 }
 
 struct Shared {
-    aggregator: Mutex<Aggregator>,
-    /// Something waits for the host.
+    state: Mutex<State>,
+    /// Something may wait for the host. Only the source waits for it.
     filled: Notify,
-    /// The host took something, or is gone.
+    /// The host may have room. Only the head of `waiting` waits for it.
     room: Notify,
-    /// A deadline, a turn, or who acts has changed.
-    changed: Notify,
-    features: watch::Sender<Option<InputFeatures>>,
-    viewers: Mutex<HashMap<PeerId, watch::Sender<Rights>>>,
+    /// Held by the viewer that waits for room; the others wait for it in the order in which they came, so that each has
+    /// its turn and room for one wakes one.
+    waiting: tokio::sync::Mutex<()>,
+    /// Something is due earlier than [`InputHub::keep_time`] knows.
+    sooner: Notify,
+    pointers: watch::Sender<Arc<[Pointer]>>,
+}
+
+struct State {
+    aggregator: Aggregator,
+    mode: InputMode,
+    /// `None` while no source takes input.
+    features: Option<InputFeatures>,
+    /// Which of the [`Inputs`] is the source's: the last one.
+    connection: u64,
+    viewers: HashMap<PeerId, Viewer>,
+    pointers: Pointers,
+    /// When what has changed is to be told.
+    tell_at: Option<Instant>,
+    told_at: Option<Instant>,
+    /// Since then somebody has left who may still be listed.
+    left: bool,
+}
+
+struct Viewer {
+    rights: Rights,
+    acting: bool,
+    /// What `status` says. Not read from there: who has borrowed it may wait for our lock.
+    told: InputStatus,
+    status: watch::Sender<InputStatus>,
+    mailbox: Mailbox,
+    mail: Arc<Notify>,
 }
 
 /// A viewer's place in the hub. Dropping it lets go what the viewer holds.
@@ -36,7 +73,8 @@ struct Shared {
 pub(crate) struct ViewerInput {
     hub: InputHub,
     peer: PeerId,
-    rights: watch::Receiver<Rights>,
+    status: watch::Receiver<InputStatus>,
+    mail: Arc<Notify>,
 }
 
 /// The stream of inputs that a source takes ([`SourceIo::inputs`](crate::SourceIo::inputs)). While it exists viewers' input
@@ -44,78 +82,275 @@ pub(crate) struct ViewerInput {
 #[derive(Debug)]
 pub struct Inputs {
     hub: InputHub,
+    connection: u64,
+}
+
+/// What is to be told.
+struct News {
+    statuses: Vec<(watch::Sender<InputStatus>, InputStatus)>,
+    pointers: Option<Arc<[Pointer]>>,
+    /// What is listed of viewers: rights, and who acts.
+    list: bool,
 }
 
 impl InputHub {
     pub(crate) fn new(mode: InputMode) -> Self {
+        let mode = mode.in_range();
+        let state = State {
+            aggregator: Aggregator::new(mode),
+            mode,
+            features: None,
+            connection: 0,
+            viewers: HashMap::new(),
+            pointers: Pointers::default(),
+            tell_at: None,
+            told_at: None,
+            left: false,
+        };
         let shared = Shared {
-            aggregator: Mutex::new(Aggregator::new(mode)),
+            state: Mutex::new(state),
             filled: Notify::new(),
             room: Notify::new(),
-            changed: Notify::new(),
-            features: watch::Sender::new(None),
-            viewers: Mutex::default(),
+            waiting: tokio::sync::Mutex::default(),
+            sooner: Notify::new(),
+            pointers: watch::Sender::new(Arc::from([])),
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// A viewer comes.
     pub(crate) fn join(&self, peer: PeerId, rights: Rights) -> ViewerInput {
-        let (known, rights_seen) = watch::channel(rights);
-        self.aggregator().join(peer, rights);
-        self.viewers().insert(peer, known);
-        ViewerInput { hub: self.clone(), peer, rights: rights_seen }
+        let mail = Arc::new(Notify::new());
+        let status = self.change(|state| {
+            state.aggregator.join(peer, rights);
+            let told = state.status(rights);
+            let (sender, status) = watch::channel(told);
+            let mailbox = Mailbox::default();
+            let viewer = Viewer { rights, acting: false, told, status: sender, mailbox, mail: mail.clone() };
+            state.viewers.insert(peer, viewer);
+            status
+        });
+        ViewerInput { hub: self.clone(), peer, status, mail }
     }
 
-    /// Changes what a viewer may do; false if there is no such viewer.
-    pub(crate) fn set_rights(&self, peer: PeerId, rights: Rights) -> bool {
-        let viewers = self.viewers();
-        let Some(known) = viewers.get(&peer) else { return false };
-        self.aggregator().set_rights(peer, rights);
-        known.send_replace(rights);
-        drop(viewers);
-        self.shared.filled.notify_one();
-        true
+    /// A viewer goes: what it holds is let go, and what it still does counts for nothing. Again: nothing.
+    pub(crate) fn leave(&self, peer: PeerId) {
+        self.change(|state| {
+            if state.viewers.remove(&peer).is_some() {
+                state.left = true;
+                state.aggregator.leave(peer);
+                state.pointers.remove(peer);
+            }
+        });
+    }
+
+    /// Changes what a viewer may do, and gives what that is now; `None` if there is no such viewer.
+    pub(crate) fn update_rights(
+        &self,
+        peer: PeerId,
+        change: impl FnOnce(Rights) -> Rights,
+    ) -> Option<Rights> {
+        let (rights, mail) = self.change(|state| {
+            let viewer = state.viewers.get_mut(&peer)?;
+            let rights = change(viewer.rights);
+            viewer.rights = rights;
+            if !rights.allows(DeviceClass::Gamepad) {
+                viewer.mailbox.rest();
+            }
+            if !rights.allows(DeviceClass::Pointer) {
+                state.pointers.remove(peer);
+            }
+            let mail = viewer.mail.clone();
+            state.aggregator.set_rights(peer, rights);
+            Some((rights, mail))
+        })?;
+        mail.notify_one();
+        Some(rights)
+    }
+
+    pub(crate) fn mode(&self) -> InputMode {
+        self.state().mode
     }
 
     pub(crate) fn set_mode(&self, mode: InputMode) {
-        self.aggregator().set_mode(mode);
-        self.shared.filled.notify_one();
-        self.shared.changed.notify_one();
+        let mode = mode.in_range();
+        self.change(|state| {
+            state.mode = mode;
+            state.aggregator.set_mode(mode);
+            if mode == InputMode::ViewOnly {
+                state.pointers.clear();
+            }
+        });
     }
 
-    /// A source takes input from now on, until what is returned is dropped.
+    /// What the source does with input; `None` while it takes none.
+    pub(crate) fn features(&self) -> Option<InputFeatures> {
+        self.state().features
+    }
+
+    pub(crate) fn turn(&self) -> Option<PeerId> {
+        self.state().aggregator.turn()
+    }
+
+    /// A source takes input from now on, until what is returned is dropped, the run ends, or this is called again.
     pub(crate) fn connect(&self, features: InputFeatures) -> Inputs {
-        self.aggregator().handle_connected();
-        self.shared.features.send_replace(Some(features));
-        Inputs { hub: self.clone() }
+        self.disconnect(None);
+        let connection = self.change(|state| {
+            state.aggregator.handle_connected();
+            state.features = Some(features);
+            state.connection += 1;
+            state.connection
+        });
+        Inputs { hub: self.clone(), connection }
+    }
+
+    /// The run has ended: no source takes input, though it may have left its [`Inputs`] somewhere.
+    pub(crate) fn handle_end(&self) {
+        self.disconnect(None);
+    }
+
+    /// Ends this connection, or any.
+    fn disconnect(&self, connection: Option<u64>) {
+        let mails: Vec<_> = self.change(|state| {
+            if connection.is_some_and(|ending| !state.takes(ending)) || state.features.take().is_none() {
+                return Vec::new();
+            }
+            state.aggregator.handle_disconnected();
+            let rest = |viewer: &mut Viewer| {
+                viewer.mailbox.rest();
+                viewer.mail.clone()
+            };
+            state.viewers.values_mut().map(rest).collect()
+        });
+        mails.iter().for_each(|mail| mail.notify_one());
     }
 
     /// The host wants something of a gamepad. What is for no gamepad that is there is dropped.
     pub(crate) fn feedback(&self, feedback: HostFeedback) {
-        let _ = self.aggregator().route(feedback);
+        let mut state = self.state();
+        let Some((peer, feedback)) = state.aggregator.route(feedback) else { return };
+        let Some(viewer) = state.viewers.get_mut(&peer) else { return };
+        viewer.mailbox.handle(feedback);
+        let mail = viewer.mail.clone();
+        drop(state);
+        mail.notify_one();
     }
 
-    /// Does what is due by time, whenever it is; ends never. One task's business. Cancel safe.
+    /// Does what is due by time and tells what has changed, until something listed of viewers has: then it returns, to be
+    /// called again. One task's business. Cancel safe.
     pub(crate) async fn keep_time(&self) {
         loop {
-            let due = self.aggregator().timeout();
+            let due = self.state().timeout();
             tokio::select! {
                 () = task::at(due) => {
-                    self.aggregator().handle_timeout(task::now());
+                    let News { statuses, pointers, list } = self.state().handle_timeout(task::now());
                     self.shared.filled.notify_one();
+                    for (sender, status) in statuses {
+                        sender.send_replace(status);
+                    }
+                    if let Some(pointers) = pointers {
+                        self.shared.pointers.send_replace(pointers);
+                    }
+                    if list {
+                        return;
+                    }
                 }
-                () = self.shared.changed.notified() => {}
+                // One that came before this waits has left its permit.
+                () = self.shared.sooner.notified() => {}
             }
         }
     }
 
-    fn aggregator(&self) -> MutexGuard<'_, Aggregator> {
-        self.shared.aggregator.lock().expect("no holder of this lock panics")
+    /// Fills in what viewers may do and who acts; tells whether anything is new. Those that are gone may do nothing.
+    pub(crate) fn describe(&self, peers: &mut [PeerInfo]) -> bool {
+        let state = self.state();
+        let mut changed = false;
+        for peer in peers {
+            let viewer = state.viewers.get(&peer.id);
+            let (rights, acting) = viewer.map_or((Rights::NONE, false), |known| (known.rights, known.acting));
+            changed |= (peer.rights, peer.acting) != (rights, acting);
+            (peer.rights, peer.acting) = (rights, acting);
+        }
+        changed
     }
 
-    fn viewers(&self) -> MutexGuard<'_, HashMap<PeerId, watch::Sender<Rights>>> {
-        self.shared.viewers.lock().expect("no holder of this lock panics")
+    /// For all that may give the host something, make room, or change what is told.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let result = change(&mut state);
+        let sooner = state.will_tell(task::now());
+        drop(state);
+        self.shared.filled.notify_one();
+        self.shared.room.notify_one();
+        if sooner {
+            self.shared.sooner.notify_one();
+        }
+        result
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl State {
+    fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
+        let Some(viewer) = self.viewers.get(&peer) else { return Ok(()) };
+        self.aggregator.handle(now, peer, event)?;
+        if viewer.rights.allows(DeviceClass::Pointer) && self.mode != InputMode::ViewOnly {
+            self.pointers.handle(now, peer, event);
+        }
+        Ok(())
+    }
+
+    /// Something has changed. True if that makes [`Self::timeout`] earlier.
+    ///
+    /// Deadlines of the aggregator that it may have set lie farther off than [`TELL_EVERY`] and are not asked for.
+    fn will_tell(&mut self, now: Instant) -> bool {
+        let sooner = self.tell_at.is_none();
+        if sooner {
+            self.tell_at = Some(self.told_at.map_or(now, |told| now.max(told + TELL_EVERY)));
+        }
+        sooner
+    }
+
+    fn timeout(&self) -> Option<Instant> {
+        [self.tell_at, self.aggregator.timeout()].into_iter().flatten().min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> News {
+        self.aggregator.handle_timeout(now);
+        let acting = self.aggregator.acting(now);
+        let pointers = self.pointers.poll(now);
+        // Who ceases to act, and a pointer that rests, say nothing when it is time.
+        let goes_on = !acting.is_empty() || !self.pointers.is_empty();
+        self.told_at = Some(now);
+        self.tell_at = goes_on.then(|| now + TELL_EVERY);
+
+        let list = std::mem::take(&mut self.left);
+        let mut news = News { statuses: Vec::new(), pointers, list };
+        let stream = self.status(Rights::NONE);
+        for (peer, viewer) in &mut self.viewers {
+            let status = InputStatus { rights: viewer.rights, ..stream };
+            if viewer.told != status {
+                news.list |= viewer.told.rights != status.rights;
+                viewer.told = status;
+                news.statuses.push((viewer.status.clone(), status));
+            }
+            let acts = acting.contains(peer);
+            news.list |= viewer.acting != acts;
+            viewer.acting = acts;
+        }
+        news
+    }
+
+    /// Whether this is the connection by which a source takes input.
+    fn takes(&self, connection: u64) -> bool {
+        self.features.is_some() && self.connection == connection
+    }
+
+    fn status(&self, rights: Rights) -> InputStatus {
+        InputStatus { mode: self.mode, features: self.features, rights, turn: self.aggregator.turn() }
     }
 }
 
@@ -123,54 +358,68 @@ impl ViewerInput {
     /// Hands in what the viewer did. Waits while too much waits for the host and the event must not be lost. Cancel safe: the
     /// event was not taken then.
     pub(crate) async fn send(&self, event: &InputEvent) {
-        loop {
-            // Before the try, so that room made in between is not missed.
-            let room = self.hub.shared.room.notified();
-            if self.hub.aggregator().handle(task::now(), self.peer, event).is_ok() {
-                self.hub.shared.filled.notify_one();
-                self.hub.shared.changed.notify_one();
-                return;
-            }
-            room.await;
+        if self.try_send(event).is_ok() {
+            return;
         }
+        let _head = self.hub.shared.waiting.lock().await;
+        while self.try_send(event).is_err() {
+            // Room that was made before this waits has left its permit.
+            self.hub.shared.room.notified().await;
+        }
+    }
+
+    fn try_send(&self, event: &InputEvent) -> Result<(), Full> {
+        let now = task::now();
+        let mut state = self.hub.state();
+        state.handle(now, self.peer, event)?;
+        let sooner = state.will_tell(now);
+        drop(state);
+        self.hub.shared.filled.notify_one();
+        if sooner {
+            self.hub.shared.sooner.notify_one();
+        }
+        Ok(())
     }
 
     /// Lets go what the viewer holds.
     pub(crate) fn release(&self) {
-        self.hub.aggregator().release(self.peer);
-        self.hub.shared.filled.notify_one();
+        self.hub.change(|state| state.aggregator.release(self.peer));
     }
 
     pub(crate) fn expect_heartbeat(&self, expected: bool) {
-        self.hub.aggregator().expect_heartbeat(self.peer, expected);
+        self.hub.change(|state| state.aggregator.expect_heartbeat(self.peer, expected));
     }
 
-    pub(crate) fn watch_rights(&self) -> watch::Receiver<Rights> {
-        self.rights.clone()
+    pub(crate) fn watch_status(&self) -> watch::Receiver<InputStatus> {
+        self.status.clone()
     }
 
-    /// What the host can do with input; `None` while there is none that takes any.
-    pub(crate) fn watch_features(&self) -> watch::Receiver<Option<InputFeatures>> {
-        self.hub.shared.features.subscribe()
+    pub(crate) fn watch_pointers(&self) -> watch::Receiver<Arc<[Pointer]>> {
+        self.hub.shared.pointers.subscribe()
     }
 
     /// What the host wants of the viewer's gamepads next: of each kind and gamepad the newest. Cancel safe.
     pub(crate) async fn feedback(&self) -> GamepadFeedback {
-        std::future::pending().await
+        loop {
+            let next = self.hub.state().viewers.get_mut(&self.peer).and_then(|viewer| viewer.mailbox.poll());
+            match next {
+                Some(feedback) => return feedback,
+                None => self.mail.notified().await,
+            }
+        }
     }
 }
 
 impl Drop for ViewerInput {
     fn drop(&mut self) {
-        self.hub.aggregator().leave(self.peer);
-        self.hub.viewers().remove(&self.peer);
-        self.hub.shared.filled.notify_one();
+        self.hub.leave(self.peer);
     }
 }
 
 impl Inputs {
     /// What the host is to be told next. Take it when the host has room for it: what waits meanwhile is merged, and
-    /// viewers whose input may not be lost wait too. Cancel safe.
+    /// viewers whose input may not be lost wait too. Waits for ever once the run has ended, or the source has asked for
+    /// inputs again. Cancel safe.
     pub async fn next(&mut self) -> HostInput {
         loop {
             if let Some(input) = self.try_next() {
@@ -183,9 +432,11 @@ impl Inputs {
 
     /// What the host is to be told next, if there is anything.
     pub fn try_next(&mut self) -> Option<HostInput> {
-        let input = self.hub.aggregator().poll();
+        let mut state = self.hub.state();
+        let input = if state.takes(self.connection) { state.aggregator.poll() } else { None };
+        drop(state);
         if input.is_some() {
-            self.hub.shared.room.notify_waiters();
+            self.hub.shared.room.notify_one();
         }
         input
     }
@@ -193,9 +444,7 @@ impl Inputs {
 
 impl Drop for Inputs {
     fn drop(&mut self) {
-        self.hub.aggregator().handle_disconnected();
-        self.hub.shared.features.send_replace(None);
-        self.hub.shared.room.notify_waiters();
+        self.hub.disconnect(Some(self.connection));
     }
 }
 
@@ -204,3 +453,6 @@ impl fmt::Debug for InputHub {
         f.debug_struct("InputHub").finish_non_exhaustive()
     }
 }
+
+/// How often it is told at most who acts, who points where and how input stands.
+const TELL_EVERY: Duration = Duration::from_millis(100);

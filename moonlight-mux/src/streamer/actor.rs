@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{News, Run};
-use super::viewers::{Join, Viewers};
+use super::viewers::{Doors, Join, Viewers};
 use super::{Exit, StreamerConfig};
 use crate::broadcast::Broadcaster;
 use crate::input::InputHub;
@@ -30,6 +30,7 @@ pub(super) struct Actor {
     pub(super) source_stats: watch::Sender<SourceStats>,
     pub(super) restarts: watch::Sender<u64>,
     pub(super) input: InputHub,
+    pub(super) doors: Doors,
     pub(super) exit: watch::Receiver<Exit>,
     pub(super) stop: CancellationToken,
 }
@@ -52,7 +53,7 @@ impl Actor {
         let mut live = Live {
             lifecycle: Lifecycle::new(config),
             keyframes: KeyframePolicy::default(),
-            viewers: Viewers::new(max_peers, self.peers.clone()),
+            viewers: Viewers::new(max_peers, self.peers.clone(), self.input.clone(), self.doors.clone()),
             run: Some(self.start_source()),
         };
 
@@ -68,7 +69,7 @@ impl Actor {
                 () = self.broadcaster.keyframe_wished() => live.keyframes.wish(),
                 Some(join) = self.joins.recv() => live.viewers.add(join),
                 Some(gone) = live.viewers.next_gone() => live.viewers.remove(gone),
-                () = self.input.keep_time() => {}
+                () = self.input.keep_time() => live.viewers.refresh(),
                 () = self.stop.cancelled() => break true,
             }
         };
@@ -103,6 +104,7 @@ impl Actor {
                     self.handle_event(live, event);
                 }
                 live.run = None;
+                self.input.handle_end();
                 live.keyframes.handle_end();
                 let Some(wait) = live.lifecycle.handle_end(task::now(), reason, chance()) else { return };
                 if let State::Reconnecting { reason, .. } = live.lifecycle.state() {

@@ -1,7 +1,7 @@
 //! The viewers of one stream: a task each, owned here.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::egress::{Egress, ViewerIo};
-use crate::peer::{LeaveReason, PeerInfo, PeerName, ask_to_leave};
+use crate::input::{InputHub, Rights};
+use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerName, ask_to_leave};
 use crate::task::{self, TaskSet};
 
 /// How long an egress may take to end when it is told to (contract of `Egress`).
@@ -25,11 +26,37 @@ pub(super) struct Join {
     pub(super) gone: watch::Sender<Option<LeaveReason>>,
 }
 
+/// How each viewer is asked to leave, by its id: for handles of the Streamer. Clones are handles to the same.
+#[derive(Clone, Default)]
+pub(super) struct Doors(Arc<Mutex<HashMap<PeerId, watch::Sender<Option<LeaveReason>>>>>);
+
+impl Doors {
+    pub(super) fn insert(&self, peer: PeerId, leave: watch::Sender<Option<LeaveReason>>) {
+        self.lock().insert(peer, leave);
+    }
+
+    pub(super) fn remove(&self, peer: PeerId) {
+        self.lock().remove(&peer);
+    }
+
+    /// False if there is no such viewer.
+    pub(super) fn ask_to_leave(&self, peer: PeerId, reason: LeaveReason) -> bool {
+        let leave = self.lock().get(&peer).cloned();
+        leave.inspect(|leave| ask_to_leave(leave, reason)).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, watch::Sender<Option<LeaveReason>>>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
 pub(super) struct Viewers {
     max: usize,
     tasks: TaskSet<LeaveReason>,
     entries: HashMap<Id, Entry>,
     list: watch::Sender<Arc<[PeerInfo]>>,
+    input: InputHub,
+    doors: Doors,
     joined: u64,
 }
 
@@ -44,8 +71,13 @@ struct Entry {
 pub(super) type Gone = (Id, Result<LeaveReason, JoinError>);
 
 impl Viewers {
-    pub(super) fn new(max: usize, list: watch::Sender<Arc<[PeerInfo]>>) -> Self {
-        Self { max, tasks: TaskSet::new(), entries: HashMap::new(), list, joined: 0 }
+    pub(super) fn new(
+        max: usize,
+        list: watch::Sender<Arc<[PeerInfo]>>,
+        input: InputHub,
+        doors: Doors,
+    ) -> Self {
+        Self { max, tasks: TaskSet::new(), entries: HashMap::new(), list, input, doors, joined: 0 }
     }
 
     pub(super) fn add(&mut self, join: Join) {
@@ -54,9 +86,10 @@ impl Viewers {
             ask_to_leave(&join.leave, LeaveReason::StreamerFull);
         }
         let Join { viewer, name, egress, leave, gone } = join;
-        let info = PeerInfo { id: viewer.id, connected_at: task::wall_clock(), name };
-        let span = tracing::info_span!("peer", id = %viewer.id);
-        let task = self.tasks.spawn(serve(egress, viewer).instrument(span));
+        let (id, connected_at) = (viewer.id, task::wall_clock());
+        let info = PeerInfo { id, connected_at, name, rights: Rights::NONE, acting: false };
+        let span = tracing::info_span!("peer", %id);
+        let task = self.tasks.spawn(serve(egress, viewer, self.input.clone()).instrument(span));
         self.entries.insert(task, Entry { info, order: self.joined, leave, gone });
         self.joined += 1;
         self.publish();
@@ -74,6 +107,7 @@ impl Viewers {
             LeaveReason::Internal
         });
         tracing::info!(peer = %entry.info.id, %reason, "viewer gone");
+        self.doors.remove(entry.info.id);
         self.publish();
         entry.gone.send_replace(Some(reason));
     }
@@ -88,23 +122,39 @@ impl Viewers {
         }
     }
 
+    /// Lists anew what viewers may do and who acts.
+    pub(super) fn refresh(&self) {
+        self.list.send_if_modified(|list| {
+            let mut peers = list.to_vec();
+            let changed = self.input.describe(&mut peers);
+            if changed {
+                *list = peers.into();
+            }
+            changed
+        });
+    }
+
     fn publish(&self) {
         let mut entries: Vec<_> = self.entries.values().collect();
         entries.sort_by_key(|entry| entry.order);
-        self.list.send_replace(entries.into_iter().map(|entry| entry.info.clone()).collect());
+        let mut peers: Vec<_> = entries.into_iter().map(|entry| entry.info.clone()).collect();
+        self.input.describe(&mut peers);
+        self.list.send_replace(peers.into());
     }
 }
 
-/// Runs an egress to its end. One that was asked to leave has [`EGRESS_GRACE`] to do so.
-async fn serve(egress: Box<dyn Egress>, viewer: ViewerIo) -> LeaveReason {
+/// Runs an egress to its end. One that was asked to leave has [`EGRESS_GRACE`] to do so, and acts no more.
+async fn serve(egress: Box<dyn Egress>, viewer: ViewerIo, input: InputHub) -> LeaveReason {
     tracing::info!("viewer joins");
-    let mut leave = viewer.leave.clone();
+    let (id, mut leave) = (viewer.id, viewer.leave.clone());
     let serving = egress.run(viewer);
     tokio::pin!(serving);
     let asked = tokio::select! {
-        reason = &mut serving => return reason,
+        biased;
         asked = leave.wait_for(Option::is_some) => asked.ok().and_then(|asked| *asked),
+        reason = &mut serving => return reason,
     };
+    input.leave(id);
     timeout(EGRESS_GRACE, serving).await.unwrap_or_else(|_| {
         tracing::warn!("the viewer's egress did not end within {EGRESS_GRACE:?}: dropped");
         asked.unwrap_or(LeaveReason::StreamerDeleted)
