@@ -282,6 +282,19 @@ pub enum Channels {
     Negotiated,
     /// So many, by DCEP, labelled `0`, `1`, `2` and so on.
     InBand(u16),
+    /// These, by DCEP, as existing pages do.
+    Labelled(&'static [Labelled]),
+}
+
+/// A data channel that is opened by DCEP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// Its label.
+    pub label: &'static str,
+    /// Whether messages come in the order in which they were sent.
+    pub ordered: bool,
+    /// How often a lost message is sent again; `None`: until it arrives.
+    pub max_retransmits: Option<u16>,
 }
 
 /// The way that a viewer's datagrams take.

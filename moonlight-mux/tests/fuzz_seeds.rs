@@ -24,6 +24,7 @@ targets! {
     control_stream,
     description,
     enet_datagram,
+    existing_page,
     input_packet,
     media_session,
     packetiser,

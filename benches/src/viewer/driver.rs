@@ -20,7 +20,7 @@ use super::message::{Candidate, Message};
 use super::transport::{Closed, Transport};
 use super::video::{Detail, KeyframeWish, VideoReceiver};
 use super::{
-    AudioStats, Channels, CloseReason, Codec, Data, Event, Frame, Keep, Offerer, Stats, Trickle,
+    AudioStats, Channels, CloseReason, Codec, Data, Event, Frame, Keep, Labelled, Offerer, Stats, Trickle,
     ViewerConfig, ViewerError,
 };
 use crate::task;
@@ -511,6 +511,19 @@ fn channels(channels: Channels) -> Vec<ChannelConfig> {
             config("events", Some(2)),
         ],
         Channels::InBand(count) => (0..count).map(|n| config(&n.to_string(), None)).collect(),
+        Channels::Labelled(channels) => channels.iter().map(labelled).collect(),
+    }
+}
+
+fn labelled(channel: &Labelled) -> ChannelConfig {
+    let reliability = channel
+        .max_retransmits
+        .map_or(Reliability::Reliable, |retransmits| Reliability::MaxRetransmits { retransmits });
+    ChannelConfig {
+        label: channel.label.to_owned(),
+        ordered: channel.ordered,
+        reliability,
+        ..ChannelConfig::default()
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod announcer;
 mod event_message;
+pub(super) mod existing_page;
 mod inbox;
 mod input_message;
 mod pacing;
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
 pub(super) use self::announcer::Announcer;
 pub(super) use self::event_message::VideoQuality;
+use self::existing_page::Teller;
 use self::inbox::Inbox;
 use crate::egress::ViewerIo;
 use crate::input::InputEvent;
@@ -100,6 +102,8 @@ pub(super) trait Decode: Send {
 pub(super) struct Channels {
     /// Sends the viewer what it is told, if it can be told.
     pub(super) announcer: Option<Announcer>,
+    /// The same for an existing page.
+    pub(super) teller: Option<Teller>,
     decoder: Box<dyn Decode>,
     heartbeat: bool,
     /// What the viewer did and is not handed in yet: of one message.
@@ -110,8 +114,8 @@ pub(super) struct Channels {
     /// How many more the viewer may open.
     may_open: usize,
     readers: TaskSet<()>,
-    /// Kept open for the viewer.
-    _general: Option<Arc<dyn DataChannel>>,
+    /// An existing page's channel of this name, once it is open.
+    controllers: watch::Sender<Option<Arc<dyn DataChannel>>>,
 }
 
 /// A message of the viewer.
@@ -130,6 +134,7 @@ impl Channels {
         let (receives, received) = mpsc::channel(RECEIVED);
         let mut channels = Self {
             announcer: None,
+            teller: None,
             decoder: Box::new(Inbox::default()),
             heartbeat: set == ChannelSet::Negotiated,
             events: VecDeque::new(),
@@ -138,7 +143,7 @@ impl Channels {
             opened,
             may_open: 0,
             readers: TaskSet::new(),
-            _general: None,
+            controllers: watch::Sender::new(None),
         };
         match set {
             ChannelSet::Nothing => {}
@@ -154,9 +159,12 @@ impl Channels {
                 channels.read(events, EVENTS, Some(open));
             }
             ChannelSet::ExistingPage => {
-                channels.decoder = Box::new(Unread);
+                channels.decoder = Box::new(existing_page::Decoder::default());
                 channels.may_open = MAX_OPENED;
-                channels._general = Some(pc.create_data_channel("general", None).await?);
+                let general = pc.create_data_channel(existing_page::GENERAL, None).await?;
+                let (open, opens) = oneshot::channel();
+                channels.teller = Some(Teller::new(general.clone(), opens, channels.controllers.subscribe()));
+                channels.read(general, existing_page::GENERAL, Some(open));
             }
         }
         Ok(channels)
@@ -191,7 +199,7 @@ impl Channels {
                         return Fault::UnknownChannel;
                     }
                     self.may_open -= 1;
-                    self.readers.spawn(read_opened(channel, self.receives.clone()));
+                    self.readers.spawn(read_opened(channel, self.receives.clone(), self.controllers.clone()));
                 }
             }
         }
@@ -236,25 +244,16 @@ async fn read(
     }
 }
 
-/// Reads a channel that the viewer opened.
-async fn read_opened(channel: Arc<dyn DataChannel>, receives: mpsc::Sender<Received>) {
+/// Reads a channel that the viewer opened. `controllers` takes the one on which it is told of its gamepads.
+async fn read_opened(
+    channel: Arc<dyn DataChannel>,
+    receives: mpsc::Sender<Received>,
+    controllers: watch::Sender<Option<Arc<dyn DataChannel>>>,
+) {
     // Without a label it is closed already.
-    if let Ok(label) = channel.label().await {
-        read(channel, label.into(), receives, None).await;
+    let Ok(label) = channel.label().await else { return };
+    if label == existing_page::CONTROLLERS {
+        controllers.send_replace(Some(channel.clone()));
     }
-}
-
-/// Of an existing page, whose messages are not looked at yet.
-struct Unread;
-
-impl Decode for Unread {
-    fn decode(
-        &mut self,
-        _now: Instant,
-        _label: &str,
-        _message: &[u8],
-        _events: &mut VecDeque<InputEvent>,
-    ) -> Result<(), Fault> {
-        Ok(())
-    }
+    read(channel, label.into(), receives, None).await;
 }

@@ -1,15 +1,20 @@
 //! What the fuzz targets call: any bytes in, and a panic is a finding. No public interface.
 
+use std::collections::{HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::candidates::{Reach, with_candidates};
+use super::channels::{Decode, existing_page};
 use super::framing::{self, Decoder};
 use super::packetiser::{MAX_PAYLOAD, Payload, av1, h264};
 use super::{negotiate, stun};
 use crate::gamestream::fuzzing::Forms;
+use crate::input::{InputEvent, PointerPhase};
 use crate::media::VideoCodec;
+use crate::task;
 
 /// A datagram at the viewers' UDP port.
 pub fn stun(datagram: &[u8]) -> Forms {
@@ -102,6 +107,67 @@ pub fn tcp_frames(bytes: &[u8]) -> Forms {
     forms
 }
 
+/// What an existing page says on its channels, message by message: a byte for the channel, one for the length, the message.
+/// Fingers come before they move and go, and there are never more than anybody has.
+pub fn existing_page(mut script: &[u8]) -> Forms {
+    let mut forms = Forms::new();
+    let mut page = existing_page::Decoder::default();
+    let (mut now, mut events, mut down) = (task::now(), VecDeque::new(), HashSet::new());
+    while let [channel, len, rest @ ..] = script {
+        let (message, next) = rest.split_at(rest.len().min(usize::from(*len)));
+        script = next;
+        now += Duration::from_millis(700);
+        let label = PAGE_CHANNELS[usize::from(*channel) % PAGE_CHANNELS.len()];
+        let taken = page.decode(now, label, message, &mut events);
+        assert!(events.len() <= 2 && (taken.is_ok() || events.is_empty()), "{label}: {events:?}");
+        for event in events.drain(..) {
+            forms.insert(match event {
+                InputEvent::Key { .. } => "key",
+                InputEvent::Text(text) => {
+                    assert!(!text.is_empty() && text.len() < message.len());
+                    "text"
+                }
+                InputEvent::PointerTo(_) | InputEvent::PointerBy { .. } => "pointer",
+                InputEvent::Button { .. } => "button",
+                InputEvent::Scroll { dx, dy, .. } => {
+                    assert_ne!((dx, dy), (0, 0));
+                    "scroll"
+                }
+                InputEvent::Touch(touch) => {
+                    assert!(match touch.phase {
+                        PointerPhase::Down => down.insert(touch.contact),
+                        PointerPhase::Move => down.contains(&touch.contact),
+                        _ => down.remove(&touch.contact),
+                    });
+                    assert!(down.len() <= 10);
+                    "touch"
+                }
+                InputEvent::Gamepad { .. } => "gamepad",
+                InputEvent::GamepadConnected { .. } => "gamepad-connected",
+                InputEvent::GamepadDisconnected { .. } => "gamepad-disconnected",
+                event => panic!("no page says {event:?}"),
+            });
+        }
+    }
+    forms
+}
+
+const PAGE_CHANNELS: [&str; 13] = [
+    "keyboard",
+    "mouse",
+    "mouseClicks",
+    "mouseAbsolute",
+    "mouseRelative",
+    "mouse_reliable",
+    "mouse_absolute",
+    "mouse_relative",
+    "touch",
+    "controllers",
+    "controller0",
+    "controller15",
+    "stats",
+];
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -115,6 +181,7 @@ mod tests {
             packetiser(&bytes);
             description(&bytes);
             tcp_frames(&bytes);
+            existing_page(&bytes);
         }
     }
 }

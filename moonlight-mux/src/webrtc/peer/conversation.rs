@@ -38,11 +38,12 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         }
 
         let (quality, told) = watch::channel(VideoQuality::Flowing);
-        let announcer = channels.announcer.take();
+        let (announcer, teller) = (channels.announcer.take(), channels.teller.take());
         let events = async {
-            match announcer {
-                Some(announcer) => announcer.serve(viewer, told).await,
-                None => pending().await,
+            match (announcer, teller) {
+                (Some(announcer), _) => announcer.serve(viewer, told).await,
+                (None, Some(teller)) => teller.serve(viewer, told).await,
+                (None, None) => pending().await,
             }
         };
         let media = tracks.serve(viewer, quality);
