@@ -95,7 +95,7 @@ export class Control {
       holder.addEventListener("focusout", (event) => this.#focusLeft(event));
     }
     // A click beside the picture leaves the focus, and so control, where it is.
-    for (const part of document.querySelectorAll(".bar, .controls, #input-panel")) {
+    for (const part of document.querySelectorAll(".bar, .controls, .panel, #reveal")) {
       part.addEventListener("mousedown", (event) => this.#input.engaged && event.preventDefault());
     }
     addEventListener("blur", () => this.#input.releaseAll());
