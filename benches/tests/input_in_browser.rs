@@ -98,10 +98,8 @@ async fn keys_of_two_pages_arrive_each_pages_in_order_and_show_in_the_picture() 
     let _one_at_a_time = BROWSER.lock().await;
     let mut stage = Stage::start().await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [
-        stage.control(&mut chromium, "?name=Ann").await,
-        stage.control(&mut chromium, "?name=Bob").await,
-    ];
+    let pages =
+        [stage.control(&mut chromium, "?name=Ann").await, stage.control(&mut chromium, "?name=Bob").await];
     let typed = ["MOONLIGHT", "KEYBRDSFQ"];
     for (ann, bob) in typed[0].chars().zip(typed[1].chars()) {
         for (page, letter) in pages.iter().zip([ann, bob]) {
@@ -200,16 +198,19 @@ async fn a_click_lands_on_its_pixel_at_any_size_and_zoom() {
              && document.getElementById('pixels').click()"
         );
         evaluate(&mut chromium, &page, &other_mode).await;
-        let scroll = "document.getElementById('picture').scrollTo({ left: 123, top: 77, behavior: 'instant' })";
+        let scroll =
+            "document.getElementById('picture').scrollTo({ left: 123, top: 77, behavior: 'instant' })";
         evaluate(&mut chromium, &page, scroll).await;
         until(&mut chromium, &page, &format!("innerWidth === {width} && devicePixelRatio === {zoom}")).await;
         evaluate(&mut chromium, &page, FRAMES).await;
-        let shown: Shown = serde_json::from_value(evaluate(&mut chromium, &page, SHOWN).await).expect("a box");
+        let shown: Shown =
+            serde_json::from_value(evaluate(&mut chromium, &page, SHOWN).await).expect("a box");
         for (right, down) in [(0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (0.13, 0.71), (0.87, 0.29)] {
             let x = (shown.left + right * (shown.width - 1.0)).ceil();
             let y = (shown.top + down * (shown.height - 1.0)).ceil();
             click(&mut chromium, &page, x, y).await;
-            let is_down = |input| matches!(input, HostInput::Button { button: MouseButton::Left, down: true });
+            let is_down =
+                |input| matches!(input, HostInput::Button { button: MouseButton::Left, down: true });
             let ((), before) = stage.inputs(|input| is_down(input).then_some(())).await;
             let at = before.into_iter().rev().find_map(|input| match input {
                 HostInput::PointerTo(at) => Some(at),
@@ -279,10 +280,14 @@ async fn a_gamepad_reaches_the_host_and_its_rumble_comes_to_its_page_alone() {
     let mut slots = Vec::new();
     for page in &pages {
         evaluate(&mut chromium, page, "gamepads.plug(0)").await;
-        slots.push(stage.input(|input| match input {
-            HostInput::GamepadConnected { slot, .. } => Some(slot),
-            _ => None,
-        }).await);
+        slots.push(
+            stage
+                .input(|input| match input {
+                    HostInput::GamepadConnected { slot, .. } => Some(slot),
+                    _ => None,
+                })
+                .await,
+        );
     }
     assert_eq!(slots.iter().map(|slot| slot.get()).collect::<Vec<_>>(), [0, 1]);
 
@@ -294,10 +299,12 @@ async fn a_gamepad_reaches_the_host_and_its_rumble_comes_to_its_page_alone() {
             left_stick: (i16::MAX, i16::MAX),
             ..GamepadState::default()
         };
-        stage.input(|input| match input {
-            HostInput::Gamepad { slot: at, state, .. } if at == slot && state == wanted => Some(()),
-            _ => None,
-        }).await;
+        stage
+            .input(|input| match input {
+                HostInput::Gamepad { slot: at, state, .. } if at == slot && state == wanted => Some(()),
+                _ => None,
+            })
+            .await;
     }
 
     let rumble = HostFeedback::Rumble { gamepad: slots[1], low: 0x8000, high: 0xffff };
@@ -305,7 +312,8 @@ async fn a_gamepad_reaches_the_host_and_its_rumble_comes_to_its_page_alone() {
     until(&mut chromium, &pages[1], "gamepads.played.length > 0").await;
     let played = evaluate(&mut chromium, &pages[1], "gamepads.played[0]").await;
     assert_eq!(played["type"], "dual-rumble", "{played}");
-    let magnitudes = ["strongMagnitude", "weakMagnitude"].map(|name| played[name].as_f64().expect("a number"));
+    let magnitudes =
+        ["strongMagnitude", "weakMagnitude"].map(|name| played[name].as_f64().expect("a number"));
     assert!((magnitudes[0] - 0.5).abs() < 0.01 && (magnitudes[1] - 1.0).abs() < 0.01, "{played}");
     // Whatever was on its way to the other page is there when this is.
     let rumble = HostFeedback::Rumble { gamepad: slots[0], low: 0x1000, high: 0 };
@@ -316,10 +324,12 @@ async fn a_gamepad_reaches_the_host_and_its_rumble_comes_to_its_page_alone() {
     picture(&mut chromium, &pages[0], "input-gamepads.png").await;
 
     evaluate(&mut chromium, &pages[0], "gamepads.unplug(0)").await;
-    stage.input(|input| match input {
-        HostInput::Gamepad { slot, active, .. } => (slot == slots[0] && active == 0b10).then_some(()),
-        _ => None,
-    }).await;
+    stage
+        .input(|input| match input {
+            HostInput::Gamepad { slot, active, .. } => (slot == slots[0] && active == 0b10).then_some(()),
+            _ => None,
+        })
+        .await;
     chromium.quit().await;
 }
 
@@ -343,8 +353,12 @@ async fn a_view_only_page_moves_nothing_whatever_it_sends() {
     assert_eq!(evaluate(&mut chromium, &loses, &change).await, 200);
 
     for (page, code) in [(&views, 0x58), (&loses, 0x59)] {
-        until(&mut chromium, page, "Object.values(moonlightMux.events.Input.rights).every((may) => may === false)")
-            .await;
+        until(
+            &mut chromium,
+            page,
+            "Object.values(moonlightMux.events.Input.rights).every((may) => may === false)",
+        )
+        .await;
         picture(&mut chromium, page, &format!("input-view-only-{code}.png")).await;
         evaluate(&mut chromium, page, &format!("{EVERYTHING}({code})")).await;
         reach(&mut chromium, page, "ended").await;
@@ -364,10 +378,8 @@ async fn each_page_shows_the_others_pointer_where_it_is() {
     let _one_at_a_time = BROWSER.lock().await;
     let stage = Stage::start().await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let pages = [
-        stage.control(&mut chromium, "?name=Ann").await,
-        stage.control(&mut chromium, "?name=Bob").await,
-    ];
+    let pages =
+        [stage.control(&mut chromium, "?name=Ann").await, stage.control(&mut chromium, "?name=Bob").await];
     let places = [(0.25, 0.25), (0.75, 0.5)];
     for (page, (right, down)) in pages.iter().zip(places) {
         let shown: Shown = serde_json::from_value(evaluate(&mut chromium, page, SHOWN).await).expect("a box");
@@ -425,7 +437,8 @@ const SHOWN: &str = r#"(() => {
 })()"#;
 
 /// Two more frames, behind which the layout is what it is going to be.
-const FRAMES: &str = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
+const FRAMES: &str =
+    "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
 
 /// How many white pixels there are where the test picture shows the keys that are down.
 const KEYS_SHOWN: &str = r#"(() => {
@@ -547,4 +560,3 @@ fn assert_within(pixel: f64, [from, to]: [f64; 2], what: &str) {
     let blur = f64::from(WIDTH) / 32768.0;
     assert!(from - blur <= pixel && pixel <= to + blur, "{pixel} is not in {from} to {to}: {what}");
 }
-
