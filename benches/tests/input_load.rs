@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "people act in real time")]
 
 #[path = "support/held.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
 mod held;
 #[path = "../../moonlight-mux/tests/live/mod.rs"]
 mod live;

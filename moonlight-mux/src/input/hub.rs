@@ -54,6 +54,8 @@ struct State {
     /// When what has changed is to be told.
     tell_at: Option<Instant>,
     told_at: Option<Instant>,
+    /// Since then somebody has left who may still be listed.
+    left: bool,
 }
 
 struct Viewer {
@@ -103,6 +105,7 @@ impl InputHub {
             pointers: Pointers::default(),
             tell_at: None,
             told_at: None,
+            left: false,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -134,6 +137,7 @@ impl InputHub {
     pub(crate) fn leave(&self, peer: PeerId) {
         self.change(|state| {
             if state.viewers.remove(&peer).is_some() {
+                state.left = true;
                 state.aggregator.leave(peer);
                 state.pointers.remove(peer);
             }
@@ -188,18 +192,37 @@ impl InputHub {
         self.state().aggregator.turn()
     }
 
-    /// A source takes input from now on, until what is returned is dropped or this is called again.
+    /// A source takes input from now on, until what is returned is dropped, the run ends, or this is called again.
     pub(crate) fn connect(&self, features: InputFeatures) -> Inputs {
+        self.disconnect(None);
         let connection = self.change(|state| {
-            if state.features.is_some() {
-                state.aggregator.handle_disconnected();
-            }
             state.aggregator.handle_connected();
             state.features = Some(features);
             state.connection += 1;
             state.connection
         });
         Inputs { hub: self.clone(), connection }
+    }
+
+    /// The run has ended: no source takes input, though it may have left its [`Inputs`] somewhere.
+    pub(crate) fn handle_end(&self) {
+        self.disconnect(None);
+    }
+
+    /// Ends this connection, or any.
+    fn disconnect(&self, connection: Option<u64>) {
+        let mails: Vec<_> = self.change(|state| {
+            if connection.is_some_and(|ending| !state.takes(ending)) || state.features.take().is_none() {
+                return Vec::new();
+            }
+            state.aggregator.handle_disconnected();
+            let rest = |viewer: &mut Viewer| {
+                viewer.mailbox.rest();
+                viewer.mail.clone()
+            };
+            state.viewers.values_mut().map(rest).collect()
+        });
+        mails.iter().for_each(|mail| mail.notify_one());
     }
 
     /// The host wants something of a gamepad. What is for no gamepad that is there is dropped.
@@ -238,13 +261,13 @@ impl InputHub {
         }
     }
 
-    /// Fills in what viewers may do and who acts; tells whether anything is new. Those that are gone act no more.
+    /// Fills in what viewers may do and who acts; tells whether anything is new. Those that are gone may do nothing.
     pub(crate) fn describe(&self, peers: &mut [PeerInfo]) -> bool {
         let state = self.state();
         let mut changed = false;
         for peer in peers {
             let viewer = state.viewers.get(&peer.id);
-            let (rights, acting) = viewer.map_or((peer.rights, false), |known| (known.rights, known.acting));
+            let (rights, acting) = viewer.map_or((Rights::NONE, false), |known| (known.rights, known.acting));
             changed |= (peer.rights, peer.acting) != (rights, acting);
             (peer.rights, peer.acting) = (rights, acting);
         }
@@ -304,7 +327,8 @@ impl State {
         self.told_at = Some(now);
         self.tell_at = goes_on.then(|| now + TELL_EVERY);
 
-        let mut news = News { statuses: Vec::new(), pointers, list: false };
+        let list = std::mem::take(&mut self.left);
+        let mut news = News { statuses: Vec::new(), pointers, list };
         let stream = self.status(Rights::NONE);
         for (peer, viewer) in &mut self.viewers {
             let status = InputStatus { rights: viewer.rights, ..stream };
@@ -318,6 +342,11 @@ impl State {
             viewer.acting = acts;
         }
         news
+    }
+
+    /// Whether this is the connection by which a source takes input.
+    fn takes(&self, connection: u64) -> bool {
+        self.features.is_some() && self.connection == connection
     }
 
     fn status(&self, rights: Rights) -> InputStatus {
@@ -389,7 +418,8 @@ impl Drop for ViewerInput {
 
 impl Inputs {
     /// What the host is to be told next. Take it when the host has room for it: what waits meanwhile is merged, and
-    /// viewers whose input may not be lost wait too. Waits for ever when the source has asked for inputs again. Cancel safe.
+    /// viewers whose input may not be lost wait too. Waits for ever once the run has ended, or the source has asked for
+    /// inputs again. Cancel safe.
     pub async fn next(&mut self) -> HostInput {
         loop {
             if let Some(input) = self.try_next() {
@@ -403,8 +433,7 @@ impl Inputs {
     /// What the host is to be told next, if there is anything.
     pub fn try_next(&mut self) -> Option<HostInput> {
         let mut state = self.hub.state();
-        let current = state.connection == self.connection;
-        let input = if current { state.aggregator.poll() } else { None };
+        let input = if state.takes(self.connection) { state.aggregator.poll() } else { None };
         drop(state);
         if input.is_some() {
             self.hub.shared.room.notify_one();
@@ -415,19 +444,7 @@ impl Inputs {
 
 impl Drop for Inputs {
     fn drop(&mut self) {
-        let mails = self.hub.change(|state| {
-            if state.connection != self.connection {
-                return Vec::new();
-            }
-            state.aggregator.handle_disconnected();
-            state.features = None;
-            let rest = |viewer: &mut Viewer| {
-                viewer.mailbox.rest();
-                viewer.mail.clone()
-            };
-            state.viewers.values_mut().map(rest).collect()
-        });
-        mails.iter().for_each(|mail| mail.notify_one());
+        self.hub.disconnect(Some(self.connection));
     }
 }
 

@@ -28,10 +28,7 @@ impl Pointers {
             InputEvent::PointerTo(position)
             | InputEvent::Button { at: Some(position), .. }
             | InputEvent::Scroll { at: Some(position), .. } => {
-                let place = self.places.entry(peer).or_insert(Place { position, moved: now });
-                if place.position != position {
-                    *place = Place { position, moved: now };
-                }
+                self.places.insert(peer, Place { position, moved: now });
             }
             // A locked pointer has no place of its own.
             InputEvent::PointerBy { .. } => self.remove(peer),
@@ -72,3 +69,72 @@ impl Pointers {
 const SHOWN: usize = 17;
 /// A pointer that has not moved for so long is not shown.
 const RESTS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{Modifiers, MouseButton};
+
+    fn to(x: u16) -> InputEvent {
+        InputEvent::PointerTo(Position { x, y: 1 })
+    }
+
+    fn told(pointers: &mut Pointers, now: Instant) -> Option<Vec<(PeerId, u16)>> {
+        let told = pointers.poll(now)?;
+        Some(told.iter().map(|pointer| (pointer.peer, pointer.position.x)).collect())
+    }
+
+    #[test]
+    fn who_moved_last_comes_first_and_nothing_new_is_not_told() {
+        let (start, [ann, ben]) = (crate::task::now(), [(); 2].map(|()| PeerId::random()));
+        let mut pointers = Pointers::default();
+        assert_eq!(told(&mut pointers, start), None);
+        pointers.handle(start, ann, &to(1));
+        pointers.handle(start + Duration::from_millis(1), ben, &to(2));
+        pointers.handle(start + Duration::from_millis(2), ben, &to(3));
+        let now = start + Duration::from_millis(50);
+        assert_eq!(told(&mut pointers, now), Some(vec![(ben, 3), (ann, 1)]));
+        assert_eq!(told(&mut pointers, now), None);
+
+        let click =
+            InputEvent::Button { button: MouseButton::Left, down: true, at: Some(Position { x: 9, y: 1 }) };
+        pointers.handle(now, ann, &click);
+        assert_eq!(told(&mut pointers, now), Some(vec![(ann, 9), (ben, 3)]));
+        let scroll = InputEvent::Scroll { dx: 0, dy: 120, at: Some(Position { x: 8, y: 1 }) };
+        pointers.handle(now, ann, &scroll);
+        assert_eq!(told(&mut pointers, now), Some(vec![(ann, 8), (ben, 3)]));
+
+        pointers.remove(ann);
+        assert_eq!(told(&mut pointers, now), Some(vec![(ben, 3)]));
+        pointers.clear();
+        assert_eq!(told(&mut pointers, now), Some(vec![]));
+    }
+
+    #[test]
+    fn a_pointer_without_a_place_or_at_rest_for_5_s_is_left_out() {
+        let (start, [ann, ben]) = (crate::task::now(), [(); 2].map(|()| PeerId::random()));
+        let mut pointers = Pointers::default();
+        pointers.handle(start, ann, &to(1));
+        pointers.handle(start, ben, &to(2));
+        pointers.handle(start, ben, &InputEvent::PointerBy { dx: 1, dy: 1 });
+        assert_eq!(told(&mut pointers, start), Some(vec![(ann, 1)]));
+
+        let code = crate::input::KeyCode(0x41);
+        let key = InputEvent::Key { code, down: true, modifiers: Modifiers::default(), locks: None };
+        pointers.handle(start + Duration::from_secs(4), ann, &key);
+        let almost = start + RESTS - Duration::from_millis(1);
+        assert_eq!((told(&mut pointers, almost), pointers.is_empty()), (None, false));
+        assert_eq!((told(&mut pointers, start + RESTS), pointers.is_empty()), (Some(vec![]), true));
+    }
+
+    #[test]
+    fn of_many_pointers_17_are_told() {
+        let start = crate::task::now();
+        let mut pointers = Pointers::default();
+        for x in 0..100 {
+            pointers.handle(start + Duration::from_millis(x.into()), PeerId::random(), &to(x));
+        }
+        let told = told(&mut pointers, start + Duration::from_secs(1)).unwrap();
+        assert_eq!(told.iter().map(|&(_, x)| x).collect::<Vec<_>>(), (83..100).rev().collect::<Vec<_>>());
+    }
+}

@@ -104,6 +104,7 @@ impl Actor {
                     self.handle_event(live, event);
                 }
                 live.run = None;
+                self.input.handle_end();
                 live.keyframes.handle_end();
                 let Some(wait) = live.lifecycle.handle_end(task::now(), reason, chance()) else { return };
                 if let State::Reconnecting { reason, .. } = live.lifecycle.state() {
