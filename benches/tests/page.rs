@@ -451,7 +451,7 @@ async fn tell(chromium: &mut Chromium, page: &Page, message: Value) {
 }
 
 /// Keeps what the page sends on its channels, in `window.sent`, and counts who listens to what lasts longer than a connection.
-const SPY: &str = r#"
+const SPY: &str = r#"(() => {
   window.sent = [];
   const { send } = RTCDataChannel.prototype;
   RTCDataChannel.prototype.send = function (bytes) {
@@ -463,7 +463,8 @@ const SPY: &str = r#"
   EventTarget.prototype.addEventListener = function (...of) {
     if (this === window || this instanceof Node || this === window.moonlightMux?.sender) window.listeners += 1;
     return addEventListener.apply(this, of);
-  };"#;
+  };
+})()"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_does_goes_to_the_host_only_while_in_control() {
@@ -504,10 +505,12 @@ async fn what_a_person_does_goes_to_the_host_only_while_in_control() {
 
     key(chromium, &page, "keyDown", "a", "KeyA").await;
     evaluate(chromium, &page, "window.dispatchEvent(new Event('blur'))").await;
+    assert_eq!(sent(chromium, &page).await, json!(["input 0103410000", "input 0e"]));
+    key(chromium, &page, "keyDown", "b", "KeyB").await;
     allow(chromium, &page, "view_only").await;
-    stroke(chromium, &page, "b", "KeyB").await;
+    stroke(chromium, &page, "d", "KeyD").await;
     click(chromium, &page, 640, 400).await;
-    let released = json!(["input 0103410000", "input 0e"]);
+    let released = json!(["input 0103420000", "input 0e"]);
     assert_eq!(sent(chromium, &page).await, released, "let go once, and nothing after it");
     assert_eq!(evaluate(chromium, &page, pill).await, "View only");
 
