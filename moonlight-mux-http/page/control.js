@@ -15,6 +15,7 @@ const WAY_OUT = "Ctrl, Alt and Shift together give the keyboard back.";
 export class Control {
   #input;
   #view;
+  #panels;
   #announce;
   #picture = element("picture");
   #field = element("text-field");
@@ -25,9 +26,10 @@ export class Control {
   #viewers = null;
 
   /** `announce` says something to screen readers. */
-  constructor(input, view, video, announce) {
+  constructor(input, view, video, panels, announce) {
     this.#input = input;
     this.#view = view;
+    this.#panels = panels;
     this.#announce = announce;
     this.#pointer = new Pointer(this.#picture, video, input);
     this.#touch = new Touch(input, this.#pointer, this.#picture, video);
@@ -126,12 +128,6 @@ export class Control {
     for (const [id, ...codes] of SPECIAL_KEYS) {
       element(id).onclick = () => this.#act(() => chord(...codes).forEach((key) => this.#input.key(key)));
     }
-    element("keys").onclick = () => this.#showPanel(element("input-panel").hidden);
-    addEventListener("keydown", ({ key }) => {
-      if (key !== "Escape" || element("input-panel").hidden || this.#input.engaged) return;
-      this.#showPanel(false);
-      element("keys").focus();
-    });
     element("paste-dialog").addEventListener("close", ({ target }) => {
       const { value } = element("paste-text");
       element("paste-text").value = "";
@@ -156,7 +152,7 @@ export class Control {
   #toggleField() {
     const target = document.activeElement === this.#field ? this.#picture : this.#field;
     target.focus({ preventScroll: true });
-    this.#showPanel(false);
+    this.#panels.close();
   }
 
   /** In full screen Esc, Alt+Tab and the like are the host's too, where the browser lets go of them. */
@@ -188,11 +184,6 @@ export class Control {
     else this.#text.type(text);
   }
 
-  #showPanel(shown) {
-    element("input-panel").hidden = !shown;
-    element("keys").setAttribute("aria-expanded", shown);
-  }
-
   #show() {
     const { state, label, short, hint } = this.#saying;
     const button = element("control");
@@ -206,7 +197,7 @@ export class Control {
     button.title = hint;
     element("keys").hidden = !this.#mayAct;
     element("soft-keyboard").hidden = !this.#input.may("text");
-    if (!this.#mayAct) this.#showPanel(false);
+    if (!this.#mayAct && !element("input-panel").hidden) this.#panels.close();
     element("touch-mode").setAttribute("aria-pressed", this.#touch.mode === "trackpad");
     element("lock-pointer").setAttribute("aria-pressed", this.#pointer.locked);
     element("soft-keyboard").setAttribute("aria-pressed", document.activeElement === this.#field);
