@@ -111,6 +111,27 @@ impl Aggregator {
     /// When too much waits for the host: the event is not taken, and may be handed in again once [`Self::poll`] has given
     /// something. Never for what may be merged with what waits: moves, wheel, sticks, sensors, `Held` and `ReleaseAll`.
     pub(crate) fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
+        let room = !self.host.outbox.is_full();
+        self.handle_with(now, peer, event, room)
+    }
+
+    /// As [`Self::handle`], while others wait for room: as if there were none, so that it is theirs.
+    pub(crate) fn handle_behind(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        event: &InputEvent,
+    ) -> Result<(), Full> {
+        self.handle_with(now, peer, event, false)
+    }
+
+    fn handle_with(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        event: &InputEvent,
+        room: bool,
+    ) -> Result<(), Full> {
         if self.turn_ends().is_some_and(|end| end <= now) {
             self.end_turn();
         }
@@ -128,13 +149,13 @@ impl Aggregator {
             if !turn || !viewer.rights.allows(class) || !self.host.outbox.is_connected() {
                 return Ok(());
             }
-            if self.host.outbox.is_full() && viewer.must_not_be_lost(peer, event, &self.host) {
+            if !room && viewer.must_not_be_lost(peer, event, &self.host) {
                 return Err(Full);
             }
             viewer.act(peer, event, &mut self.host);
             begins
         } else {
-            viewer.handle_always(peer, event, self.mode, &mut self.host)?;
+            viewer.handle_always(peer, event, self.mode, room, &mut self.host)?;
             false
         };
         if begins || held {
@@ -316,12 +337,13 @@ impl Viewer {
         peer: PeerId,
         event: &InputEvent,
         mode: InputMode,
+        room: bool,
         host: &mut Host,
     ) -> Result<(), Full> {
         match event {
             InputEvent::GamepadConnected { index, info } => {
                 let plugs = self.rights.allows(DeviceClass::Gamepad) && mode != InputMode::ViewOnly;
-                if plugs && host.outbox.is_full() {
+                if plugs && !room {
                     return Err(Full);
                 }
                 self.gamepads.connect(*index, *info, &mut host.slots, &mut host.outbox);
