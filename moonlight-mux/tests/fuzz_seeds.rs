@@ -25,6 +25,8 @@ targets! {
     description,
     enet_datagram,
     existing_page,
+    input_channels,
+    input_message,
     input_packet,
     media_session,
     packetiser,

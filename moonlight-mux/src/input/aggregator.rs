@@ -183,8 +183,10 @@ impl Aggregator {
     pub(crate) fn handle_connected(&mut self) {
         self.forget();
         self.host.outbox.connect();
-        for viewer in self.viewers.values_mut() {
-            viewer.gamepads.announce(&mut self.host.outbox);
+        for (peer, index) in self.host.slots.owners() {
+            if let Some(viewer) = self.viewers.get(&peer) {
+                viewer.gamepads.announce(index, &mut self.host.outbox);
+            }
         }
     }
 

@@ -9,10 +9,10 @@
 mod announcer;
 mod event_message;
 pub(super) mod existing_page;
-mod inbox;
-mod input_message;
+pub(super) mod inbox;
+pub(super) mod input_message;
 mod pacing;
-mod sequence;
+pub(super) mod sequence;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

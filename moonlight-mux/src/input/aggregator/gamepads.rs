@@ -16,6 +16,11 @@ impl Slots {
         self.0[usize::from(slot.get())]
     }
 
+    /// By their slots.
+    pub(super) fn owners(&self) -> impl Iterator<Item = (PeerId, GamepadIndex)> {
+        self.0.iter().copied().flatten()
+    }
+
     fn take(&mut self, owner: (PeerId, GamepadIndex)) -> Option<GamepadSlot> {
         let (number, free) = (0..).zip(&mut self.0).find(|(_, slot)| slot.is_none())?;
         *free = Some(owner);
@@ -121,7 +126,8 @@ impl Gamepads {
         outbox.replace(Device::Sensor(slot, reading.sensor), HostInput::GamepadMotion { slot, reading });
     }
 
-    /// Fingers beyond [`FINGERS`], and such that never went down, are ignored.
+    /// Fingers beyond [`FINGERS`], and such that never went down, are ignored. One that goes down twice was taken away in
+    /// between.
     pub(super) fn handle_touch(&mut self, index: GamepadIndex, touch: GamepadTouch, outbox: &mut Outbox) {
         let Some((gamepad, slot)) = self.plugged(index) else { return };
         let known = gamepad
@@ -131,6 +137,12 @@ impl Gamepads {
         let device = Device::Touchpad(slot, touch.touchpad, touch.contact);
         let input = HostInput::GamepadTouch { slot, touch };
         match (touch.phase, known) {
+            (PointerPhase::Down, Some(known)) => {
+                let lost = std::mem::replace(&mut gamepad.fingers[known], touch);
+                let touch = GamepadTouch { phase: PointerPhase::Cancel, ..lost };
+                outbox.push(device, HostInput::GamepadTouch { slot, touch });
+                outbox.push(device, input);
+            }
             (PointerPhase::Down, None) if gamepad.fingers.len() < FINGERS => {
                 gamepad.fingers.push(touch);
                 outbox.push(device, input);
@@ -161,9 +173,9 @@ impl Gamepads {
         }
     }
 
-    /// Tells a host that knows of nothing which gamepads are plugged in.
-    pub(super) fn announce(&mut self, outbox: &mut Outbox) {
-        for gamepad in &mut self.0 {
+    /// Tells a host that knows of nothing of a gamepad that is plugged in.
+    pub(super) fn announce(&self, index: GamepadIndex, outbox: &mut Outbox) {
+        if let Some(gamepad) = self.find(index) {
             gamepad.announce(outbox);
         }
     }

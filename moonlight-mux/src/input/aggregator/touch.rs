@@ -42,11 +42,14 @@ impl Fingers {
     }
 
     /// More fingers than [`Contacts`] has numbers, and fingers that never went down, are ignored; so are phases that fingers do
-    /// not have.
+    /// not have. A finger that goes down twice was taken away in between: some pages lose that.
     pub(super) fn handle(&mut self, touch: &Touch, contacts: &mut Contacts, outbox: &mut Outbox) {
         let known = self.0.iter().position(|finger| finger.last.contact == touch.contact);
         match (touch.phase, known) {
-            (PointerPhase::Down, None) => {
+            (PointerPhase::Down, known) => {
+                if let Some(known) = known {
+                    self.0.remove(known).cancel(contacts, outbox);
+                }
                 let Some(number) = contacts.take() else { return };
                 self.0.push(Finger { number, last: *touch });
                 outbox.push(Device::Finger(number), at_host(touch, number));
@@ -66,15 +69,21 @@ impl Fingers {
     }
 
     pub(super) fn release(&mut self, contacts: &mut Contacts, outbox: &mut Outbox) {
-        for Finger { number, last } in self.0.drain(..) {
-            contacts.free(number);
-            let cancel = Touch { phase: PointerPhase::Cancel, ..last };
-            outbox.push(Device::Finger(number), at_host(&cancel, number));
+        for finger in self.0.drain(..) {
+            finger.cancel(contacts, outbox);
         }
     }
 
     pub(super) fn forget(&mut self) {
         self.0.clear();
+    }
+}
+
+impl Finger {
+    fn cancel(self, contacts: &mut Contacts, outbox: &mut Outbox) {
+        contacts.free(self.number);
+        let touch = Touch { phase: PointerPhase::Cancel, ..self.last };
+        outbox.push(Device::Finger(self.number), at_host(&touch, self.number));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::input::{GamepadState, GamepadTouch, InputEvent, Pen, PointerPhase, Po
 
 /// Reads the channels `input` and `motion` of one viewer (docs/http-api.md, What `input` and `motion` carry).
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(in crate::webrtc) struct Inbox {
     pointer: Pointer,
     /// Of keys, buttons and what is held.
     held: Newest,

@@ -11,7 +11,7 @@ use crate::input::{
 
 /// A channel that a viewer speaks on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Channel {
+pub(in crate::webrtc) enum Channel {
     /// Ordered and reliable.
     Input,
     /// Neither: what comes on it is stale soon.
@@ -20,15 +20,15 @@ pub(super) enum Channel {
 
 /// What a viewer says at once.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct InputMessage {
+pub(in crate::webrtc) struct InputMessage {
     /// Its place among all that the viewer says, on both channels.
-    pub(super) sequence: Sequence,
-    pub(super) body: Body,
+    pub(in crate::webrtc) sequence: Sequence,
+    pub(in crate::webrtc) body: Body,
 }
 
 /// What a viewer says.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Body {
+pub(in crate::webrtc) enum Body {
     Key { code: KeyCode, down: bool, modifiers: Modifiers, locks: Option<Locks> },
     Text(String),
     Button { button: MouseButton, down: bool, place: Place },
@@ -47,7 +47,7 @@ pub(super) enum Body {
 
 /// Where a viewer's pointer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::webrtc) enum Place {
     /// It does not say.
     Unsaid,
     /// On the picture.
@@ -59,7 +59,7 @@ pub(super) enum Place {
 impl InputMessage {
     /// # Errors
     /// When it has not the layout, or has no place on this channel.
-    pub(super) fn parse(channel: Channel, mut bytes: &[u8]) -> Result<Self, Fault> {
+    pub(in crate::webrtc) fn parse(channel: Channel, mut bytes: &[u8]) -> Result<Self, Fault> {
         let message = Self::read(&mut bytes).filter(|_| bytes.is_empty()).ok_or(Fault::Malformed)?;
         if message.body.may_come_on(channel) { Ok(message) } else { Err(Fault::WrongChannel) }
     }
@@ -70,8 +70,8 @@ impl InputMessage {
         Some(Self { sequence, body })
     }
 
-    #[cfg(test)]
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(in crate::webrtc) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.sequence.0.to_be_bytes().to_vec();
         self.body.write(&mut bytes);
         bytes
@@ -80,7 +80,7 @@ impl InputMessage {
 
 impl Body {
     /// On `motion` nothing may come that must not be lost.
-    pub(super) fn may_come_on(&self, channel: Channel) -> bool {
+    pub(in crate::webrtc) fn may_come_on(&self, channel: Channel) -> bool {
         match (self, channel) {
             (
                 Self::Key { .. }
@@ -203,7 +203,7 @@ impl Body {
         })
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     fn write(&self, bytes: &mut Vec<u8>) {
         use bytes::BufMut;
 
@@ -294,7 +294,7 @@ impl Place {
         })
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     fn write(self, bytes: &mut Vec<u8>) {
         use bytes::BufMut;
 
@@ -348,14 +348,14 @@ fn finite(bytes: &mut &[u8]) -> Option<f32> {
     bytes.try_get_f32().ok().filter(|number| number.is_finite())
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 fn put_position(bytes: &mut Vec<u8>, position: Position) {
     bytes.extend(position.x.to_be_bytes());
     bytes.extend(position.y.to_be_bytes());
 }
 
 /// The number in the table of something that a message can say.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 fn number_in<T: PartialEq>(table: &[T], wanted: T) -> u8 {
     let number = table.iter().position(|known| *known == wanted).expect("a message has no other phases");
     u8::try_from(number).expect("the tables are short")
@@ -409,4 +409,4 @@ const GAMEPAD_KINDS: [GamepadKind; 5] = [
 ];
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::webrtc) mod tests;

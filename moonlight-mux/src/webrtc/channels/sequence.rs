@@ -2,7 +2,7 @@
 
 /// A message's place among those of a viewer: one more than the one before it, wrapping (RFC 1982).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sequence(pub(super) u32);
+pub(in crate::webrtc) struct Sequence(pub(in crate::webrtc) u32);
 
 impl Sequence {
     pub(super) fn is_newer_than(self, other: Self) -> bool {

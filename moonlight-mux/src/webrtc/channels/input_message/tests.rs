@@ -7,7 +7,7 @@ use super::*;
 const VECTORS: &str = include_str!("../vectors.json");
 
 /// The messages of the vectors, with their channels.
-pub(in crate::webrtc::channels) fn vectors() -> Vec<(String, Channel, Vec<u8>, Value)> {
+pub(in crate::webrtc) fn vectors() -> Vec<(String, Channel, Vec<u8>, Value)> {
     let vectors: Vec<Value> = serde_json::from_str(VECTORS).expect("a list");
     let of = |vector: Value| {
         let channel = if vector["channel"] == "input" { Channel::Input } else { Channel::Motion };
@@ -206,7 +206,7 @@ fn rotations() -> impl Strategy<Value = Option<u16>> {
     prop::option::of(0u16..=360)
 }
 
-pub(in crate::webrtc::channels) fn bodies() -> impl Strategy<Value = Body> {
+pub(in crate::webrtc) fn bodies() -> impl Strategy<Value = Body> {
     let key = (any::<(u8, bool)>(), 0u8..16, prop::option::of(0u8..8)).prop_map(
         |((code, down), modifiers, locks)| Body::Key {
             code: KeyCode(code),
