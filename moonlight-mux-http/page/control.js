@@ -90,7 +90,7 @@ export class Control {
   }
 
   #listen() {
-    this.#picture.addEventListener("click", () => this.#input.engaged || this.#view.panned || this.take());
+    this.#picture.addEventListener("click", () => !this.#mayAct || this.#input.engaged || this.#view.panned || this.take());
     for (const holder of [this.#picture, this.#field]) {
       holder.addEventListener("focusout", (event) => this.#focusLeft(event));
     }
@@ -135,7 +135,7 @@ export class Control {
     element("paste-dialog").addEventListener("close", ({ target }) => {
       const { value } = element("paste-text");
       element("paste-text").value = "";
-      if (target.returnValue === "send") this.#act(() => this.#type(value));
+      this.#act(() => target.returnValue === "send" && this.#type(value));
     });
   }
 

@@ -271,7 +271,7 @@ const shortcuts = new Shortcuts(
     { key: "p", description: "Pixel by pixel, or fitted", run: togglePixels },
     { key: "i", description: "Statistics", run: toggleStatistics },
     { key: "?", description: "This help", run: help },
-    { key: "dblclick", description: "Full screen", run: () => view.toggleFullscreen() },
+    { key: "dblclick", description: "Full screen (while you watch)", run: () => view.toggleFullscreen() },
   ],
   element("picture"),
   () => input.engaged,
