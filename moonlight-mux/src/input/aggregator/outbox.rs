@@ -72,6 +72,11 @@ impl Outbox {
         self.items.len() >= LIMIT
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Puts in what is told as it is.
     pub(super) fn push(&mut self, device: Device, input: HostInput) {
         self.append(device, Content::Input(input));

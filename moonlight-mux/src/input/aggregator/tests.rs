@@ -1,8 +1,11 @@
 //! What viewers do, and what the host is told.
 
+mod desktop;
 mod gamepads;
 mod keyboard;
 mod pointer;
+mod property;
+mod reference;
 mod sharing;
 mod touch;
 mod waiting;
