@@ -9,8 +9,9 @@ import { Touch } from "./touch.js";
 
 const element = (id) => document.getElementById(id);
 
-/** Browsers have no better name for the way out, which is no key of its own. */
 const WAY_OUT = "Ctrl, Alt and Shift together give the keyboard back.";
+/** Long enough to read it, and short enough not to be in the way. */
+const TOLD_MS = 4_000;
 
 export class Control {
   #input;
@@ -24,6 +25,7 @@ export class Control {
   #gamepads;
   #text;
   #viewers = null;
+  #toldTimer = null;
 
   /** `announce` says something to screen readers. */
   constructor(input, view, video, panels, announce) {
@@ -53,8 +55,8 @@ export class Control {
 
   /** Takes control, if there is any to take: the picture has the focus from here on. */
   take() {
-    if (!this.#mayAct) return this.#announce(this.#saying.hint);
-    if (!this.#input.engaged) this.#announce(`You are in control. ${WAY_OUT}`);
+    if (!this.#mayAct) return this.#tell(this.#saying.hint);
+    if (!this.#input.engaged) this.#tell(`You are in control. ${WAY_OUT}`);
     this.#input.engaged = true;
     if (document.activeElement !== this.#field) this.#picture.focus({ preventScroll: true });
   }
@@ -88,7 +90,16 @@ export class Control {
   #leave() {
     this.#input.engaged = false;
     if (this.#pointer.locked) document.exitPointerLock();
-    this.#announce("You are no longer in control.");
+    this.#tell("You are no longer in control.");
+  }
+
+  /** Says it, and shows it over the picture for a moment. */
+  #tell(text) {
+    this.#announce(text);
+    element("told").textContent = text;
+    element("told").hidden = false;
+    clearTimeout(this.#toldTimer);
+    this.#toldTimer = setTimeout(() => (element("told").hidden = true), TOLD_MS);
   }
 
   #listen() {
@@ -179,8 +190,8 @@ export class Control {
 
   #type(text) {
     const length = [...text].length;
-    if (!this.#input.may("text")) this.#announce("You may not paste text.");
-    else if (length > MAX_PASTE) this.#announce(`This is too long to paste: ${length} characters, ${MAX_PASTE} at most.`);
+    if (!this.#input.may("text")) this.#tell("You may not paste text.");
+    else if (length > MAX_PASTE) this.#tell(`This is too long to paste: ${length} characters, ${MAX_PASTE} at most.`);
     else this.#text.type(text);
   }
 
