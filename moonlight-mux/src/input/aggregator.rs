@@ -97,6 +97,27 @@ impl Aggregator {
     /// When too much waits for the host: the event is not taken, and may be handed in again once [`Self::poll`] has given
     /// something. Never for what may be merged with what waits: moves, wheel, sticks, sensors, `Held` and `ReleaseAll`.
     pub(crate) fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
+        let room = !self.host.outbox.is_full();
+        self.handle_with(now, peer, event, room)
+    }
+
+    /// As [`Self::handle`], while others wait for room: as if there were none, so that it is theirs.
+    pub(crate) fn handle_behind(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        event: &InputEvent,
+    ) -> Result<(), Full> {
+        self.handle_with(now, peer, event, false)
+    }
+
+    fn handle_with(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        event: &InputEvent,
+        room: bool,
+    ) -> Result<(), Full> {
         if self.turn_ends().is_some_and(|end| end <= now) {
             self.end_turn();
         }
@@ -114,12 +135,12 @@ impl Aggregator {
             if !turn || !viewer.rights.allows(class) || !self.host.outbox.is_connected() {
                 return Ok(());
             }
-            if self.host.outbox.is_full() && viewer.must_not_be_lost(peer, event, &self.host) {
+            if !room && viewer.must_not_be_lost(peer, event, &self.host) {
                 return Err(Full);
             }
             viewer.act(peer, event, &mut self.host);
         } else {
-            viewer.handle_always(peer, event, self.mode, &mut self.host)?;
+            viewer.handle_always(peer, event, self.mode, room, &mut self.host)?;
         }
         // What was held until now counts as acting until now.
         if begins || held {

@@ -86,18 +86,20 @@ impl Viewer {
         }
     }
 
-    /// What needs neither a turn nor a host: gamepads come and go, and what is held is let go.
+    /// What needs neither a turn nor a host: gamepads come and go, and what is held is let go. `room`: whether what must not
+    /// be lost is taken.
     pub(super) fn handle_always(
         &mut self,
         peer: PeerId,
         event: &InputEvent,
         mode: InputMode,
+        room: bool,
         host: &mut Host,
     ) -> Result<(), Full> {
         match event {
             InputEvent::GamepadConnected { index, info } => {
                 let plugs = self.rights.allows(DeviceClass::Gamepad) && mode != InputMode::ViewOnly;
-                if plugs && host.outbox.is_full() {
+                if plugs && !room {
                     return Err(Full);
                 }
                 self.gamepads.connect(*index, *info, &mut host.slots, &mut host.outbox);
