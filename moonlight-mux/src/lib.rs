@@ -120,6 +120,7 @@ pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
 #[doc(hidden)]
 pub mod bench_support {
     pub use crate::gamestream::bench_support::*;
+    pub use crate::input::bench_support::*;
 }
 
 /// What the fuzz targets call. No public interface.
