@@ -1,9 +1,15 @@
 //! What the host's one user does, as packets, and packets as what somebody did. Pure.
 //!
+//! [`Outlet`] decides when each goes; what is here is only what each is on the wire.
+//!
 //! One [`HostInput`] is one packet. Back and forth it stays the same but for a pointer's place, which loses its lowest bit:
 //! the plane that it is sent on has 32768 places each way, the most that the packet's fields can hold. Source: protocol
 //! document, streams 2.5, 3.3 and 3.6.
 
+mod held;
+mod outlet;
+
+pub(crate) use self::outlet::{HostKind, Outlet, Unacknowledged};
 use super::wire::control::HostMessage;
 use super::wire::input::controller::{
     Arrival, ControllerId, ControllerKind, Motion, Sensor as WireSensor, State, Stick, Touchpad,

@@ -32,11 +32,11 @@ struct Shared {
     state: Mutex<State>,
     /// Something may wait for the host. Only the source waits for it.
     filled: Notify,
-    /// The host may have room. Only the head of `waiting` waits for it.
+    /// The host may have room. Only who holds `head` waits for it.
     room: Notify,
-    /// Held by the viewer that waits for room; the others wait for it in the order in which they came, so that each has
-    /// its turn and room for one wakes one.
-    waiting: tokio::sync::Mutex<()>,
+    /// Held by the viewer that waits for room. The others wait for this in the order in which they came, so that each has
+    /// its turn, and room for one wakes one.
+    head: tokio::sync::Mutex<()>,
     /// Something is due earlier than [`InputHub::keep_time`] knows.
     sooner: Notify,
     pointers: watch::Sender<Arc<[Pointer]>>,
@@ -50,6 +50,8 @@ struct State {
     /// Which of the [`Inputs`] is the source's: the last one.
     connection: u64,
     viewers: HashMap<PeerId, Viewer>,
+    /// How many events wait for room. While there are any, no other takes it.
+    waiting: usize,
     pointers: Pointers,
     /// When what has changed is to be told.
     tell_at: Option<Instant>,
@@ -102,6 +104,7 @@ impl InputHub {
             features: None,
             connection: 0,
             viewers: HashMap::new(),
+            waiting: 0,
             pointers: Pointers::default(),
             tell_at: None,
             told_at: None,
@@ -111,7 +114,7 @@ impl InputHub {
             state: Mutex::new(state),
             filled: Notify::new(),
             room: Notify::new(),
-            waiting: tokio::sync::Mutex::default(),
+            head: tokio::sync::Mutex::default(),
             sooner: Notify::new(),
             pointers: watch::Sender::new(Arc::from([])),
         };
@@ -243,8 +246,9 @@ impl InputHub {
             let due = self.state().timeout();
             tokio::select! {
                 () = task::at(due) => {
-                    let News { statuses, pointers, list } = self.state().handle_timeout(task::now());
+                    let news = self.state().handle_timeout(task::now());
                     self.shared.filled.notify_one();
+                    let Some(News { statuses, pointers, list }) = news else { continue };
                     for (sender, status) in statuses {
                         sender.send_replace(status);
                     }
@@ -294,9 +298,20 @@ impl InputHub {
 }
 
 impl State {
-    fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
+    /// `has_waited`: for its turn, so that room is its own.
+    fn handle(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        event: &InputEvent,
+        has_waited: bool,
+    ) -> Result<(), Full> {
         let Some(viewer) = self.viewers.get(&peer) else { return Ok(()) };
-        self.aggregator.handle(now, peer, event)?;
+        if has_waited || self.waiting == 0 {
+            self.aggregator.handle(now, peer, event)?;
+        } else {
+            self.aggregator.handle_behind(now, peer, event)?;
+        }
         if viewer.rights.allows(DeviceClass::Pointer) && self.mode != InputMode::ViewOnly {
             self.pointers.handle(now, peer, event);
         }
@@ -315,18 +330,19 @@ impl State {
     }
 
     fn timeout(&self) -> Option<Instant> {
-        [self.tell_at, self.aggregator.timeout()].into_iter().flatten().min()
+        [self.tell_at, self.aggregator.timeout(), self.pointers.timeout()].into_iter().flatten().min()
     }
 
-    fn handle_timeout(&mut self, now: Instant) -> News {
+    fn handle_timeout(&mut self, now: Instant) -> Option<News> {
         self.aggregator.handle_timeout(now);
+        self.will_tell(now);
+        if self.tell_at.is_some_and(|at| at > now) {
+            return None;
+        }
+        self.told_at = Some(now);
+        self.tell_at = None;
         let acting = self.aggregator.acting(now);
         let pointers = self.pointers.poll(now);
-        // Who ceases to act, and a pointer that rests, say nothing when it is time.
-        let goes_on = !acting.is_empty() || !self.pointers.is_empty();
-        self.told_at = Some(now);
-        self.tell_at = goes_on.then(|| now + TELL_EVERY);
-
         let list = std::mem::take(&mut self.left);
         let mut news = News { statuses: Vec::new(), pointers, list };
         let stream = self.status(Rights::NONE);
@@ -341,7 +357,7 @@ impl State {
             news.list |= viewer.acting != acts;
             viewer.acting = acts;
         }
-        news
+        Some(news)
     }
 
     /// Whether this is the connection by which a source takes input.
@@ -358,20 +374,21 @@ impl ViewerInput {
     /// Hands in what the viewer did. Waits while too much waits for the host and the event must not be lost. Cancel safe: the
     /// event was not taken then.
     pub(crate) async fn send(&self, event: &InputEvent) {
-        if self.try_send(event).is_ok() {
+        if self.try_send(event, false).is_ok() {
             return;
         }
-        let _head = self.hub.shared.waiting.lock().await;
-        while self.try_send(event).is_err() {
+        let _waiting = Waiting::new(&self.hub);
+        let _head = self.hub.shared.head.lock().await;
+        while self.try_send(event, true).is_err() {
             // Room that was made before this waits has left its permit.
             self.hub.shared.room.notified().await;
         }
     }
 
-    fn try_send(&self, event: &InputEvent) -> Result<(), Full> {
+    fn try_send(&self, event: &InputEvent, has_waited: bool) -> Result<(), Full> {
         let now = task::now();
         let mut state = self.hub.state();
-        state.handle(now, self.peer, event)?;
+        state.handle(now, self.peer, event, has_waited)?;
         let sooner = state.will_tell(now);
         drop(state);
         self.hub.shared.filled.notify_one();
@@ -413,6 +430,22 @@ impl ViewerInput {
 impl Drop for ViewerInput {
     fn drop(&mut self) {
         self.hub.leave(self.peer);
+    }
+}
+
+/// An event waits for room as long as this exists.
+struct Waiting<'a>(&'a InputHub);
+
+impl<'a> Waiting<'a> {
+    fn new(hub: &'a InputHub) -> Self {
+        hub.state().waiting += 1;
+        Self(hub)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
     }
 }
 

@@ -44,9 +44,9 @@ impl Pointers {
         self.places.clear();
     }
 
-    /// Whether there is nothing that a later [`Self::poll`] could leave out.
-    pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+    /// When [`Self::poll`] leaves the next one out.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.places.values().map(|place| place.moved + RESTS).min()
     }
 
     /// Those that are to be seen, the last moved first, if they are others than before.
@@ -123,8 +123,8 @@ mod tests {
         let key = InputEvent::Key { code, down: true, modifiers: Modifiers::default(), locks: None };
         pointers.handle(start + Duration::from_secs(4), ann, &key);
         let almost = start + RESTS - Duration::from_millis(1);
-        assert_eq!((told(&mut pointers, almost), pointers.is_empty()), (None, false));
-        assert_eq!((told(&mut pointers, start + RESTS), pointers.is_empty()), (Some(vec![]), true));
+        assert_eq!((told(&mut pointers, almost), pointers.timeout()), (None, Some(start + RESTS)));
+        assert_eq!((told(&mut pointers, start + RESTS), pointers.timeout()), (Some(vec![]), None));
     }
 
     #[test]

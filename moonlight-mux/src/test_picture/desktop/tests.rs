@@ -30,7 +30,7 @@ fn a_place_is_a_pixel_of_the_picture() {
     let desktop = desktop();
     assert_eq!(desktop.scene().pointer, None);
     desktop.handle(&position(320, 90));
-    assert_eq!(pointer(&desktop), (641, 181));
+    assert_eq!(pointer(&desktop), (640, 180));
     desktop.handle(&HostInput::PointerTo(Position { x: 0, y: u16::MAX }));
     assert_eq!(pointer(&desktop), (0, 719));
 }
@@ -57,7 +57,7 @@ fn a_stroke_is_told_once_and_whether_a_button_was_down() {
     let point = |x, y| Point { x, y };
     let stroke = |from, to, pressed| Stroke { from, to, pressed };
     let scene = desktop.scene();
-    let (before, at, after) = (point(21, 21), point(41, 21), point(41, 61));
+    let (before, at, after) = (point(20, 20), point(40, 20), point(40, 60));
     assert_eq!(
         scene.strokes,
         [stroke(before, at, false), stroke(at, at, true), stroke(at, after, true)],
@@ -75,7 +75,7 @@ fn a_touch_is_a_pointer_with_its_left_button_down() {
     };
     desktop.handle(&touch(PointerPhase::Down, 320, 359));
     let (at, buttons) = desktop.scene().pointer.expect("a pointer");
-    assert_eq!((at, buttons.has(MouseButton::Left)), (Point { x: 641, y: 719 }, true));
+    assert_eq!((at, buttons.has(MouseButton::Left)), (Point { x: 640, y: 718 }, true));
     desktop.handle(&touch(PointerPhase::Move, 160, 180));
     assert!(desktop.scene().strokes[0].pressed);
     desktop.handle(&touch(PointerPhase::Up, 160, 180));
