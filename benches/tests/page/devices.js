@@ -294,6 +294,13 @@ test("a gamepad that the browser does not understand is named, and left alone", 
   has();
 });
 
+test("a frame that may not ask for gamepads has none", () => {
+  navigator.getGamepads = () => { throw new DOMException("denied", "SecurityError"); };
+  let shown = null;
+  new Gamepads(sender().input, (gamepads) => (shown = gamepads));
+  equal(shown, null);
+});
+
 delete navigator.getGamepads;
 delete document.hasFocus;
 equal([navigator.getGamepads, document.hasFocus], [getGamepads, hasFocus]);
