@@ -20,7 +20,7 @@ use moonlight_mux::{
     Touch,
 };
 use moonlight_mux_benches::viewer::{
-    Candidate, Channels, Closed, CloseReason, Event, Keep, Labelled, Message, Offerer, Transport, Trickle,
+    Candidate, Channels, CloseReason, Closed, Event, Keep, Labelled, Message, Offerer, Transport, Trickle,
     Viewer, ViewerConfig,
 };
 use serde_json::{Value, json};
@@ -180,7 +180,9 @@ fn assert_playable(sdp: &str) {
     for line in ["m=audio ", "m=video ", "m=application ", "a=msid:"] {
         assert!(sdp.lines().any(|text| text.starts_with(line)), "{line} in {sdp}");
     }
-    for text in ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10;useinbandfec=1"] {
+    for text in
+        ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10;useinbandfec=1"]
+    {
         assert!(sdp.contains(text), "{text} in {sdp}");
     }
 }
