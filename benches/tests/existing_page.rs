@@ -181,7 +181,11 @@ fn assert_playable(sdp: &str) {
         assert!(sdp.lines().any(|text| text.starts_with(line)), "{line} in {sdp}");
     }
     for text in
+<<<<<<< HEAD
         ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10", "useinbandfec=1"]
+=======
+        ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10;useinbandfec=1"]
+>>>>>>> da773d64b682729598fc05709c9a76ed664190a1
     {
         assert!(sdp.contains(text), "{text} in {sdp}");
     }
