@@ -432,9 +432,11 @@ async fn gamepads(page: &mut Page, live: &Live, host: &mut AtHost) {
     host.sees(&[gamepad(0, state(), 1)]).await;
 
     let session = HostSessionId(0);
-    live.host.send_feedback(session, HostFeedback::Rumble { gamepad: slot(0), low: 0x1234, high: 0xffff });
+    let rumble = HostFeedback::Rumble { gamepad: slot(0), low: 0x1234, high: 0xffff };
+    assert!(live.host.send_feedback(session, rumble).await);
     assert_eq!(page.rumble().await, [0, 3, 0x12, 0x34, 0xff, 0xff][..]);
-    live.host.send_feedback(session, HostFeedback::TriggerRumble { gamepad: slot(0), left: 1, right: 0x200 });
+    let triggers = HostFeedback::TriggerRumble { gamepad: slot(0), left: 1, right: 0x200 };
+    assert!(live.host.send_feedback(session, triggers).await);
     assert_eq!(page.rumble().await, [1, 3, 0, 1, 2, 0][..]);
 
     // A state before its add adds it.
@@ -463,7 +465,7 @@ async fn rumble_goes_to_the_page_whose_gamepad_it_is() {
     let session = HostSessionId(0);
     for (number, strength) in [(1, 1), (0, 2), (1, 3)] {
         let rumble = HostFeedback::Rumble { gamepad: slot(number), low: strength, high: 0 };
-        live.host.send_feedback(session, rumble);
+        assert!(live.host.send_feedback(session, rumble).await);
         let page = if number == 0 { &mut first } else { &mut second };
         assert_eq!(page.rumble().await, [0, 0, 0, strength as u8, 0, 0][..]);
     }
