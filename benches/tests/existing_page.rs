@@ -463,13 +463,13 @@ async fn rumble_goes_to_the_page_whose_gamepad_it_is() {
         host.next().await;
     }
     let session = HostSessionId(0);
-    for (number, strength) in [(1, 1), (0, 2), (1, 3)] {
+    // Whatever one of them got of the other's would come before its own.
+    for (number, strength) in [(1, 1), (0, 2), (1, 3), (0, 4)] {
         let rumble = HostFeedback::Rumble { gamepad: slot(number), low: strength, high: 0 };
         assert!(live.host.send_feedback(session, rumble).await);
         let page = if number == 0 { &mut first } else { &mut second };
         assert_eq!(page.rumble().await, [0, 0, 0, strength as u8, 0, 0][..]);
     }
-    assert_eq!((first.viewer.stats().messages_received, second.viewer.stats().messages_received), (1, 2));
 }
 
 /// How a page goes.
