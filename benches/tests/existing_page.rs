@@ -31,6 +31,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use live::{Live, PATIENCE, host, in_time, small};
+use support::machine::Machine;
 use support::{Served, serve};
 
 /// What of a page differs between its versions.
@@ -503,7 +504,7 @@ async fn what_a_page_holds_is_let_go_when_it_goes() {
         let plugged = [host.next().await, host.next().await, host.next().await];
         assert_eq!(plugged[2], gamepad(0, state(), 1));
 
-        let gone = Instant::now();
+        let (machine, gone) = (Machine::watch(), Instant::now());
         let Page { viewer, cut, .. } = page;
         let _kept = match end {
             End::Closed => {
@@ -532,7 +533,9 @@ async fn what_a_page_holds_is_let_go_when_it_goes() {
         }
         let took = gone.elapsed();
         eprintln!("{} {end:?}: all let go after {took:?}", version.name);
-        assert!(took < within, "{end:?}: {took:?}");
+        // A handful of tasks stand one behind the other.
+        let within = within + 5 * machine.lag();
+        assert!(took < within, "{end:?}: {took:?} of {within:?}");
     }
 }
 
