@@ -43,6 +43,8 @@ struct Version {
     absolute: &'static str,
     relative: &'static str,
     stats: bool,
+    /// Those for several viewers do not.
+    introduces_itself: bool,
 }
 
 const fn channel(label: &'static str, ordered: bool, max_retransmits: Option<u16>) -> Labelled {
@@ -57,6 +59,7 @@ const A: Version = Version {
     absolute: "mouse",
     relative: "mouse",
     stats: false,
+    introduces_itself: true,
 };
 const B: Version = Version {
     name: "B",
@@ -70,6 +73,7 @@ const B: Version = Version {
     absolute: "mouseAbsolute",
     relative: "mouseRelative",
     stats: false,
+    introduces_itself: false,
 };
 const C: Version = Version {
     name: "C",
@@ -83,6 +87,7 @@ const C: Version = Version {
     absolute: "mouse_absolute",
     relative: "mouse_relative",
     stats: true,
+    introduces_itself: false,
 };
 
 impl Version {
@@ -153,6 +158,15 @@ impl Transport for PageSocket {
     }
 }
 
+fn introduction() -> Value {
+    json!({"AuthenticateAndInit": {
+        "credentials": null, "host_id": 1, "app_id": 1, "bitrate": 5000, "packet_size": 1392, "fps": 60, "width": 1920,
+        "height": 1080, "video_sample_queue_size": 20, "play_audio_local": false, "audio_sample_queue_size": 20,
+        "video_supported_formats": 1, "video_colorspace": "Rec709", "video_color_range_full": false,
+        "client_unique_id": null, "session_id": "s", "mode": "join",
+    }})
+}
+
 /// As the page's code takes it: by name, and then by fields that must be there.
 fn understood(message: Value) -> Message {
     if let Some(config) = message.get("WebRtcConfig") {
@@ -197,8 +211,11 @@ struct Page {
 
 impl Page {
     async fn open(version: &Version, served: &Served) -> Self {
-        let (stream, response) = connect_async(served.peer_url()).await.expect("an upgrade");
+        let (mut stream, response) = connect_async(served.peer_url()).await.expect("an upgrade");
         assert!(!response.headers().contains_key("sec-websocket-protocol"));
+        if version.introduces_itself {
+            stream.send(Frame::text(introduction().to_string())).await.expect("it listens");
+        }
         let (heard, (cut, cuts)) = (Arc::default(), oneshot::channel());
         let socket = PageSocket { stream: Some(stream), heard: Arc::clone(&heard), cut: cuts };
         let config = ViewerConfig {
@@ -224,24 +241,28 @@ impl Page {
         self.viewer.send(label, Bytes::copy_from_slice(bytes)).await.expect("the page is here");
     }
 
-    /// The next message on `controllers`.
     async fn rumble(&mut self) -> Bytes {
-        let found = async {
-            loop {
-                match self.viewer.next_event().await.expect("the page is here") {
-                    Event::Data(message) if message.channel == "controllers" => return message.data,
-                    Event::Closed(reason) => panic!("{reason}"),
-                    _ => {}
-                }
-            }
-        };
-        in_time(found).await
+        told(&mut self.viewer, "controllers").await
     }
 
     fn heard(&self, name: &str) -> Option<Value> {
         let heard = self.heard.lock().expect("nobody panics");
         heard.iter().find_map(|message| message.get(name).cloned())
     }
+}
+
+/// The next message on this channel.
+async fn told(viewer: &mut Viewer, channel: &str) -> Bytes {
+    let found = async {
+        loop {
+            match viewer.next_event().await.expect("the page is here") {
+                Event::Data(message) if message.channel == channel => return message.data,
+                Event::Closed(reason) => panic!("{reason}"),
+                _ => {}
+            }
+        }
+    };
+    in_time(found).await
 }
 
 /// What the host is told.
@@ -506,7 +527,7 @@ async fn what_a_page_holds_is_let_go_when_it_goes() {
 
         let (machine, gone) = (Machine::watch(), Instant::now());
         let Page { viewer, cut, .. } = page;
-        let _kept = match end {
+        let kept = match end {
             End::Closed => {
                 viewer.close().await;
                 None
@@ -536,6 +557,16 @@ async fn what_a_page_holds_is_let_go_when_it_goes() {
         // A handful of tasks stand one behind the other.
         let within = within + 5 * machine.lag();
         assert!(took < within, "{end:?}: {took:?} of {within:?}");
+        let Some(mut viewer) = kept else { continue };
+        viewer.resume();
+        // One that stood still for longer may be given up meanwhile.
+        if matches!(end, End::Silent) && machine.kept_up() {
+            for status in ["Poor", "Ok"] {
+                let message: Value =
+                    serde_json::from_slice(&told(&mut viewer, "general").await).expect("JSON");
+                assert_eq!(message, json!({"ConnectionStatusUpdate": {"status": status}}));
+            }
+        }
     }
 }
 
