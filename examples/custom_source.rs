@@ -1,4 +1,4 @@
-//! Streams pictures of your own to browsers:
+//! Streams pictures of your own to browsers, and takes what viewers do: a click starts the pictures over.
 //!
 //! `cargo run --release -p moonlight-mux-examples --example custom_source -- 127.0.0.1:8080`
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use moonlight_mux::{
-    Command, Ended, FrameNumber, Registry, SourceError, SourceIo, StreamInfo, StreamerConfig, VideoCodec,
-    VideoFrame, VideoInfo, VideoSource, VideoTimestamp, WebRtc, WebRtcConfig,
+    Command, Ended, FrameNumber, HostInput, InputFeatures, Registry, SourceError, SourceIo, StreamInfo,
+    StreamerConfig, VideoCodec, VideoFrame, VideoInfo, VideoSource, VideoTimestamp, WebRtc, WebRtcConfig,
 };
 use moonlight_mux_http::ServerConfig;
 use tokio::time::interval;
@@ -33,6 +33,7 @@ impl VideoSource for Slides {
         let video = VideoInfo { codec: VideoCodec::H264, width: 320, height: 180, fps: 4 };
         io.connected();
         io.info(StreamInfo { video, audio: None });
+        let mut inputs = io.inputs(InputFeatures::default());
         let mut ticks = interval(Duration::from_millis(250));
         let mut slides = SLIDES.into_iter().enumerate().cycle();
         for number in 0.. {
@@ -44,6 +45,10 @@ impl VideoSource for Slides {
                         Some(Command::Keyframe) => slides = SLIDES.into_iter().enumerate().cycle(),
                         Some(_) => {}
                         None => return Ok(Ended::Stopped),
+                    },
+                    // All viewers are one user here, and whoever has no right to click does not.
+                    input = inputs.next() => if let HostInput::Button { down: true, .. } = input {
+                        slides = SLIDES.into_iter().enumerate().cycle();
                     },
                 }
             }
@@ -93,5 +98,43 @@ async fn its_pictures_come_out_as_they_went_in() {
         assert_eq!(frame.data, SLIDES[next]);
         next += 1;
     }
+    streamer.shutdown(ExitPolicy::LeaveRunning).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_click_starts_them_over() {
+    use moonlight_mux::{
+        Egress, ExitPolicy, InputEvent, LeaveReason, Media, MouseButton, Streamer, ViewerIo,
+    };
+
+    /// Clicks when it has seen the second picture, and leaves with the one that follows.
+    struct Clicks;
+
+    #[async_trait]
+    impl Egress for Clicks {
+        async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
+            viewer.start_media();
+            let mut clicked = false;
+            while let Some(Media::Video(frame)) = viewer.media().await {
+                match (clicked, frame.keyframe) {
+                    (false, true) => {}
+                    (false, false) => {
+                        let click = |down| InputEvent::Button { button: MouseButton::Left, down, at: None };
+                        viewer.input(&click(true)).await;
+                        viewer.input(&click(false)).await;
+                        clicked = true;
+                    }
+                    (true, true) => return LeaveReason::Left,
+                    (true, false) => break,
+                }
+            }
+            LeaveReason::Internal
+        }
+    }
+
+    let streamer = Streamer::start("slides".parse().unwrap(), Slides, StreamerConfig::default());
+    streamer.wait_streaming().await.unwrap();
+    let viewer = streamer.add_peer(Clicks, Default::default()).unwrap();
+    assert_eq!(viewer.closed().await, LeaveReason::Left);
     streamer.shutdown(ExitPolicy::LeaveRunning).await;
 }

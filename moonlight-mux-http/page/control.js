@@ -9,12 +9,14 @@ import { Touch } from "./touch.js";
 
 const element = (id) => document.getElementById(id);
 
-/** Browsers have no better name for the way out, which is no key of its own. */
 const WAY_OUT = "Ctrl, Alt and Shift together give the keyboard back.";
+/** Long enough to read it, and short enough not to be in the way. */
+const TOLD_MS = 4_000;
 
 export class Control {
   #input;
   #view;
+  #panels;
   #announce;
   #picture = element("picture");
   #field = element("text-field");
@@ -23,11 +25,13 @@ export class Control {
   #gamepads;
   #text;
   #viewers = null;
+  #toldTimer = null;
 
   /** `announce` says something to screen readers. */
-  constructor(input, view, video, announce) {
+  constructor(input, view, video, panels, announce) {
     this.#input = input;
     this.#view = view;
+    this.#panels = panels;
     this.#announce = announce;
     this.#pointer = new Pointer(this.#picture, video, input);
     this.#touch = new Touch(input, this.#pointer, this.#picture, video);
@@ -51,8 +55,8 @@ export class Control {
 
   /** Takes control, if there is any to take: the picture has the focus from here on. */
   take() {
-    if (!this.#mayAct) return this.#announce(this.#saying.hint);
-    if (!this.#input.engaged) this.#announce(`You are in control. ${WAY_OUT}`);
+    if (!this.#mayAct) return this.#tell(this.#saying.hint);
+    if (!this.#input.engaged) this.#tell(`You are in control. ${WAY_OUT}`);
     this.#input.engaged = true;
     if (document.activeElement !== this.#field) this.#picture.focus({ preventScroll: true });
   }
@@ -86,16 +90,25 @@ export class Control {
   #leave() {
     this.#input.engaged = false;
     if (this.#pointer.locked) document.exitPointerLock();
-    this.#announce("You are no longer in control.");
+    this.#tell("You are no longer in control.");
+  }
+
+  /** Says it, and shows it over the picture for a moment. */
+  #tell(text) {
+    this.#announce(text);
+    element("told").textContent = text;
+    element("told").hidden = false;
+    clearTimeout(this.#toldTimer);
+    this.#toldTimer = setTimeout(() => (element("told").hidden = true), TOLD_MS);
   }
 
   #listen() {
-    this.#picture.addEventListener("click", () => this.#input.engaged || this.#view.panned || this.take());
+    this.#picture.addEventListener("click", () => !this.#mayAct || this.#input.engaged || this.#view.panned || this.take());
     for (const holder of [this.#picture, this.#field]) {
       holder.addEventListener("focusout", (event) => this.#focusLeft(event));
     }
     // A click beside the picture leaves the focus, and so control, where it is.
-    for (const part of document.querySelectorAll(".bar, .controls, #input-panel")) {
+    for (const part of document.querySelectorAll(".bar, .controls, .panel, #reveal")) {
       part.addEventListener("mousedown", (event) => this.#input.engaged && event.preventDefault());
     }
     addEventListener("blur", () => this.#input.releaseAll());
@@ -126,16 +139,10 @@ export class Control {
     for (const [id, ...codes] of SPECIAL_KEYS) {
       element(id).onclick = () => this.#act(() => chord(...codes).forEach((key) => this.#input.key(key)));
     }
-    element("keys").onclick = () => this.#showPanel(element("input-panel").hidden);
-    addEventListener("keydown", ({ key }) => {
-      if (key !== "Escape" || element("input-panel").hidden || this.#input.engaged) return;
-      this.#showPanel(false);
-      element("keys").focus();
-    });
     element("paste-dialog").addEventListener("close", ({ target }) => {
       const { value } = element("paste-text");
       element("paste-text").value = "";
-      if (target.returnValue === "send") this.#act(() => this.#type(value));
+      this.#act(() => target.returnValue === "send" && this.#type(value));
     });
   }
 
@@ -156,7 +163,7 @@ export class Control {
   #toggleField() {
     const target = document.activeElement === this.#field ? this.#picture : this.#field;
     target.focus({ preventScroll: true });
-    this.#showPanel(false);
+    this.#panels.close();
   }
 
   /** In full screen Esc, Alt+Tab and the like are the host's too, where the browser lets go of them. */
@@ -183,14 +190,9 @@ export class Control {
 
   #type(text) {
     const length = [...text].length;
-    if (!this.#input.may("text")) this.#announce("You may not paste text.");
-    else if (length > MAX_PASTE) this.#announce(`This is too long to paste: ${length} characters, ${MAX_PASTE} at most.`);
+    if (!this.#input.may("text")) this.#tell("You may not paste text.");
+    else if (length > MAX_PASTE) this.#tell(`This is too long to paste: ${length} characters, ${MAX_PASTE} at most.`);
     else this.#text.type(text);
-  }
-
-  #showPanel(shown) {
-    element("input-panel").hidden = !shown;
-    element("keys").setAttribute("aria-expanded", shown);
   }
 
   #show() {
@@ -206,7 +208,7 @@ export class Control {
     button.title = hint;
     element("keys").hidden = !this.#mayAct;
     element("soft-keyboard").hidden = !this.#input.may("text");
-    if (!this.#mayAct) this.#showPanel(false);
+    if (!this.#mayAct && !element("input-panel").hidden) this.#panels.close();
     element("touch-mode").setAttribute("aria-pressed", this.#touch.mode === "trackpad");
     element("lock-pointer").setAttribute("aria-pressed", this.#pointer.locked);
     element("soft-keyboard").setAttribute("aria-pressed", document.activeElement === this.#field);

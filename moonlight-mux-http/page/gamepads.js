@@ -52,8 +52,7 @@ export class Gamepads {
 
   /** Whether there are any. */
   #look(now) {
-    // Not a function where the page has no permission, or comes from an insecure address.
-    const there = [...(navigator.getGamepads?.() ?? [])].filter((gamepad) => gamepad?.connected);
+    const there = connected();
     this.#tell(there);
     const usable = this.#input.may("gamepad") ? there.filter(isUsable) : [];
     for (const [index, { gamepad }] of this.#plugged) {
@@ -117,6 +116,15 @@ export class Gamepads {
 /** Without what browsers add: `Name (STANDARD GAMEPAD Vendor: 054c Product: 09cc)`, `054c-09cc-Name`. */
 export function nameOf(id) {
   return id.replace(/\s*\((standard gamepad|vendor:).*\)\s*$/i, "").replace(/^[0-9a-f]{1,4}-[0-9a-f]{1,4}-/i, "").trim() || "Gamepad";
+}
+
+/** None where the page comes from an insecure address, or is in a frame that may not ask. */
+function connected() {
+  try {
+    return [...(navigator.getGamepads?.() ?? [])].filter((gamepad) => gamepad?.connected);
+  } catch {
+    return [];
+  }
 }
 
 function slot(index) {

@@ -117,7 +117,8 @@ export class Pointer {
       this.#down ^= bit;
       this.button(button, down);
     }
-    if (begins) this.#picture.setPointerCapture?.(event.pointerId);
+    // A locked pointer is captured as it is, and must not be.
+    if (begins && !this.locked) this.#picture.setPointerCapture(event.pointerId);
   }
 
   #turn(event) {

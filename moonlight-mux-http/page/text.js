@@ -53,15 +53,14 @@ export class TextField {
 }
 
 function type(input, pieces) {
-  if (!input.engaged) return;
   for (const piece of pieces) {
-    if (typeof piece === "number") {
-      if (input.may("keyboard")) chord(piece).forEach((key) => input.key(key));
-    } else if (input.may("text")) {
-      message.text(piece).forEach((bytes) => input.send(bytes));
-    }
+    if (typeof piece === "number" && input.takes("keyboard")) chord(piece).forEach((key) => input.key(key));
+    else if (input.takes("text")) message.text(AS_TEXT.get(piece) ?? piece).forEach((bytes) => input.send(bytes));
   }
 }
+
+/** Of keys, for those who may send text alone; nothing of Backspace. */
+const AS_TEXT = new Map([[Key.enter, "\n"], [Key.tab, "\t"], [Key.backspace, ""]]);
 
 /** Text in pieces: strings, and the keys that stand for line ends and tabs. Other control characters are left out. Pure. */
 export function piecesOf(text) {

@@ -13,6 +13,7 @@ import { Cursors } from "./cursors.js";
 import { handleEvent } from "./events.js";
 import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
+import { Panels } from "./panels.js";
 import { People } from "./people.js";
 import { Reconnect } from "./reconnect.js";
 import { remember, remembered } from "./settings.js";
@@ -71,7 +72,7 @@ const connectionHandlers = {
     input.close();
     people.clear();
     cursors.clear();
-    showPeople(false);
+    panels.close();
     show({ state: verdict.again ? "waiting" : "ended", ...verdict });
     if (verdict.again) reconnect.later();
   },
@@ -152,7 +153,8 @@ async function observe() {
 
 const view = new View(element("viewer"), element("picture"), video, showView);
 const people = new People(element("people"), element("people-list"));
-const control = new Control(input, view, video, announce);
+const panels = new Panels([element("people"), element("keys")], () => !input.engaged);
+const control = new Control(input, view, video, panels, announce);
 const cursors = new Cursors(element("cursors"), element("picture"), video);
 const overlay = new Overlay(element("figures"), element("rate"));
 
@@ -205,11 +207,6 @@ function showSound() {
 function showStatistics(shown) {
   element("statistics-panel").hidden = !shown;
   setToggle("statistics", shown, "Statistics", "i");
-}
-
-function showPeople(shown) {
-  element("people-panel").hidden = !shown;
-  element("people").setAttribute("aria-expanded", shown);
 }
 
 /** Whether the text is another one now; elements are left alone when it is not. */
@@ -271,7 +268,7 @@ const shortcuts = new Shortcuts(
     { key: "p", description: "Pixel by pixel, or fitted", run: togglePixels },
     { key: "i", description: "Statistics", run: toggleStatistics },
     { key: "?", description: "This help", run: help },
-    { key: "dblclick", description: "Full screen", run: () => view.toggleFullscreen() },
+    { key: "dblclick", description: "Full screen (while you watch)", run: () => view.toggleFullscreen() },
   ],
   element("picture"),
   () => input.engaged,
@@ -301,13 +298,7 @@ element("pixels").onclick = togglePixels;
 element("fullscreen").onclick = () => view.toggleFullscreen();
 element("help").onclick = help;
 element("help").title = "Help (?)";
-element("people").onclick = () => showPeople(element("people-panel").hidden);
 video.onvolumechange = showSound;
-addEventListener("keydown", ({ key }) => {
-  if (key !== "Escape" || element("people-panel").hidden || input.engaged) return;
-  showPeople(false);
-  element("people").focus();
-});
 
 showSound();
 showStatistics(remembered("statistics") === "on");

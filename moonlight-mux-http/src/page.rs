@@ -55,6 +55,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("/assets/keyboard.js", JAVASCRIPT, include_str!("../page/keyboard.js")),
     ("/assets/list.js", JAVASCRIPT, include_str!("../page/list.js")),
     ("/assets/overlay.js", JAVASCRIPT, include_str!("../page/overlay.js")),
+    ("/assets/panels.js", JAVASCRIPT, include_str!("../page/panels.js")),
     ("/assets/pen.js", JAVASCRIPT, include_str!("../page/pen.js")),
     ("/assets/pen_state.js", JAVASCRIPT, include_str!("../page/pen_state.js")),
     ("/assets/people.js", JAVASCRIPT, include_str!("../page/people.js")),

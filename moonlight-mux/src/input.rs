@@ -9,6 +9,8 @@
 //! host here, and nowhere else.
 
 mod aggregator;
+#[cfg(feature = "bench-support")]
+pub(crate) mod bench_support;
 mod event;
 mod host;
 mod hub;

@@ -3,6 +3,7 @@
 //! ```text
 //! VideoSource ──▶ Streamer ──▶ Broadcaster ──▶ Egress, one per viewer ──▶ browser
 //!             ◀── keyframe, at most one per 500 ms ◀── wishes of all viewers
+//!             ◀── input: one user of the host ◀── what all viewers do
 //! ```
 //!
 //! - A [`VideoSource`] is where frames come from: a Moonlight host ([`MoonlightSource`]), or anything of your own.
@@ -10,6 +11,8 @@
 //! - A [`Streamer`] keeps one source alive, with or without viewers. A [`Registry`] owns streamers by name.
 //! - A [`Broadcaster`] hands each frame to all viewers; whoever is behind skips to the next keyframe, alone.
 //! - An [`Egress`] is one viewer's way out. [`WebRtc`] makes them, from any [`Signalling`] transport.
+//! - Viewers act on the host, together or one at a time ([`InputMode`]), each as far as its [`Rights`] go, and let go whatever
+//!   they held when they leave. A source asks for it with [`SourceIo::inputs`].
 //! - A [`PeerHandle`] holds a viewer, tells when it is gone and why, and sends it away.
 //!
 //! ```
@@ -117,6 +120,7 @@ pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
 #[doc(hidden)]
 pub mod bench_support {
     pub use crate::gamestream::bench_support::*;
+    pub use crate::input::bench_support::*;
 }
 
 /// What the fuzz targets call. No public interface.

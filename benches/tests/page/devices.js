@@ -86,6 +86,17 @@ test("contacts are cancelled when the person gives control back", () => {
   equal(names(), []);
 });
 
+test("contacts are cancelled when they become a mouse's", () => {
+  const { input, take } = sender();
+  const { picture, video, finger } = stage();
+  new Touch(input, new Pointer(picture, video, input), picture, video);
+  input.engaged = true;
+  finger("pointerdown", 110, 120);
+  take();
+  input.handleStatus({ ...input.status, touch: false });
+  equal([take().map(([channel, message, [phase]]) => [channel, message, phase]), input.held.others], [[["input", "touch", 4]], []]);
+});
+
 test("a host without touch has its pointer moved and clicked", () => {
   const { input, take } = sender({ touch: false });
   const { picture, video, finger } = stage();
@@ -193,6 +204,26 @@ test("a gamepad is plugged in, pressed, let go and unplugged at the host", () =>
   equal([take(), shown], [[["input", "disconnected", [1]]], []]);
 });
 
+test("a gamepad that is unplugged while it is pressed is no longer held", () => {
+  const { input } = sender();
+  new Gamepads(input, () => {});
+  has(pad(2, [3]));
+  equal(input.held.others, ["gamepad 2"]);
+  has();
+  equal(input.held.others, []);
+});
+
+test("what is still pressed after everything was let go is sent again", () => {
+  const { input, names } = sender();
+  new Gamepads(input, () => {});
+  has(pad(0, [0]));
+  names();
+  input.releaseAll();
+  has(pad(0, [0]));
+  equal([names(), input.held.others], [["input: release", "input: gamepad"], ["gamepad 0"]]);
+  has();
+});
+
 test("a gamepad rests while another window has the focus, and goes on when this one has it", () => {
   const { input, names, take } = sender();
   new Gamepads(input, () => {});
@@ -261,6 +292,13 @@ test("a gamepad that the browser does not understand is named, and left alone", 
   has(pad(0, [1], { mapping: "" }));
   equal([take(), shown], [[], [{ name: "Xbox Wireless Controller", usable: false }]]);
   has();
+});
+
+test("a frame that may not ask for gamepads has none", () => {
+  navigator.getGamepads = () => { throw new DOMException("denied", "SecurityError"); };
+  let shown = null;
+  new Gamepads(sender().input, (gamepads) => (shown = gamepads));
+  equal(shown, null);
 });
 
 delete navigator.getGamepads;

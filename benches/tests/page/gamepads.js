@@ -18,7 +18,7 @@ test("a gamepad's maker is read from what each browser calls it", () => {
     [DUALSENSE_ID, 2],
     ["054c-09cc-Sony Interactive Entertainment Wireless Controller", 2],
     ["Pro Controller (STANDARD GAMEPAD Vendor: 057e Product: 2009)", 3],
-    ["57e-2009-Pro Controller", 3],
+    ["57e-2009-Gamepad", 3],
     ["Valve Software Steam Deck Controller (Vendor: 28de Product: 1205)", 4],
     ["Xbox Wireless Controller (STANDARD GAMEPAD Vendor: 045e Product: 0b13)", 1],
     [XBOX_ID, 1],

@@ -259,8 +259,9 @@ test("the last of a movement is said once more, unless something newer was said"
   equal(sent(), [`input ${hex(move.subarray(4))}`]);
   input.move(at(3), "pointer");
   input.button({ button: 1, down: true });
-  input.hold("touch", true);
+  equal(timers.timeouts.size, 0);
   input.move(at(4), "pointer");
+  equal(timers.timeouts.size, 1);
   input.releaseAll();
   equal(timers.timeouts.size, 0);
 });

@@ -12,6 +12,7 @@ test("what somebody does stands before what he may do", () => {
   equal(doing({ id: "a", rights: ALL, acting: true }, null), "Acting now · Full control");
   equal(doing({ id: "a", rights: [], acting: false }, "b"), "Watches only");
   equal(doing({ id: "a", rights: ["pen"], acting: true }, "a"), "Has the turn · Pen");
+  equal(doing({ id: "a", rights: ["pen"], acting: false }, "a"), "Has the turn · Pen");
   equal(doing({ id: "a" }, undefined), "");
 });
 

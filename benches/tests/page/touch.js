@@ -89,6 +89,16 @@ test("a second finger that comes while the pointer moves scrolls", () => {
   equal(fingers.move(1, 80, 80, 620), [{ scroll: { dx: 0, dy: 45 } }]);
 });
 
+test("a second finger instead of a drag lets go of the tap's button, and taps the right one", () => {
+  const fingers = trackpad();
+  fingers.down(1, 50, 50, 0);
+  fingers.up(1, 50);
+  fingers.down(1, 50, 50, 100);
+  equal(fingers.down(2, 90, 50, 110), [LEFT[1]]);
+  fingers.up(1, 150);
+  equal([fingers.up(2, 160), fingers.deadline], [RIGHT, null]);
+});
+
 test("fingers beside a drag change nothing of it", () => {
   const fingers = trackpad();
   fingers.down(1, 50, 50, 0);

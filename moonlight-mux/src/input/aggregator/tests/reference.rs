@@ -648,7 +648,7 @@ fn class_of(event: &InputEvent) -> DeviceClass {
 fn does_something(event: &InputEvent) -> bool {
     match event {
         InputEvent::Key { down, .. } | InputEvent::Button { down, .. } => *down,
-        InputEvent::Text(text) => text != "",
+        InputEvent::Text(text) => !text.is_empty(),
         InputEvent::PointerBy { dx, dy } => *dx != 0 || *dy != 0,
         InputEvent::Scroll { dx, dy, .. } => *dx != 0 || *dy != 0,
         InputEvent::Touch(Touch { phase, .. })
