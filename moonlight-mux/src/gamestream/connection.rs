@@ -257,6 +257,12 @@ impl Connection {
         }
     }
 
+    /// What the control stream says of it.
+    #[cfg(test)]
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.control.as_ref().map_or(0, |control| control.unacknowledged().all)
+    }
+
     /// Ends the session, as far as this client is concerned: the host keeps its app running. [`Event::Ended`] comes when
     /// the host acknowledged it, after 1.5 s at the latest; before there is a control stream at once.
     pub(crate) fn close(&mut self, now: Instant) {

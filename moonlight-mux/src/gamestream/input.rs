@@ -390,4 +390,6 @@ fn share(fraction: Fraction) -> u16 {
 const PLANE: u16 = 1 << 15;
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 pub(crate) mod tests;

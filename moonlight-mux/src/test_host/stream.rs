@@ -17,7 +17,7 @@ use super::{
     Faults, Freeze, HostEncryption, HostEndReason, HostEvent, HostSessionId, HostStep, HostileAnswer,
 };
 use crate::gamestream::connection::Stream as Channel;
-use crate::gamestream::wire::control::Termination;
+use crate::gamestream::wire::control::{HostMessage, Termination};
 use crate::gamestream::wire::http::request::Launch;
 use crate::gamestream::wire::sdp::{Announcement, Encryption, EncryptionOffer};
 use crate::input::HostInput;
@@ -34,6 +34,7 @@ pub(super) enum Order {
         /// Which request of the session's it is, and its answer; `None` while it is no whole request.
         answer: oneshot::Sender<Option<(u8, Vec<u8>)>>,
     },
+    Say(HostMessage),
     End(HostEndReason),
 }
 
@@ -238,8 +239,9 @@ impl Stream {
                 if let Some(show) = &self.show {
                     show.handle_input(&input);
                 }
-                shared.book.count(|counts| counts.inputs += 1);
                 shared.book.note(HostEvent::Input(*id, input));
+                // Behind it, so that whoever has waited for the count finds it in the log.
+                shared.book.count(|counts| counts.inputs += 1);
             }
             HostSessionEvent::MediaWanted(_) | HostSessionEvent::Message(_) | HostSessionEvent::Ended(_) => {}
         }
@@ -260,6 +262,7 @@ impl Stream {
                 // The connection may be gone.
                 let _ = answer.send(bytes.map(|bytes| (number, bytes)));
             }
+            Order::Say(message) => self.session.send_message(now, &message),
             Order::End(reason) => {
                 self.ending = self.ending.or(Some(reason));
                 match reason {

@@ -1,6 +1,5 @@
 use super::*;
 use crate::input::{KeyCode, Modifiers};
-use crate::test_picture::font::{self, glyph};
 
 fn desktop() -> Desktop {
     Desktop::new(PictureSize::new(1280, 720).unwrap())
@@ -67,19 +66,88 @@ fn a_stroke_is_told_once_and_whether_a_button_was_down() {
 }
 
 #[test]
-fn a_touch_is_a_pointer_with_its_left_button_down() {
+fn each_finger_is_where_it_is_until_it_lifts_and_leaves_a_line() {
     let desktop = desktop();
-    let touch = |phase, x, y| {
+    let touch = |phase, contact, x, y| {
         let position = place(x, y);
-        HostInput::Touch(Touch { phase, contact: 1, position, pressure: 0, rotation: None, ellipse: (0, 0) })
+        HostInput::Touch(Touch { phase, contact, position, pressure: 0, rotation: None, ellipse: (0, 0) })
     };
-    desktop.handle(&touch(PointerPhase::Down, 320, 359));
-    let (at, buttons) = desktop.scene().pointer.expect("a pointer");
-    assert_eq!((at, buttons.has(MouseButton::Left)), (Point { x: 640, y: 718 }, true));
-    desktop.handle(&touch(PointerPhase::Move, 160, 180));
-    assert!(desktop.scene().strokes[0].pressed);
-    desktop.handle(&touch(PointerPhase::Up, 160, 180));
-    assert!(!desktop.scene().pointer.expect("a pointer").1.any());
+    let point = |x, y| Point { x, y };
+    desktop.handle(&touch(PointerPhase::Down, 1, 320, 90));
+    desktop.handle(&touch(PointerPhase::Down, 2, 10, 10));
+    desktop.handle(&touch(PointerPhase::Move, 1, 160, 90));
+    desktop.handle(&touch(PointerPhase::Move, 3, 160, 90));
+    let scene = desktop.scene();
+    let finger = Contact::Finger;
+    assert_eq!(scene.contacts, [(point(320, 180), finger), (point(20, 20), finger)]);
+    assert!(scene.strokes.iter().all(|stroke| stroke.pressed));
+    assert_eq!(scene.strokes[2], Stroke { from: point(640, 180), to: point(320, 180), pressed: true });
+    assert_eq!(scene.pointer, None, "the mouse is elsewhere");
+    desktop.handle(&touch(PointerPhase::Up, 1, 160, 90));
+    desktop.handle(&touch(PointerPhase::Cancel, 2, 160, 90));
+    assert_eq!(desktop.scene().contacts, []);
+    for contact in 0..1000 {
+        desktop.handle(&touch(PointerPhase::Down, contact, 1, 1));
+    }
+    assert_eq!(desktop.scene().contacts.len(), MAX_FINGERS);
+}
+
+#[test]
+fn a_pen_is_seen_while_it_is_near_and_draws_while_it_touches() {
+    let desktop = desktop();
+    let pen = |phase, x, y| {
+        let (tool, position) = (crate::input::PenTool::Pen, place(x, y));
+        HostInput::Pen(Pen { phase, tool, buttons: 0, position, pressure: 0, rotation: None, tilt: None })
+    };
+    let seen = |phase, x, y| {
+        desktop.handle(&pen(phase, x, y));
+        let scene = desktop.scene();
+        (scene.contacts.first().map(|(_, contact)| *contact), scene.strokes.len())
+    };
+    let near = Some(Contact::Pen { down: false });
+    let down = Some(Contact::Pen { down: true });
+    assert_eq!(seen(PointerPhase::Hover, 10, 10), (near, 0));
+    assert_eq!(seen(PointerPhase::Down, 10, 10), (down, 1));
+    assert_eq!(seen(PointerPhase::Buttons, 10, 10), (down, 1));
+    assert_eq!(seen(PointerPhase::Move, 20, 10), (down, 1));
+    assert_eq!(seen(PointerPhase::Up, 20, 10), (near, 0));
+    assert_eq!(seen(PointerPhase::Leave, 20, 10), (None, 0));
+}
+
+#[test]
+fn typed_text_stands_in_capitals_and_the_last_of_it_stays() {
+    let desktop = desktop();
+    for letter in "aé b".chars() {
+        desktop.handle(&HostInput::Text(letter));
+    }
+    assert_eq!(desktop.scene().text, format!("A{} B", font::MISSING));
+    for letter in ('0'..='9').cycle().take(100) {
+        desktop.handle(&HostInput::Text(letter));
+    }
+    assert_eq!(desktop.scene().text, "0123456789".repeat(4));
+}
+
+#[test]
+fn gamepads_are_named_while_they_are_plugged_in_with_what_is_pressed() {
+    use crate::input::{GamepadButtons, GamepadInfo, GamepadSlot, GamepadState};
+
+    let desktop = desktop();
+    let slot = |number| GamepadSlot::new(number).unwrap();
+    desktop.handle(&HostInput::GamepadConnected { slot: slot(0), info: GamepadInfo::default() });
+    assert_eq!(desktop.scene().gamepads, "PAD0");
+    let rest = GamepadState::default();
+    let state =
+        GamepadState { buttons: GamepadButtons(0x1100), right_trigger: 1, left_stick: (0, -1), ..rest };
+    desktop.handle(&HostInput::Gamepad { slot: slot(3), state, active: 9 });
+    assert_eq!(desktop.scene().gamepads, "PAD0 PAD3 LB A RT LEFT*");
+    desktop.handle(&HostInput::Gamepad { slot: slot(0), state: rest, active: 8 });
+    desktop.handle(&HostInput::Gamepad { slot: slot(3), state: rest, active: 8 });
+    assert_eq!(desktop.scene().gamepads, "PAD3");
+    let state = GamepadState { buttons: GamepadButtons(u32::MAX), ..rest };
+    desktop.handle(&HostInput::Gamepad { slot: slot(3), state, active: 8 });
+    let names = desktop.scene().gamepads;
+    assert_eq!(names.split(' ').count(), 1 + 21, "{names}");
+    assert!(names.chars().all(|letter| letter == ' ' || glyph(letter) != [0; font::HEIGHT]), "{names}");
 }
 
 #[test]
