@@ -308,7 +308,7 @@ async fn a_gamepad_reaches_the_host_and_its_rumble_comes_to_its_page_alone() {
     }
 
     let rumble = HostFeedback::Rumble { gamepad: slots[1], low: 0x8000, high: 0xffff };
-    stage.live.host.send_feedback(HostSessionId(0), rumble);
+    assert!(stage.live.host.send_feedback(HostSessionId(0), rumble).await, "the session hears");
     until(&mut chromium, &pages[1], "gamepads.played.length > 0").await;
     let played = evaluate(&mut chromium, &pages[1], "gamepads.played[0]").await;
     assert_eq!(played["type"], "dual-rumble", "{played}");
@@ -317,7 +317,7 @@ async fn a_gamepad_reaches_the_host_and_its_rumble_comes_to_its_page_alone() {
     assert!((magnitudes[0] - 0.5).abs() < 0.01 && (magnitudes[1] - 1.0).abs() < 0.01, "{played}");
     // Whatever was on its way to the other page is there when this is.
     let rumble = HostFeedback::Rumble { gamepad: slots[0], low: 0x1000, high: 0 };
-    stage.live.host.send_feedback(HostSessionId(0), rumble);
+    assert!(stage.live.host.send_feedback(HostSessionId(0), rumble).await, "the session hears");
     until(&mut chromium, &pages[0], "gamepads.played.length > 0").await;
     let played = evaluate(&mut chromium, &pages[0], "gamepads.played[0]").await;
     assert!((played["strongMagnitude"].as_f64().expect("a number") - 0.0625).abs() < 0.01, "{played}");

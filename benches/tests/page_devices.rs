@@ -294,7 +294,8 @@ async fn people_see_who_acts_whose_turn_it_is_and_where_others_point() {
     let elsewhere = json!({ "type": "mouseMoved", "x": at.x + 40.0, "y": at.y });
     command(chromium, &ann, "Input.dispatchMouseEvent", elsewhere).await;
     until(chromium, &bob, &format!("{rows}.startsWith('Ann: Has the turn · Full control')")).await;
-    until(chromium, &bob, "document.getElementById('control').textContent.includes('Ann has the turn')").await;
+    until(chromium, &bob, "document.getElementById('control').textContent.includes('Ann has the turn')")
+        .await;
     picture(chromium, &bob, "page-turn.png").await;
 }
 
