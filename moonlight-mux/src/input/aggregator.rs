@@ -7,21 +7,23 @@ mod outbox;
 mod pen;
 mod pointer;
 mod touch;
+mod viewer;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use gamepads::{Gamepads, Slots, is_at_rest};
-use keyboard::{HeldKeys, Keyboard};
-use outbox::{Device, Outbox};
+use gamepads::{Slots, is_at_rest};
+use keyboard::Keyboard;
+use outbox::Outbox;
 use pen::HostPen;
-use pointer::{Motion, Mouse};
-use touch::{Contacts, Fingers};
+use pointer::Mouse;
+use touch::Contacts;
+use viewer::Viewer;
 
-use super::event::{Buttons, GamepadInfo, InputEvent, KeySet, PointerPhase, Position};
+use super::event::{InputEvent, PointerPhase};
 use super::host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput};
 use super::rights::{DeviceClass, InputMode, Rights};
 use crate::peer::PeerId;
@@ -45,22 +47,6 @@ struct Turn {
     peer: PeerId,
     /// When last.
     acted: Instant,
-}
-
-/// A viewer, and what it holds.
-#[derive(Debug)]
-struct Viewer {
-    rights: Rights,
-    keys: HeldKeys,
-    buttons: Buttons,
-    fingers: Fingers,
-    gamepads: Gamepads,
-    /// Whether it says something at least every [`SILENCE`] while it holds anything.
-    heartbeat: bool,
-    /// When it said something last, whatever it was.
-    heard: Option<Instant>,
-    /// When it acted last; `None` once that is [`ACTING`] ago.
-    acted: Option<Instant>,
 }
 
 /// The host as it will be when it has taken all that waits for it.
@@ -138,8 +124,8 @@ impl Aggregator {
         let Some(viewer) = self.viewers.get_mut(&peer) else { return Ok(()) };
         viewer.heard = Some(now);
         let held = viewer.holds(peer, &self.host);
-        let begins = if let Some(class) = class_that_acts(event) {
-            let begins = begins(event);
+        let begins = begins(event);
+        if let Some(class) = class_that_acts(event) {
             let turn = match (self.mode, &self.turn) {
                 (InputMode::Shared, _) => true,
                 (InputMode::OneAtATime { .. }, Some(turn)) => turn.peer == peer,
@@ -153,11 +139,10 @@ impl Aggregator {
                 return Err(Full);
             }
             viewer.act(peer, event, &mut self.host);
-            begins
         } else {
             viewer.handle_always(peer, event, self.mode, room, &mut self.host)?;
-            false
-        };
+        }
+        // What was held until now counts as acting until now.
         if begins || held {
             viewer.acted = Some(now);
             if let InputMode::OneAtATime { .. } = self.mode {
@@ -231,10 +216,7 @@ impl Aggregator {
     /// Lets go what silent viewers hold, ends turns, and forgets who acted. Nothing when called early.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         for (&peer, viewer) in &mut self.viewers {
-            if viewer.falls_silent(peer, &self.host).is_some_and(|due| due <= now) {
-                viewer.let_go(peer, Rights::ALL, &mut self.host);
-            }
-            viewer.acted.take_if(|acted| *acted + ACTING <= now);
+            viewer.handle_timeout(now, peer, &mut self.host);
         }
         if self.turn_ends().is_some_and(|end| end <= now) {
             self.end_turn();
@@ -250,10 +232,8 @@ impl Aggregator {
     /// Who acts now: who acted within the last second, or holds something. Whoever stops by time alone does so at a
     /// [`Self::timeout`].
     pub(crate) fn acting(&self, now: Instant) -> Vec<PeerId> {
-        let acts = |&(&peer, viewer): &(&PeerId, &Viewer)| {
-            viewer.holds(peer, &self.host) || viewer.acted.is_some_and(|acted| now < acted + ACTING)
-        };
-        self.viewers.iter().filter(acts).map(|(&peer, _)| peer).collect()
+        let viewers = self.viewers.iter().filter(|&(&peer, viewer)| viewer.acts(now, peer, &self.host));
+        viewers.map(|(&peer, _)| peer).collect()
     }
 
     /// Whose turn it is, one at a time; `None` where nobody's, or in another mode.
@@ -279,160 +259,7 @@ impl Aggregator {
         self.host.mouse.forget();
         self.host.contacts.forget();
         self.host.pen.forget();
-        for viewer in self.viewers.values_mut() {
-            viewer.keys.forget();
-            viewer.buttons = Buttons::default();
-            viewer.fingers.forget();
-            viewer.gamepads.forget();
-        }
-    }
-}
-
-impl Viewer {
-    fn new(rights: Rights) -> Self {
-        Self {
-            rights,
-            keys: HeldKeys::default(),
-            buttons: Buttons::default(),
-            fingers: Fingers::default(),
-            gamepads: Gamepads::default(),
-            heartbeat: false,
-            heard: None,
-            acted: None,
-        }
-    }
-
-    fn holds(&self, peer: PeerId, host: &Host) -> bool {
-        !self.keys.is_empty()
-            || self.buttons != Buttons::default()
-            || !self.fingers.is_empty()
-            || self.gamepads.hold()
-            || host.pen.is_down(peer)
-    }
-
-    fn timeout(&self, peer: PeerId, host: &Host) -> Option<Instant> {
-        let rests = self.acted.filter(|_| !self.holds(peer, host)).map(|acted| acted + ACTING);
-        self.falls_silent(peer, host).into_iter().chain(rests).min()
-    }
-
-    fn falls_silent(&self, peer: PeerId, host: &Host) -> Option<Instant> {
-        let heard = self.heard.filter(|_| self.heartbeat && self.holds(peer, host))?;
-        Some(heard + SILENCE)
-    }
-
-    fn must_not_be_lost(&self, peer: PeerId, event: &InputEvent, host: &Host) -> bool {
-        match event {
-            InputEvent::Key { .. } | InputEvent::Text(_) | InputEvent::Button { .. } => true,
-            InputEvent::Touch(touch) => touch.phase != PointerPhase::Move,
-            InputEvent::Pen(pen) => !host.pen.goes_on(peer, pen),
-            InputEvent::Gamepad { index, state } => self.gamepads.must_see(*index, state),
-            InputEvent::GamepadTouch { touch, .. } => touch.phase != PointerPhase::Move,
-            _ => false,
-        }
-    }
-
-    /// What needs neither a turn nor a host: gamepads come and go, and what is held is let go.
-    fn handle_always(
-        &mut self,
-        peer: PeerId,
-        event: &InputEvent,
-        mode: InputMode,
-        room: bool,
-        host: &mut Host,
-    ) -> Result<(), Full> {
-        match event {
-            InputEvent::GamepadConnected { index, info } => {
-                let plugs = self.rights.allows(DeviceClass::Gamepad) && mode != InputMode::ViewOnly;
-                if plugs && !room {
-                    return Err(Full);
-                }
-                self.gamepads.connect(*index, *info, &mut host.slots, &mut host.outbox);
-                if plugs {
-                    self.gamepads.plug(peer, *index, &mut host.slots, &mut host.outbox);
-                }
-            }
-            InputEvent::GamepadDisconnected { index } => {
-                self.gamepads.disconnect(*index, &mut host.slots, &mut host.outbox);
-            }
-            InputEvent::Held { keys, buttons } => self.keep(keys, *buttons, host),
-            InputEvent::ReleaseAll => self.let_go(peer, Rights::ALL, host),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// What it may do, it does.
-    fn act(&mut self, peer: PeerId, event: &InputEvent, host: &mut Host) {
-        let outbox = &mut host.outbox;
-        match event {
-            InputEvent::Key { code, down, modifiers, locks } => {
-                self.keys.handle((*code, *down), *modifiers, *locks, &mut host.keyboard, outbox);
-            }
-            InputEvent::Text(text) => {
-                for character in text.chars() {
-                    outbox.push(Device::Keyboard, HostInput::Text(character));
-                }
-            }
-            InputEvent::PointerTo(place) => outbox.move_pointer(Motion::To(*place)),
-            InputEvent::PointerBy { dx, dy } => outbox.move_pointer(Motion::By(*dx, *dy)),
-            InputEvent::Button { button, down, at } => {
-                move_to(*at, outbox);
-                host.mouse.handle(&mut self.buttons, *button, *down, outbox);
-            }
-            InputEvent::Scroll { dx, dy, at } => {
-                move_to(*at, outbox);
-                outbox.move_pointer(Motion::Scroll(*dx, *dy));
-            }
-            InputEvent::Touch(touch) => self.fingers.handle(touch, &mut host.contacts, outbox),
-            InputEvent::Pen(pen) => host.pen.handle(peer, pen, outbox),
-            InputEvent::Gamepad { index, state } => {
-                if !self.gamepads.knows(*index) {
-                    self.gamepads.connect(*index, GamepadInfo::default(), &mut host.slots, outbox);
-                }
-                self.gamepads.plug(peer, *index, &mut host.slots, outbox);
-                self.gamepads.handle_state(*index, *state, outbox);
-            }
-            InputEvent::GamepadMotion { index, reading } => {
-                self.gamepads.handle_motion(*index, *reading, outbox);
-            }
-            InputEvent::GamepadTouch { index, touch } => self.gamepads.handle_touch(*index, *touch, outbox),
-            InputEvent::GamepadConnected { .. }
-            | InputEvent::GamepadDisconnected { .. }
-            | InputEvent::Held { .. }
-            | InputEvent::ReleaseAll => {}
-        }
-    }
-
-    /// Lets go the keys and buttons that are not among these.
-    fn keep(&mut self, keys: &KeySet, buttons: Buttons, host: &mut Host) {
-        host.mouse.keep(&mut self.buttons, buttons, &mut host.outbox);
-        self.keys.keep(keys, &mut host.keyboard, &mut host.outbox);
-    }
-
-    /// Lets go what it holds of these classes; gamepads rest.
-    fn let_go(&mut self, peer: PeerId, classes: Rights, host: &mut Host) {
-        let outbox = &mut host.outbox;
-        if classes.allows(DeviceClass::Pointer) {
-            host.mouse.keep(&mut self.buttons, Buttons::default(), outbox);
-        }
-        if classes.allows(DeviceClass::Touch) {
-            self.fingers.release(&mut host.contacts, outbox);
-        }
-        if classes.allows(DeviceClass::Pen) {
-            host.pen.release(peer, outbox);
-        }
-        if classes.allows(DeviceClass::Gamepad) {
-            self.gamepads.rest(outbox);
-        }
-        if classes.allows(DeviceClass::Keyboard) {
-            self.keys.release(&mut host.keyboard, outbox);
-        }
-    }
-}
-
-fn move_to(at: Option<Position>, outbox: &mut Outbox) {
-    if let Some(place) = at {
-        outbox.move_pointer(Motion::To(place));
+        self.viewers.values_mut().for_each(Viewer::forget);
     }
 }
 
@@ -473,9 +300,3 @@ fn begins(event: &InputEvent) -> bool {
         _ => false,
     }
 }
-
-/// A viewer that holds something, and says something at least every 250 ms, is gone after so long.
-const SILENCE: Duration = Duration::from_secs(1);
-
-/// So long after what it did a viewer counts as acting.
-const ACTING: Duration = Duration::from_secs(1);

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::input::event::{
-    GamepadButtons, GamepadIndex, GamepadState, KeyCode, Locks, Modifiers, MouseButton, Touch,
+    Buttons, GamepadButtons, GamepadIndex, GamepadInfo, GamepadState, KeyCode, KeySet, Locks, Modifiers,
+    MouseButton, Position, Touch,
 };
 
 /// Viewers in front of a host.
