@@ -157,8 +157,13 @@ fn everything() -> Vec<(InputEvent, Vec<HostInput>)> {
             vec![HostInput::GamepadTouch { slot, touch: on_pad(PointerPhase::Up) }],
         ),
         (
+            // It comes to rest first.
             InputEvent::GamepadDisconnected { index },
-            vec![HostInput::Gamepad { slot, state: rest, active: 0 }],
+            vec![
+                HostInput::GamepadMotion { slot, reading: SensorReading { value: [0.0; 3], ..reading } },
+                HostInput::Gamepad { slot, state: rest, active: 1 },
+                HostInput::Gamepad { slot, state: rest, active: 0 },
+            ],
         ),
     ]
 }

@@ -1,4 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::gamestream::input::tests::any_host_input;
 use crate::input::{
     GamepadInfo, GamepadSlot, GamepadState, KeyCode, MouseButton, Pen, PenTool, Position, Touch,
 };
@@ -222,4 +225,40 @@ fn wolf_is_told_of_no_modifiers_and_of_no_unknown_rotation() {
     assert_eq!(sent(key(b'A', true)), plain);
     let HostInput::Touch(touch) = sent(touch(1, PointerPhase::Down)) else { panic!("a touch") };
     assert_eq!(touch.rotation, Some(0));
+}
+
+proptest! {
+    /// Nothing is lost or doubled, and only moves and gamepads pass something: text.
+    #[test]
+    fn whatever_is_done_keeps_its_order_but_for_what_passes_text(
+        steps in proptest::collection::vec((any_host_input(), 0u8..8), 1..60),
+    ) {
+        let mut played = Played::new();
+        let mut handed = Vec::new();
+        for (input, step) in steps {
+            if played.hand([input]) == 1 {
+                handed.push(input);
+            }
+            match step {
+                0..4 => {}
+                4 => played.acknowledge(),
+                step => played.pass(ms(20 * u64::from(step - 4))),
+            }
+        }
+        for _ in 0..3 {
+            played.acknowledge();
+            played.pass(CHANGE);
+        }
+        prop_assert!(played.outlet.has_room());
+        prop_assert_eq!(played.outlet.poll_timeout(), None);
+        let mut left = handed;
+        for sent in played.sent {
+            let at = left.iter().position(|&input| input == sent).expect("it was handed in, and not sent yet");
+            let passed = &left[..at];
+            let may_pass = !is_ordered(&sent) && passed.iter().all(|input| matches!(input, HostInput::Text(_)));
+            prop_assert!(at == 0 || may_pass, "{sent:?} passed {passed:?}");
+            left.remove(at);
+        }
+        prop_assert_eq!(left, []);
+    }
 }
