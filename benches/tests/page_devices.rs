@@ -1,7 +1,5 @@
 //! Fingers, pens and people in the page: what is done in Chromium, as the source is told it.
 
-#![expect(clippy::disallowed_methods, reason = "a browser runs in real time")]
-
 mod support;
 
 use async_trait::async_trait;

@@ -40,6 +40,8 @@ export class Touch {
     input.addEventListener("change", () => this.#choose());
     input.addEventListener("release", () => this.#forget());
     for (const type of Object.keys(PHASES)) picture.addEventListener(type, (event) => this.#handle(event));
+    // A finger that rests is none of the browser's.
+    picture.addEventListener("contextmenu", (event) => this.#way !== null && event.preventDefault());
     this.#choose();
   }
 
