@@ -31,6 +31,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use live::{Live, PATIENCE, host, in_time, small};
+use support::machine::Machine;
 use support::{Served, serve};
 
 /// What of a page differs between its versions.
@@ -42,6 +43,8 @@ struct Version {
     absolute: &'static str,
     relative: &'static str,
     stats: bool,
+    /// Those for several viewers do not.
+    introduces_itself: bool,
 }
 
 const fn channel(label: &'static str, ordered: bool, max_retransmits: Option<u16>) -> Labelled {
@@ -56,6 +59,7 @@ const A: Version = Version {
     absolute: "mouse",
     relative: "mouse",
     stats: false,
+    introduces_itself: true,
 };
 const B: Version = Version {
     name: "B",
@@ -69,6 +73,7 @@ const B: Version = Version {
     absolute: "mouseAbsolute",
     relative: "mouseRelative",
     stats: false,
+    introduces_itself: false,
 };
 const C: Version = Version {
     name: "C",
@@ -82,6 +87,7 @@ const C: Version = Version {
     absolute: "mouse_absolute",
     relative: "mouse_relative",
     stats: true,
+    introduces_itself: false,
 };
 
 impl Version {
@@ -152,6 +158,15 @@ impl Transport for PageSocket {
     }
 }
 
+fn introduction() -> Value {
+    json!({"AuthenticateAndInit": {
+        "credentials": null, "host_id": 1, "app_id": 1, "bitrate": 5000, "packet_size": 1392, "fps": 60, "width": 1920,
+        "height": 1080, "video_sample_queue_size": 20, "play_audio_local": false, "audio_sample_queue_size": 20,
+        "video_supported_formats": 1, "video_colorspace": "Rec709", "video_color_range_full": false,
+        "client_unique_id": null, "session_id": "s", "mode": "join",
+    }})
+}
+
 /// As the page's code takes it: by name, and then by fields that must be there.
 fn understood(message: Value) -> Message {
     if let Some(config) = message.get("WebRtcConfig") {
@@ -181,7 +196,11 @@ fn assert_playable(sdp: &str) {
         assert!(sdp.lines().any(|text| text.starts_with(line)), "{line} in {sdp}");
     }
     for text in
+<<<<<<< HEAD
         ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10", "useinbandfec=1"]
+=======
+        ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10;useinbandfec=1"]
+>>>>>>> 6105ca39af813f37aeb4d0168df547e97e0b1a40
     {
         assert!(sdp.contains(text), "{text} in {sdp}");
     }
@@ -196,8 +215,11 @@ struct Page {
 
 impl Page {
     async fn open(version: &Version, served: &Served) -> Self {
-        let (stream, response) = connect_async(served.peer_url()).await.expect("an upgrade");
+        let (mut stream, response) = connect_async(served.peer_url()).await.expect("an upgrade");
         assert!(!response.headers().contains_key("sec-websocket-protocol"));
+        if version.introduces_itself {
+            stream.send(Frame::text(introduction().to_string())).await.expect("it listens");
+        }
         let (heard, (cut, cuts)) = (Arc::default(), oneshot::channel());
         let socket = PageSocket { stream: Some(stream), heard: Arc::clone(&heard), cut: cuts };
         let config = ViewerConfig {
@@ -223,24 +245,28 @@ impl Page {
         self.viewer.send(label, Bytes::copy_from_slice(bytes)).await.expect("the page is here");
     }
 
-    /// The next message on `controllers`.
     async fn rumble(&mut self) -> Bytes {
-        let found = async {
-            loop {
-                match self.viewer.next_event().await.expect("the page is here") {
-                    Event::Data(message) if message.channel == "controllers" => return message.data,
-                    Event::Closed(reason) => panic!("{reason}"),
-                    _ => {}
-                }
-            }
-        };
-        in_time(found).await
+        told(&mut self.viewer, "controllers").await
     }
 
     fn heard(&self, name: &str) -> Option<Value> {
         let heard = self.heard.lock().expect("nobody panics");
         heard.iter().find_map(|message| message.get(name).cloned())
     }
+}
+
+/// The next message on this channel.
+async fn told(viewer: &mut Viewer, channel: &str) -> Bytes {
+    let found = async {
+        loop {
+            match viewer.next_event().await.expect("the page is here") {
+                Event::Data(message) if message.channel == channel => return message.data,
+                Event::Closed(reason) => panic!("{reason}"),
+                _ => {}
+            }
+        }
+    };
+    in_time(found).await
 }
 
 /// What the host is told.
@@ -396,7 +422,7 @@ async fn mouse(version: &Version, page: &Page, host: &mut AtHost) {
     host.sees(&[scroll(false, 60)]).await;
     // Positions that go with a click come on its channel (C), and everything on the one of A.
     page.say(version.clicks, &[1, 0x10, 0, 0, 0, 0x10, 0, 0x10, 0]).await;
-    host.sees(&[HostInput::PointerTo(Position { x: 0xffff, y: 0 })]).await;
+    host.sees(&[HostInput::PointerTo(Position { x: 0xfffe, y: 0 })]).await;
 }
 
 async fn fingers(page: &Page, host: &mut AtHost) {
@@ -432,9 +458,11 @@ async fn gamepads(page: &mut Page, live: &Live, host: &mut AtHost) {
     host.sees(&[gamepad(0, state(), 1)]).await;
 
     let session = HostSessionId(0);
-    live.host.send_feedback(session, HostFeedback::Rumble { gamepad: slot(0), low: 0x1234, high: 0xffff });
+    let rumble = HostFeedback::Rumble { gamepad: slot(0), low: 0x1234, high: 0xffff };
+    assert!(live.host.send_feedback(session, rumble).await);
     assert_eq!(page.rumble().await, [0, 3, 0x12, 0x34, 0xff, 0xff][..]);
-    live.host.send_feedback(session, HostFeedback::TriggerRumble { gamepad: slot(0), left: 1, right: 0x200 });
+    let triggers = HostFeedback::TriggerRumble { gamepad: slot(0), left: 1, right: 0x200 };
+    assert!(live.host.send_feedback(session, triggers).await);
     assert_eq!(page.rumble().await, [1, 3, 0, 1, 2, 0][..]);
 
     // A state before its add adds it.
@@ -442,11 +470,10 @@ async fn gamepads(page: &mut Page, live: &Live, host: &mut AtHost) {
     let added = HostInput::GamepadConnected { slot: slot(1), info: GamepadInfo::default() };
     host.sees(&[added, gamepad(1, rest, 3), gamepad(1, state(), 3)]).await;
     page.say("controllers", &[REMOVE, 3]).await;
-    // It rests, and is gone.
-    host.sees(&[gamepad(0, rest, 3), gamepad(0, rest, 2)]).await;
+    host.sees(&[gamepad(0, rest, 2)]).await;
     // Under another name than it was added.
     page.say("controllers", &[REMOVE, 0]).await;
-    host.sees(&[gamepad(1, rest, 2), gamepad(1, rest, 0)]).await;
+    host.sees(&[gamepad(1, rest, 0)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -461,13 +488,13 @@ async fn rumble_goes_to_the_page_whose_gamepad_it_is() {
         host.next().await;
     }
     let session = HostSessionId(0);
-    for (number, strength) in [(1, 1), (0, 2), (1, 3)] {
+    // Whatever one of them got of the other's would come before its own.
+    for (number, strength) in [(1, 1), (0, 2), (1, 3), (0, 4)] {
         let rumble = HostFeedback::Rumble { gamepad: slot(number), low: strength, high: 0 };
-        live.host.send_feedback(session, rumble);
+        assert!(live.host.send_feedback(session, rumble).await);
         let page = if number == 0 { &mut first } else { &mut second };
         assert_eq!(page.rumble().await, [0, 0, 0, strength as u8, 0, 0][..]);
     }
-    assert_eq!((first.viewer.stats().messages_received, second.viewer.stats().messages_received), (1, 2));
 }
 
 /// How a page goes.
@@ -501,9 +528,9 @@ async fn what_a_page_holds_is_let_go_when_it_goes() {
         let plugged = [host.next().await, host.next().await, host.next().await];
         assert_eq!(plugged[2], gamepad(0, state(), 1));
 
-        let gone = Instant::now();
+        let (machine, gone) = (Machine::watch(), Instant::now());
         let Page { viewer, cut, .. } = page;
-        let _kept = match end {
+        let kept = match end {
             End::Closed => {
                 viewer.close().await;
                 None
@@ -530,7 +557,19 @@ async fn what_a_page_holds_is_let_go_when_it_goes() {
         }
         let took = gone.elapsed();
         eprintln!("{} {end:?}: all let go after {took:?}", version.name);
-        assert!(took < within, "{end:?}: {took:?}");
+        // A handful of tasks stand one behind the other.
+        let within = within + 5 * machine.lag();
+        assert!(took < within, "{end:?}: {took:?} of {within:?}");
+        let Some(mut viewer) = kept else { continue };
+        viewer.resume();
+        // One that stood still for longer may be given up meanwhile.
+        if matches!(end, End::Silent) && machine.kept_up() {
+            for status in ["Poor", "Ok"] {
+                let message: Value =
+                    serde_json::from_slice(&told(&mut viewer, "general").await).expect("JSON");
+                assert_eq!(message, json!({"ConnectionStatusUpdate": {"status": status}}));
+            }
+        }
     }
 }
 

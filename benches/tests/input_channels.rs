@@ -257,7 +257,7 @@ async fn a_viewer_that_says_what_it_holds_holds_it_until_its_signalling_ends() {
     let arrivals = async {
         let inputs = desktop.until(|input| is_key(input, 0x42, true)).await;
         // Where the machine is late its heartbeats are too.
-        let late = machine.late() > Duration::from_millis(200);
+        let late = machine.lag() > Duration::from_millis(200);
         assert!(inputs.len() == 1 || late, "it was let go before: {inputs:?}");
         desktop.until(|input| is_key(input, 0x41, false) || is_key(input, 0x42, false)).await
     };

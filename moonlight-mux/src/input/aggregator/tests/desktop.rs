@@ -21,6 +21,7 @@ pub(super) struct Desktop {
     buttons: BTreeSet<u8>,
     fingers: BTreeMap<u32, Touch>,
     pen: Option<Pen>,
+    pen_is_down: bool,
     gamepads: BTreeMap<GamepadSlot, Plugged>,
 }
 
@@ -157,9 +158,15 @@ impl Desktop {
         if !matches!(pen.phase, PointerPhase::Cancel | PointerPhase::Leave) {
             self.pen = Some(pen);
         }
-        let goes_on = before.is_some_and(|before| {
-            (before.phase, before.buttons, before.tool) == (pen.phase, pen.buttons, pen.tool)
-        });
+        let (was_down, down) = (self.pen_is_down, pen.phase == PointerPhase::Move);
+        self.pen_is_down = match pen.phase {
+            PointerPhase::Down | PointerPhase::Move => true,
+            PointerPhase::Buttons => was_down,
+            _ => false,
+        };
+        let goes_on = matches!(pen.phase, PointerPhase::Hover | PointerPhase::Move)
+            && was_down == down
+            && before.is_some_and(|before| (before.buttons, before.tool) == (pen.buttons, pen.tool));
         if !goes_on {
             self.happened.push(Happened::Pen { before, now: pen });
         }

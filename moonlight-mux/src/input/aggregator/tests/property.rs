@@ -131,6 +131,7 @@ impl Stream {
                 self.reference.connect();
                 (self.desktop, self.wanted) = Default::default();
                 self.was_full = false;
+                (0..4).for_each(|viewer| self.hand_in(viewer));
             }
         }
         self.check();

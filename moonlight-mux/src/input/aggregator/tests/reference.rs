@@ -9,7 +9,7 @@ use crate::input::event::{GamepadTouch, Pen, Sensor, SensorReading};
 
 #[derive(Debug)]
 pub(super) struct Reference {
-    pub(super) mode: InputMode,
+    mode: InputMode,
     connected: bool,
     viewers: BTreeMap<PeerId, Person>,
     /// And when it acted last.
@@ -78,11 +78,11 @@ impl Reference {
 
     pub(super) fn set_rights(&mut self, peer: PeerId, rights: Rights) {
         self.person(peer).rights = Some(rights);
-        for class in DeviceClass::ALL.into_iter().filter(|&class| !rights.allows(class)) {
+        for class in IN_ORDER.into_iter().filter(|&class| !rights.allows(class)) {
             self.release_class(peer, class);
-            if class == DeviceClass::Gamepad {
-                self.unplug_all(peer);
-            }
+        }
+        if !rights.allows(DeviceClass::Gamepad) {
+            self.unplug_all(peer);
         }
     }
 
@@ -569,13 +569,7 @@ impl Reference {
     }
 
     pub(super) fn release(&mut self, peer: PeerId) {
-        for class in [
-            DeviceClass::Pointer,
-            DeviceClass::Touch,
-            DeviceClass::Pen,
-            DeviceClass::Gamepad,
-            DeviceClass::Keyboard,
-        ] {
+        for class in IN_ORDER {
             self.release_class(peer, class);
         }
     }
@@ -667,3 +661,7 @@ fn rests(state: &GamepadState) -> bool {
         && state.right_trigger <= 30
         && axes.into_iter().all(|axis| (-8192..=8192).contains(&axis))
 }
+
+/// In which what is held is let go.
+const IN_ORDER: [DeviceClass; 5] =
+    [DeviceClass::Pointer, DeviceClass::Touch, DeviceClass::Pen, DeviceClass::Gamepad, DeviceClass::Keyboard];

@@ -146,3 +146,15 @@ fn a_viewer_whose_events_are_refused_is_not_silent() {
     }
     assert_eq!(room.all().len(), LIMIT);
 }
+
+#[test]
+fn whoever_comes_behind_others_that_wait_leaves_the_room_to_them() {
+    let (mut room, [one]) = Room::new();
+    let Room { aggregator, now } = &mut room;
+    assert_eq!(aggregator.handle_behind(*now, one, &key(A, true)), Err(Full));
+    let connected = InputEvent::GamepadConnected { index: pad(0), info: GamepadInfo::default() };
+    assert_eq!(aggregator.handle_behind(*now, one, &connected), Err(Full));
+    let moved = InputEvent::PointerTo(place(1, 1));
+    assert_eq!(aggregator.handle_behind(*now, one, &moved), Ok(()));
+    assert_eq!(room.all(), [HostInput::PointerTo(place(1, 1))]);
+}
