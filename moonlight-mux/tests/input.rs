@@ -25,6 +25,8 @@ enum Step {
     Take(usize),
     /// To ask for inputs, with these features.
     Connect(InputFeatures),
+    /// To take no input any more.
+    Disconnect,
     /// To give its inputs away.
     GiveAway(oneshot::Sender<Inputs>),
     Feedback(HostFeedback),
@@ -58,6 +60,7 @@ impl VideoSource for Desk {
                 Some(step) = steps.recv() => match step {
                     Step::Take(more) => may_take += more,
                     Step::Connect(features) => inputs = Some(io.inputs(features)),
+                    Step::Disconnect => inputs = None,
                     Step::GiveAway(to) => {
                         let _ = to.send(inputs.take().expect("it has some"));
                     }
@@ -293,9 +296,15 @@ async fn whoever_goes_in_whatever_way_lets_go_what_it_held() {
             4 => assert!(stream.streamer.kick(viewer.id(), LeaveReason::Kicked)),
             _ => {
                 // It does not leave, and acts on.
+                sleep(Duration::from_millis(200)).await;
+                let mut peers = stream.streamer.watch_peers();
+                let what = |peers: &[PeerInfo]| peers.last().map(|peer| (peer.rights, peer.acting));
+                assert_eq!(what(&peers.borrow_and_update()), Some((Rights::ALL, true)));
                 assert!(stream.streamer.kick(viewer.id(), LeaveReason::Kicked));
                 settle().await;
                 viewer.act(key(0x42, true));
+                let listed = peers.wait_for(|peers| what(peers) == Some((Rights::NONE, false)));
+                timeout(Duration::from_millis(101), listed).await.expect("watchers hear of it").unwrap();
                 _kept = viewer;
             }
         }
