@@ -653,6 +653,8 @@ async fn a_source_that_asks_for_inputs_again_gets_them_by_the_newest_alone() {
         Some(features(true)),
         "the old one's end is not the new one's"
     );
+    stream.step(Step::Disconnect).await;
+    assert_eq!(stream.streamer.input_features(), None);
     stream.end().await;
 }
 
