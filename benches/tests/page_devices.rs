@@ -1,5 +1,7 @@
 //! Fingers, pens and people in the page: what is done in Chromium, as the source is told it.
 
+#![expect(clippy::disallowed_methods, reason = "a browser runs in real time")]
+
 mod support;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
