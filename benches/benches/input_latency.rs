@@ -21,8 +21,8 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 use live::{Live, in_time, streaming};
 use moonlight_mux::{HostEvent, HostInput, KeyCode, Position, TestHostConfig};
-use moonlight_mux_benches::viewer::{Channels, CloseReason, Viewer, ViewerConfig};
-use support::input::{Hand, keys_of};
+use moonlight_mux_benches::viewer::{Channels, CloseReason, Hand, Viewer, ViewerConfig};
+use support::input::keys_of;
 use support::{join, loopback};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 

@@ -18,6 +18,7 @@ mod access_unit;
 mod check;
 mod depacketize;
 mod driver;
+mod hand;
 mod link;
 mod message;
 mod reassembly;
@@ -38,6 +39,7 @@ use crate::task::{self, Task};
 
 pub use access_unit::{AccessUnit, Codec, NotAFrame};
 pub use check::{FrameCheck, Verdict};
+pub use hand::{Hand, Place};
 pub use message::{Candidate, Message};
 pub use transport::{
     Channel, Closed, ConnectError, ServerEnd, ServerSink, ServerStream, Transport, WebSocket, channel,
@@ -152,6 +154,25 @@ impl Viewer {
         let reason = self.closed().await;
         self.events = None;
         Some(Event::Closed(reason))
+    }
+
+    /// The next message on `events`; other events are left out. Cancel safe.
+    ///
+    /// # Errors
+    /// The reason when the viewer ended before.
+    pub async fn next_told(&mut self) -> Result<serde_json::Value, CloseReason> {
+        while let Some(event) = self.next_event().await {
+            match event {
+                Event::Data(message) if message.channel == "events" => {
+                    if let Ok(told) = serde_json::from_slice(&message.data) {
+                        return Ok(told);
+                    }
+                }
+                Event::Closed(reason) => return Err(reason),
+                _ => {}
+            }
+        }
+        Err(self.closed().await)
     }
 
     /// Asks the server for a keyframe (PLI). Several wishes at once are one.

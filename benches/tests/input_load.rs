@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use moonlight_mux::{HostEvent, HostEvents, HostInput, KeyCode, State, TestHostConfig};
-use moonlight_mux_benches::viewer::{Channels, CloseReason, Viewer, ViewerConfig};
+use moonlight_mux_benches::viewer::{Channels, CloseReason, Hand, Viewer, ViewerConfig};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use held::memory;
 use live::{Live, streaming};
-use support::input::{Hand, keys_of};
+use support::input::keys_of;
 use support::{join, loopback};
 
 const VIEWERS: usize = 20;
