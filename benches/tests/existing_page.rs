@@ -196,11 +196,7 @@ fn assert_playable(sdp: &str) {
         assert!(sdp.lines().any(|text| text.starts_with(line)), "{line} in {sdp}");
     }
     for text in
-<<<<<<< HEAD
         ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10", "useinbandfec=1"]
-=======
-        ["profile-level-id=42e01f", "packetization-mode=1", "opus/48000/2", "minptime=10;useinbandfec=1"]
->>>>>>> 173fd5371e6e208b9cb4b22efb7a00288bc5bca5
     {
         assert!(sdp.contains(text), "{text} in {sdp}");
     }
