@@ -138,7 +138,7 @@ async fn act(
         note(said, |said| _ = said.places.insert((x >> 1, y >> 1), Instant::now()));
         hand.point(viewer, x, y).await?;
         if count % MOVES_A_KEY == 0 {
-            let down = count / MOVES_A_KEY % 2 == 0;
+            let down = (count / MOVES_A_KEY).is_multiple_of(2);
             note(said, |said| _ = said.keys.insert((key, down), Instant::now()));
             hand.key(viewer, key, down).await?;
         }

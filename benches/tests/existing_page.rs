@@ -418,7 +418,7 @@ async fn mouse(version: &Version, page: &Page, host: &mut AtHost) {
     host.sees(&[scroll(false, 60)]).await;
     // Positions that go with a click come on its channel (C), and everything on the one of A.
     page.say(version.clicks, &[1, 0x10, 0, 0, 0, 0x10, 0, 0x10, 0]).await;
-    host.sees(&[HostInput::PointerTo(Position { x: 0xfffe, y: 0 })]).await;
+    host.sees(&[HostInput::PointerTo(Position { x: 0xffff, y: 0 })]).await;
 }
 
 async fn fingers(page: &Page, host: &mut AtHost) {
@@ -466,10 +466,11 @@ async fn gamepads(page: &mut Page, live: &Live, host: &mut AtHost) {
     let added = HostInput::GamepadConnected { slot: slot(1), info: GamepadInfo::default() };
     host.sees(&[added, gamepad(1, rest, 3), gamepad(1, state(), 3)]).await;
     page.say("controllers", &[REMOVE, 3]).await;
-    host.sees(&[gamepad(0, rest, 2)]).await;
+    // It rests, and is gone.
+    host.sees(&[gamepad(0, rest, 3), gamepad(0, rest, 2)]).await;
     // Under another name than it was added.
     page.say("controllers", &[REMOVE, 0]).await;
-    host.sees(&[gamepad(1, rest, 0)]).await;
+    host.sees(&[gamepad(1, rest, 2), gamepad(1, rest, 0)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
