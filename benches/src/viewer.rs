@@ -18,6 +18,7 @@ mod access_unit;
 mod check;
 mod depacketize;
 mod driver;
+mod hand;
 mod link;
 mod message;
 mod reassembly;
@@ -38,6 +39,7 @@ use crate::task::{self, Task};
 
 pub use access_unit::{AccessUnit, Codec, NotAFrame};
 pub use check::{FrameCheck, Verdict};
+pub use hand::{Hand, Place};
 pub use message::{Candidate, Message};
 pub use transport::{
     Channel, Closed, ConnectError, ServerEnd, ServerSink, ServerStream, Transport, WebSocket, channel,
@@ -152,6 +154,25 @@ impl Viewer {
         let reason = self.closed().await;
         self.events = None;
         Some(Event::Closed(reason))
+    }
+
+    /// The next message on `events`; other events are left out. Cancel safe.
+    ///
+    /// # Errors
+    /// The reason when the viewer ended before.
+    pub async fn next_told(&mut self) -> Result<serde_json::Value, CloseReason> {
+        while let Some(event) = self.next_event().await {
+            match event {
+                Event::Data(message) if message.channel == "events" => {
+                    if let Ok(told) = serde_json::from_slice(&message.data) {
+                        return Ok(told);
+                    }
+                }
+                Event::Closed(reason) => return Err(reason),
+                _ => {}
+            }
+        }
+        Err(self.closed().await)
     }
 
     /// Asks the server for a keyframe (PLI). Several wishes at once are one.
@@ -282,6 +303,19 @@ pub enum Channels {
     Negotiated,
     /// So many, by DCEP, labelled `0`, `1`, `2` and so on.
     InBand(u16),
+    /// These, by DCEP, as existing pages do.
+    Labelled(&'static [Labelled]),
+}
+
+/// A data channel that is opened by DCEP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// Its label.
+    pub label: &'static str,
+    /// Whether messages come in the order in which they were sent.
+    pub ordered: bool,
+    /// How often a lost message is sent again; `None`: until it arrives.
+    pub max_retransmits: Option<u16>,
 }
 
 /// The way that a viewer's datagrams take.

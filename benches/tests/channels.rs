@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use moonlight_mux::{LeaveReason, PeerConfig, Streamer, StreamerConfig, WebRtc};
 use moonlight_mux_benches::viewer::{
-    self, Channels, Closed, Codec, Event, Keep, Message, Offerer, Transport, Trickle, Viewer, ViewerConfig,
+    self, Channels, Closed, Codec, Event, Hand, Keep, Message, Offerer, Transport, Trickle, Viewer,
+    ViewerConfig,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -33,23 +34,16 @@ async fn frames(viewer: &Viewer, count: u64) {
     waited.expect("frames come").expect("the viewer stays");
 }
 
-/// The next message on `events` that tells of `kind`.
-async fn next(viewer: &mut Viewer, kind: &str) -> Value {
+/// The next message on `events` of this name.
+async fn next(viewer: &mut Viewer, name: &str) -> Value {
     let found = async {
         loop {
-            match viewer.next_event().await.expect("the viewer stays") {
-                Event::Data(message) if message.channel == "events" => {
-                    let message: Value = serde_json::from_slice(&message.data).expect("it is JSON");
-                    if let Some(body) = message.get(kind) {
-                        return body.clone();
-                    }
-                }
-                Event::Closed(reason) => panic!("closed: {reason}"),
-                _ => {}
+            if let Some(body) = viewer.next_told().await.expect("it stays").get_mut(name) {
+                return body.take();
             }
         }
     };
-    timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("nothing of {kind} comes"))
+    timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("nothing of {name} comes"))
 }
 
 /// The next list of viewers that counts `count` of them.
@@ -142,19 +136,21 @@ async fn lost_nothing(good: Viewer, machine: &Machine) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_of_a_bad_length_cost_their_sender_alone() {
+async fn messages_that_cannot_be_used_cost_their_sender_alone() {
     let pictures = Pictures::synthetic(100);
     let (streamer, rtc) = (start(Pictures::synthetic(100)), loopback());
     let machine = Machine::watch();
     let (good, _good) = good(&streamer, &rtc, &pictures).await;
 
-    for (channel, length) in [("events", 1), ("input", 8 * 1024 + 1), ("input", 32 * 1024), ("motion", 1025)]
+    for (channel, length) in
+        [("events", 1), ("input", 1), ("input", 32 * 1024), ("motion", 4), ("motion", 1025)]
     {
         let (viewer, handle) = join(&streamer, &rtc, with_channels()).await;
         let bad = Bytes::from(vec![7; length]);
+        let mut hand = Hand::default();
         // Good ones in between buy nothing.
         for _ in 0..10 {
-            viewer.send("input", Bytes::from_static(&[1])).await.expect("it is here");
+            hand.text(&viewer, "a").await.expect("it is here");
         }
         // More than enough, since those on `motion` may be lost.
         for _ in 0..40 {
@@ -177,9 +173,10 @@ async fn a_viewer_with_19_bad_messages_and_any_number_of_good_ones_stays() {
     for _ in 0..19 {
         viewer.send("events", Bytes::from_static(&[1])).await.expect("it is here");
     }
-    for n in 0..100 {
-        viewer.send("input", Bytes::from(vec![1; 1 + 80 * n])).await.expect("it is here");
-        viewer.send("motion", Bytes::from(vec![1; 1 + 10 * n])).await.expect("it is here");
+    let mut hand = Hand::default();
+    for n in 1..=100 {
+        hand.text(&viewer, &"a".repeat(40 * n)).await.expect("it is here");
+        hand.held(&viewer, 0, &vec![0x41; 2 * n]).await.expect("it is here");
     }
     let sent = viewer.wait_for(|stats| stats.messages_sent == 219);
     timeout(PATIENCE, sent).await.expect("they are taken").expect("it stays");

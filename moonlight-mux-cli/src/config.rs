@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use moonlight_mux::{HostAddress, PairingMethod, StreamerId};
+use moonlight_mux::{HostAddress, InputMode, PairingMethod, StreamerId};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
@@ -24,6 +24,7 @@ use crate::server::loopback;
 pub(crate) struct Config {
     pub(crate) listen: Option<Text<ListenAddress>>,
     pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) input_mode: Option<Text<InputMode>>,
     pub(crate) reachability: ReachabilityConfig,
     pub(crate) recordings: BTreeMap<Text<StreamerId>, PathBuf>,
     hosts: Vec<HostConfig>,
@@ -303,6 +304,7 @@ mod tests {
     const WHOLE: &str = r#"
 listen = "127.0.0.1:9000"
 state_dir = "state"
+input_mode = "one_at_a_time"
 
 [reachability]
 udp = "0.0.0.0:4000"
@@ -337,9 +339,10 @@ password = "open sesame"
     #[test]
     fn a_file_says_everything() {
         let file = parse(WHOLE).unwrap();
-        let Config { listen, state_dir, reachability, recordings, .. } = &file.config;
+        let Config { listen, state_dir, input_mode, reachability, recordings, .. } = &file.config;
         assert_eq!(listen.as_ref().unwrap().0.0.to_string(), "127.0.0.1:9000");
         assert_eq!(state_dir.as_deref(), Some(Path::new("/etc/mux/state")));
+        assert_eq!(input_mode, &Some(Text(InputMode::one_at_a_time())));
         assert_eq!(reachability.udp.unwrap().to_string(), "0.0.0.0:4000");
         assert_eq!(reachability.tcp.unwrap().to_string(), "0.0.0.0:443");
         assert_eq!(reachability.public_addresses, ["203.0.113.9".parse::<IpAddr>().unwrap()]);
@@ -364,7 +367,8 @@ password = "open sesame"
     #[test]
     fn an_empty_file_says_nothing() {
         let file = parse("").unwrap();
-        assert!(file.config.listen.is_none() && file.config.state_dir.is_none());
+        let Config { listen, state_dir, input_mode, .. } = &file.config;
+        assert!(listen.is_none() && state_dir.is_none() && input_mode.is_none());
         assert!(file.hosts().unwrap().is_empty());
     }
 
@@ -380,6 +384,7 @@ password = "open sesame"
                 "listen = \"0.0.0.0:80\"",
                 "/etc/mux/config.toml:1: listen: other machines could connect to 0.0.0.0",
             ),
+            ("input_mode = \"both\"", ":1: input_mode: an input mode is shared, one_at_a_time or view_only"),
             (
                 "\n\nport = 1",
                 "/etc/mux/config.toml:3: port: unknown field `port`, expected one of `listen`, ",

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use clap::Args;
 use moonlight_mux::{
     AppSelector, EndReason, HostErrorCause, HostId, HostOptions, Hosts, IdentityName, MoonlightConfig,
-    PairingMethod, PictureSize, Pin, PinEntry, State, Streamer, StreamerConfig, TestHost, TestHostConfig,
+    PairingMethod, PictureSize, Pin, PinEntry, State, Streamer, TestHost, TestHostConfig,
 };
 
 use crate::server::{Listen, Server};
@@ -30,6 +30,7 @@ const EXAMPLES: &str = concat!(
 Examples:
   moonlight-mux demo
   moonlight-mux demo --listen 127.0.0.1:0 --size 1920x1080 --fps 30
+  moonlight-mux demo --input-mode one_at_a_time
 
 ",
     exit_codes!()
@@ -47,7 +48,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     (config.width, config.height, config.fps) = (demo.size.width(), demo.size.height(), demo.fps);
     let source = hosts.source(HOST, &IdentityName::default(), config).await?;
     let server = Server::bind(&demo.listen).await?.with_hosts(hosts);
-    let streamer = server.registry().create("demo".parse()?, source, StreamerConfig::default())?;
+    let streamer = server.registry().create("demo".parse()?, source, server.streamer_config())?;
     streamer.wait_streaming().await?;
     server.announce(&streamer);
     server.run(failed(streamer.clone())).await?;

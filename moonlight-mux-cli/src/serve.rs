@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use moonlight_mux::{Recording, StreamerConfig, StreamerId};
+use moonlight_mux::{Recording, StreamerId};
 
 use crate::config::{Config, Text};
 use crate::server::{Listen, Server};
@@ -63,7 +63,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let server = Server::bind(&serve.listen.or(&file.config)).await?.with_hosts(hosts);
     server.announce_all();
     for (id, recording) in recordings {
-        let streamer = server.registry().create(id, recording, StreamerConfig::default())?;
+        let streamer = server.registry().create(id, recording, server.streamer_config())?;
         server.announce(&streamer);
     }
     server.run(pending()).await

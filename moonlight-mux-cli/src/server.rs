@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
-use moonlight_mux::{Hosts, Registry, Streamer, WebRtc};
+use moonlight_mux::{Hosts, InputMode, Registry, Streamer, StreamerConfig, WebRtc};
 use moonlight_mux_http::{BindError, ServerConfig};
 use tokio::net::TcpListener;
 
@@ -18,6 +18,9 @@ pub(crate) struct Listen {
     /// Where browsers connect: an address of this machine alone, port 0 for a free one. Default: 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MOONLIGHT_MUX_LISTEN", value_parser = loopback)]
     listen: Option<SocketAddr>,
+    /// How viewers share keyboard, mouse and the rest: shared, one_at_a_time or view_only. Default: shared.
+    #[arg(long, value_name = "MODE", env = "MOONLIGHT_MUX_INPUT_MODE")]
+    input_mode: Option<InputMode>,
     #[command(flatten)]
     reachability: Reachability,
 }
@@ -26,7 +29,8 @@ impl Listen {
     /// The same with what a configuration file says where no option did.
     pub(crate) fn or(self, file: &Config) -> Self {
         let listen = self.listen.or(file.listen.as_ref().map(|Text(ListenAddress(address))| *address));
-        Self { listen, reachability: self.reachability.or(&file.reachability) }
+        let input_mode = self.input_mode.or(file.input_mode.as_ref().map(|&Text(mode)| mode));
+        Self { listen, input_mode, reachability: self.reachability.or(&file.reachability) }
     }
 }
 
@@ -49,6 +53,7 @@ pub(crate) struct Server {
     rtc: WebRtc,
     registry: Registry,
     hosts: Option<Hosts>,
+    input_mode: InputMode,
     stop: Stop,
 }
 
@@ -68,11 +73,19 @@ impl Server {
         if let Some(warning) = listen.reachability.warning(&rtc) {
             eprintln!("{warning}");
         }
-        Ok(Self { listener, address, rtc, registry: Registry::new(), hosts: None, stop })
+        let input_mode = listen.input_mode.unwrap_or_default();
+        Ok(Self { listener, address, rtc, registry: Registry::new(), hosts: None, input_mode, stop })
     }
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// How a streamer behaves that is created here.
+    pub(crate) fn streamer_config(&self) -> StreamerConfig {
+        let mut config = StreamerConfig::default();
+        config.input_mode = self.input_mode;
+        config
     }
 
     /// Lets callers create streamers from these hosts.
@@ -95,9 +108,9 @@ impl Server {
 
     /// Serves until Ctrl-C, SIGTERM, or `failed`.
     pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
-        let Self { listener, rtc, registry, hosts, mut stop, .. } = self;
+        let Self { listener, rtc, registry, hosts, input_mode, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
-        let config = ServerConfig { hosts, ..ServerConfig::default() };
+        let config = ServerConfig { hosts, input_mode, ..ServerConfig::default() };
         let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {

@@ -59,6 +59,25 @@ async fn whoever_asks_gets_more_streams_of_the_demos_host() {
     assert_eq!(active.count(), 3, "{list}");
 }
 
+#[tokio::test]
+async fn the_input_mode_is_that_of_the_demo_and_of_what_is_created_without_another() {
+    let (_child, address) = demo(&["--size", "320x180", "--input-mode", "view_only"]).await;
+    for (id, more) in [("second", ""), ("third", r#","input_mode":"one_at_a_time","idle_ms":500"#)] {
+        let body =
+            format!(r#"{{"streamer_id":"{id}","host_id":0,"app":"Desktop","width":320,"height":180{more}}}"#);
+        let (status, answer) = post(address, "/api/streamers", &body).await;
+        assert_eq!(status, "HTTP/1.1 200 OK", "{answer}");
+    }
+    let (_, body) = get(address, "/api/streamers").await;
+    let list: Value = serde_json::from_str(&body).expect("JSON");
+    let modes = list["streamers"].as_array().expect("a list").iter();
+    let modes: Vec<_> = modes.map(|info| (info["input_mode"].as_str(), info["idle_ms"].as_u64())).collect();
+    assert_eq!(
+        modes,
+        [(Some("view_only"), None), (Some("view_only"), None), (Some("one_at_a_time"), Some(500))]
+    );
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn sigterm_and_ctrl_c_end_it_within_two_seconds() {

@@ -5,13 +5,15 @@ const TIMEOUT_MS = 5_000;
 /** Relative to this file, so that the server may live below any path. */
 const address = (streamerId) => new URL(`../api/streamers/${encodeURIComponent(streamerId)}`, import.meta.url);
 
-/** The address of the stream's peer WebSocket. The page's own `?name=` goes along: it is the viewer's name. */
+/** The address of the stream's peer WebSocket. The page's own `?name=` and `?role=` go along: who the viewer is. */
 export function peerUrl(streamerId, instance) {
   const url = new URL(`${address(streamerId)}/peer`);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.searchParams.set("instance", instance);
-  const name = new URLSearchParams(location.search).get("name");
-  if (name) url.searchParams.set("name", name);
+  const said = new URLSearchParams(location.search);
+  for (const name of ["name", "role"]) {
+    if (said.get(name)) url.searchParams.set(name, said.get(name));
+  }
   return url;
 }
 

@@ -1,6 +1,10 @@
-// Who is here: a button that counts, and a panel that lists.
+// Who is here, who acts and what everybody may do: a button that counts, and a panel that lists.
+
+import { rightsText } from "./rights.js";
 
 const MINUTE_MS = 60_000;
+/** On the button is room for so many of those who act. */
+const MOST_ACTING = 3;
 
 export class People {
   #button;
@@ -8,14 +12,19 @@ export class People {
   /** Each viewer's element, and when it joined on this page's clock. */
   #shown = new Map();
   #you = null;
+  /** Who is shown on the button. */
+  #acting = "[]";
 
   constructor(button, list) {
     this.#button = button;
     this.#list = list;
   }
 
-  /** The server's list: `{ you, count, viewers: [{ id, name, since_ms }] }`; it may hold fewer than `count`. */
-  handleViewers({ you, count, viewers }, now) {
+  /**
+   * The server's list: `{ you, count, viewers: [{ id, name, since_ms, rights, acting }], turn }`; it may hold fewer than
+   * `count`. `turn` is the id of the one whose turn it is, or null.
+   */
+  handleViewers({ you, count, viewers, turn }, now) {
     this.#you = you;
     const gone = new Set(this.#shown.keys());
     viewers.forEach((viewer, index) => {
@@ -23,6 +32,8 @@ export class People {
       const shown = this.#shown.get(viewer.id) ?? this.#add(viewer);
       shown.joined = now - viewer.since_ms;
       this.#name(shown, viewer);
+      setText(shown.item.querySelector(".rights"), doing(viewer, turn));
+      shown.item.classList.toggle("acts", viewer.acting === true || viewer.id === turn);
       const { item } = shown;
       if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
     });
@@ -30,7 +41,9 @@ export class People {
       this.#shown.get(id).item.remove();
       this.#shown.delete(id);
     }
-    const text = watching(count ?? viewers.length);
+    const acting = viewers.filter((viewer) => viewer.acting);
+    this.#showActing(acting);
+    const text = [watching(count ?? viewers.length), actingText(acting.map((viewer) => this.#called(viewer)))].join("");
     setText(this.#button.querySelector(".count"), String(count ?? viewers.length));
     this.#button.setAttribute("aria-label", text);
     this.#button.title = text;
@@ -43,6 +56,7 @@ export class People {
     this.#button.hidden = true;
     this.#list.replaceChildren();
     this.#shown.clear();
+    this.#showActing([]);
   }
 
   /** Brings the times up to date. */
@@ -52,25 +66,51 @@ export class People {
 
   #add({ id }) {
     const item = document.createElement("li");
-    const avatar = document.createElement("span");
-    avatar.className = "avatar";
-    avatar.setAttribute("aria-hidden", "true");
-    avatar.style.setProperty("--hue", hue(id));
-    const name = document.createElement("span");
-    name.className = "name";
-    const since = document.createElement("span");
-    since.className = "since";
-    item.append(avatar, name, since);
+    item.append(avatarOf(id), span("name"), span("since"), span("rights"));
     const shown = { item, joined: 0 };
     this.#shown.set(id, shown);
     return shown;
   }
 
-  #name({ item }, { id, name }) {
-    const called = name || "Guest";
-    setText(item.querySelector(".avatar"), [...called][0].toUpperCase());
-    setText(item.querySelector(".name"), id === this.#you ? `${called} (you)` : called);
+  #name({ item }, viewer) {
+    setText(item.querySelector(".avatar"), initial(viewer));
+    setText(item.querySelector(".name"), this.#called(viewer));
   }
+
+  #called(viewer) {
+    return viewer.id === this.#you ? `${nameOf(viewer)} (you)` : nameOf(viewer);
+  }
+
+  /** Small avatars on the button. */
+  #showActing(acting) {
+    const some = acting.slice(0, MOST_ACTING);
+    const key = JSON.stringify(some.map(({ id, name }) => [id, name]));
+    if (key === this.#acting) return;
+    this.#acting = key;
+    const avatars = some.map((viewer) => {
+      const avatar = avatarOf(viewer.id);
+      avatar.textContent = initial(viewer);
+      return avatar;
+    });
+    this.#button.querySelector(".acting").replaceChildren(...avatars);
+  }
+}
+
+/** Names may be missing. */
+export function nameOf({ name }) {
+  return name || "Guest";
+}
+
+/** What somebody does and may do. */
+export function doing({ id, rights, acting }, turn) {
+  const now = id === turn ? "Has the turn" : acting ? "Acting now" : "";
+  return [now, rights && rightsText(rights)].filter(Boolean).join(" · ");
+}
+
+/** A sentence behind `watching`, or nothing. */
+export function actingText(names) {
+  if (names.length === 0) return "";
+  return names.length === 1 ? `. Acting now: ${names[0]}` : `. Acting now: ${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
 /** You are one of them. */
@@ -90,6 +130,23 @@ export function hue(id) {
   let hash = 0;
   for (const character of id) hash = (hash * 31 + character.codePointAt(0)) % 360;
   return (hash * 137) % 360; // The golden angle: ids that are alike get colours that are not.
+}
+
+function avatarOf(id) {
+  const avatar = span("avatar");
+  avatar.setAttribute("aria-hidden", "true");
+  avatar.style.setProperty("--hue", hue(id));
+  return avatar;
+}
+
+function initial(viewer) {
+  return [...nameOf(viewer)][0].toUpperCase();
+}
+
+function span(className) {
+  const span = document.createElement("span");
+  span.className = className;
+  return span;
 }
 
 /** Leaves the element alone when nothing changes. */

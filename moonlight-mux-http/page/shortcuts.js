@@ -5,14 +5,16 @@ const KEY_USERS = "input, textarea, select, [contenteditable], dialog[open]";
 
 /**
  * `table`: rows `{ key, description, run }`, `key` as in KeyboardEvent, or "dblclick" on the picture. Buttons keep Space
- * and Enter: no row has them.
+ * and Enter: no row has them. `paused` tells whether keys and clicks are for the host now.
  */
 export class Shortcuts {
   enabled = true;
   table;
+  #paused;
 
-  constructor(table, picture) {
+  constructor(table, picture, paused) {
     this.table = table;
+    this.#paused = paused;
     document.addEventListener("keydown", (event) => this.#handleKey(event));
     picture.addEventListener("dblclick", (event) => this.#run("dblclick", event));
   }
@@ -24,7 +26,7 @@ export class Shortcuts {
   }
 
   #run(key, event) {
-    const row = this.enabled && this.table.find((row) => row.key === key);
+    const row = this.enabled && !this.#paused() && this.table.find((row) => row.key === key);
     if (!row) return;
     event.preventDefault();
     row.run();

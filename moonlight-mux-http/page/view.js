@@ -10,6 +10,8 @@ export class View {
   #changed;
   #idleTimer = null;
   #pixels = false;
+  #controlled = false;
+  #panned = false;
 
   /**
    * `viewer` is what goes to full screen; `picture` holds the video and scrolls; `changed` is called when the way of
@@ -27,7 +29,7 @@ export class View {
       changed();
     });
     for (const type of ["pointermove", "pointerdown", "keydown", "focusin"]) {
-      viewer.addEventListener(type, () => this.#active(), { passive: true });
+      viewer.addEventListener(type, ({ target }) => this.#controlled && picture.contains(target) || this.#active(), { passive: true });
     }
     this.#pan();
   }
@@ -41,6 +43,21 @@ export class View {
     this.#pixels = pixels;
     this.#layOut();
     this.#changed();
+  }
+
+  /** Whether what is done in the picture is for the host: it is not dragged, and brings no controls. */
+  get controlled() {
+    return this.#controlled;
+  }
+
+  set controlled(controlled) {
+    this.#controlled = controlled;
+    this.#viewer.classList.toggle("controlled", controlled);
+  }
+
+  /** Whether the last click was the end of a drag. */
+  get panned() {
+    return this.#panned;
   }
 
   get fullscreen() {
@@ -66,20 +83,21 @@ export class View {
     const scrolls = this.#pixels && (scrollWidth > clientWidth || scrollHeight > clientHeight);
     this.#picture.classList.toggle("scrolls", scrolls);
     // What scrolls must be within reach of the keyboard.
-    if (scrolls) this.#picture.tabIndex = 0;
-    else this.#picture.removeAttribute("tabindex");
+    this.#picture.tabIndex = scrolls ? 0 : -1;
   }
 
   /** With a mouse the picture is dragged; fingers scroll it by themselves. */
   #pan() {
     const picture = this.#picture;
     picture.addEventListener("pointerdown", (event) => {
+      this.#panned = false;
       // What is not on the video is on a scroll bar.
-      if (event.pointerType !== "mouse" || event.button !== 0 || event.target !== this.#video) return;
+      if (this.#controlled || event.pointerType !== "mouse" || event.button !== 0 || event.target !== this.#video) return;
       if (picture.classList.contains("scrolls")) picture.setPointerCapture(event.pointerId);
     });
     picture.addEventListener("pointermove", (event) => {
-      if (!picture.hasPointerCapture(event.pointerId)) return;
+      if (this.#controlled || !picture.hasPointerCapture(event.pointerId)) return;
+      this.#panned ||= event.movementX !== 0 || event.movementY !== 0;
       picture.scrollBy({ left: -event.movementX, top: -event.movementY, behavior: "instant" });
     });
   }

@@ -1,15 +1,19 @@
 // Plays one stream: the page's wiring.
 //
-// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion }`. `pc` is the current
+// For tests: `window.moonlightMux` is `{ pc, video, state, handleEvent, events, input, motion, sender }`. `pc` is the current
 // RTCPeerConnection or null; `state` is one of "connecting" (no picture yet), "playing", "waiting" (will try again by
 // itself), "ended" (will not); `handleEvent` takes a parsed message of the data channel `events`, and `events` has the
-// newest of each kind; `input` and `motion` are the page's channels.
+// newest of each kind; `input` and `motion` are the page's channels, and `sender` is what it sends on them with (input.js).
 
 import { streamer } from "./api.js";
 import { openChannels } from "./channels.js";
 import { Connection } from "./connection.js";
+import { Control } from "./control.js";
+import { Cursors } from "./cursors.js";
 import { handleEvent } from "./events.js";
+import { Input } from "./input.js";
 import { Overlay } from "./overlay.js";
+import { Panels } from "./panels.js";
 import { People } from "./people.js";
 import { Reconnect } from "./reconnect.js";
 import { remember, remembered } from "./settings.js";
@@ -28,7 +32,8 @@ const element = (id) => document.getElementById(id);
 const video = element("video");
 const streamerId = decodeURIComponent(location.pathname.split("/").pop());
 
-const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said };
+const input = new Input();
+const page = { pc: null, video, state: "connecting", events: {}, handleEvent: said, sender: input };
 window.moonlightMux = page;
 
 let connection = null;
@@ -52,7 +57,9 @@ const connectionHandlers = {
   peer(pc) {
     page.pc = pc;
     page.events = {};
-    Object.assign(page, openChannels(pc, said));
+    const channels = openChannels(pc, said);
+    Object.assign(page, channels);
+    input.open(channels);
   },
   track: startPlaying,
   progress: (message) => show({ state: "connecting", message }),
@@ -62,8 +69,10 @@ const connectionHandlers = {
     if (connection?.playedMs > STEADY_MS) reconnect.succeeded();
     connection = null;
     page.pc = null;
+    input.close();
     people.clear();
-    showPeople(false);
+    cursors.clear();
+    panels.close();
     show({ state: verdict.again ? "waiting" : "ended", ...verdict });
     if (verdict.again) reconnect.later();
   },
@@ -114,9 +123,16 @@ function said(message) {
 }
 
 const eventHandlers = {
-  viewers: (viewers) => people.handleViewers(viewers, performance.now()),
+  viewers(viewers) {
+    people.handleViewers(viewers, performance.now());
+    cursors.handleViewers(viewers.viewers);
+    control.handleViewers(viewers);
+  },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
+  input: (status) => input.handleStatus(status),
+  pointers: (pointers) => cursors.handlePointers(pointers),
+  feedback: (feedback) => control.handleFeedback(feedback),
 };
 
 function setHealth(changes) {
@@ -137,6 +153,9 @@ async function observe() {
 
 const view = new View(element("viewer"), element("picture"), video, showView);
 const people = new People(element("people"), element("people-list"));
+const panels = new Panels([element("people"), element("keys")], () => !input.engaged);
+const control = new Control(input, view, video, panels, announce);
+const cursors = new Cursors(element("cursors"), element("picture"), video);
 const overlay = new Overlay(element("figures"), element("rate"));
 
 function show({ state, message = "", hint = "" }) {
@@ -188,11 +207,6 @@ function showSound() {
 function showStatistics(shown) {
   element("statistics-panel").hidden = !shown;
   setToggle("statistics", shown, "Statistics", "i");
-}
-
-function showPeople(shown) {
-  element("people-panel").hidden = !shown;
-  element("people").setAttribute("aria-expanded", shown);
 }
 
 /** Whether the text is another one now; elements are left alone when it is not. */
@@ -254,9 +268,10 @@ const shortcuts = new Shortcuts(
     { key: "p", description: "Pixel by pixel, or fitted", run: togglePixels },
     { key: "i", description: "Statistics", run: toggleStatistics },
     { key: "?", description: "This help", run: help },
-    { key: "dblclick", description: "Full screen", run: () => view.toggleFullscreen() },
+    { key: "dblclick", description: "Full screen (while you watch)", run: () => view.toggleFullscreen() },
   ],
   element("picture"),
+  () => input.engaged,
 );
 
 function enableShortcuts(enabled) {
@@ -283,13 +298,7 @@ element("pixels").onclick = togglePixels;
 element("fullscreen").onclick = () => view.toggleFullscreen();
 element("help").onclick = help;
 element("help").title = "Help (?)";
-element("people").onclick = () => showPeople(element("people-panel").hidden);
 video.onvolumechange = showSound;
-addEventListener("keydown", ({ key }) => {
-  if (key !== "Escape" || element("people-panel").hidden) return;
-  showPeople(false);
-  element("people").focus();
-});
 
 showSound();
 showStatistics(remembered("statistics") === "on");

@@ -19,6 +19,7 @@ use crate::dto::StreamerInfo;
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::host_source::HostSource;
+use crate::input;
 use crate::problem::Problem;
 use crate::router::Server;
 use crate::target::{Target, Targets};
@@ -50,10 +51,12 @@ pub(crate) async fn create(
     let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
     let request = CreateRequest::parse(&fields)?;
     let CreateRequest { streamer_id, host_id: host, identity, stream: config, target } = request;
+    let mut streamer_config = StreamerConfig::default();
+    streamer_config.input_mode = input::mode(&fields, server.input_mode)?;
     let hosts = server.hosts.clone().ok_or(Problem::HostNotFound)?;
     let address = hosts.get(host).ok_or(Problem::HostNotFound)?.address;
     let source = HostSource { hosts, host, address, identity, config };
-    let streamer = server.creation.start(streamer_id, source, target, query.on_conflict)?;
+    let streamer = server.creation.start(streamer_id, source, streamer_config, target, query.on_conflict)?;
     if query.wait {
         server.creation.until_verdict(&streamer).await?;
     }
@@ -79,12 +82,12 @@ impl Creation {
         &self,
         id: StreamerId,
         source: impl VideoSource,
+        config: StreamerConfig,
         target: Target,
         on_conflict: OnConflict,
     ) -> Result<Streamer, Problem> {
         let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         self.make_room(&id)?;
-        let config = StreamerConfig::default();
         let created = match on_conflict {
             OnConflict::Refuse => self.registry.create(id.clone(), source, config),
             OnConflict::Replace => self.registry.replace(id.clone(), source, config),
@@ -248,7 +251,9 @@ mod tests {
             let (creation, source, barrier) = (creation.clone(), source.clone(), barrier.clone());
             creates.spawn(async move {
                 barrier.wait().await;
-                creation.start(id("desk"), source, target(n), OnConflict::Refuse).map(|_| n)
+                creation
+                    .start(id("desk"), source, StreamerConfig::default(), target(n), OnConflict::Refuse)
+                    .map(|_| n)
             });
         }
         let results = creates.join_all().await;
@@ -264,7 +269,9 @@ mod tests {
     async fn a_stream_that_runs_is_the_verdict() {
         let creation = creation();
         let (script, source) = scripted(Verdict::None);
-        let streamer = creation.start(id("desk"), source, target(1), OnConflict::Refuse).unwrap();
+        let streamer = creation
+            .start(id("desk"), source, StreamerConfig::default(), target(1), OnConflict::Refuse)
+            .unwrap();
         let start = Instant::now();
         let (verdict, ()) = tokio::join!(creation.until_verdict(&streamer), async {
             sleep(Duration::from_secs(3)).await;
@@ -279,7 +286,9 @@ mod tests {
     async fn after_25_seconds_it_is_starting_and_goes_on() {
         let creation = creation();
         let (script, source) = scripted(Verdict::None);
-        let streamer = creation.start(id("desk"), source, target(1), OnConflict::Refuse).unwrap();
+        let streamer = creation
+            .start(id("desk"), source, StreamerConfig::default(), target(1), OnConflict::Refuse)
+            .unwrap();
         let start = Instant::now();
         assert_eq!(creation.until_verdict(&streamer).await, Ok(()));
         assert_eq!(start.elapsed().as_secs(), 25);
@@ -293,7 +302,9 @@ mod tests {
         let creation = creation();
         for verdict in [Verdict::Fails, Verdict::EndsByHost] {
             let (_script, source) = scripted(verdict);
-            let streamer = creation.start(id("desk"), source, target(1), OnConflict::Refuse).unwrap();
+            let streamer = creation
+                .start(id("desk"), source, StreamerConfig::default(), target(1), OnConflict::Refuse)
+                .unwrap();
             let problem = creation.until_verdict(&streamer).await.unwrap_err();
             assert!(matches!(problem, Problem::Failure(_)), "{problem:?}");
             assert!(creation.registry.get(&id("desk")).is_none());
@@ -304,7 +315,9 @@ mod tests {
     async fn a_request_that_is_dropped_leaves_the_stream_running() {
         let creation = creation();
         let (script, source) = scripted(Verdict::None);
-        let streamer = creation.start(id("desk"), source, target(1), OnConflict::Refuse).unwrap();
+        let streamer = creation
+            .start(id("desk"), source, StreamerConfig::default(), target(1), OnConflict::Refuse)
+            .unwrap();
         let dropped = time::timeout(Duration::from_secs(1), creation.until_verdict(&streamer)).await;
         assert!(dropped.is_err(), "it was waiting");
         drop(streamer);
@@ -317,7 +330,9 @@ mod tests {
     async fn a_streamer_that_is_deleted_while_it_starts_was_stopped() {
         let creation = creation();
         let (_script, source) = scripted(Verdict::None);
-        let streamer = creation.start(id("desk"), source, target(1), OnConflict::Refuse).unwrap();
+        let streamer = creation
+            .start(id("desk"), source, StreamerConfig::default(), target(1), OnConflict::Refuse)
+            .unwrap();
         let (verdict, removed) = tokio::join!(
             creation.until_verdict(&streamer),
             creation.registry.remove(streamer.id(), ExitPolicy::LeaveRunning)
@@ -329,7 +344,9 @@ mod tests {
     async fn a_server_that_shuts_down_says_so_to_those_who_wait() {
         let creation = creation();
         let (_script, source) = scripted(Verdict::None);
-        let streamer = creation.start(id("desk"), source, target(1), OnConflict::Refuse).unwrap();
+        let streamer = creation
+            .start(id("desk"), source, StreamerConfig::default(), target(1), OnConflict::Refuse)
+            .unwrap();
         let (verdict, ()) = tokio::join!(creation.until_verdict(&streamer), creation.registry.shutdown());
         assert_eq!(verdict, Err(Problem::ShuttingDown));
     }
@@ -338,11 +355,15 @@ mod tests {
     async fn the_one_that_fails_does_not_take_its_successor_with_it() {
         let creation = creation();
         let (_script, fails) = scripted(Verdict::Fails);
-        let failed = creation.start(id("desk"), fails, target(1), OnConflict::Refuse).unwrap();
+        let failed = creation
+            .start(id("desk"), fails, StreamerConfig::default(), target(1), OnConflict::Refuse)
+            .unwrap();
         failed.wait_streaming().await.unwrap_err();
         // The failed one is there, but is in nobody's way.
         let (_script, streams) = scripted(Verdict::Streams);
-        let streamer = creation.start(id("desk"), streams, target(2), OnConflict::Refuse).unwrap();
+        let streamer = creation
+            .start(id("desk"), streams, StreamerConfig::default(), target(2), OnConflict::Refuse)
+            .unwrap();
         creation.until_verdict(&failed).await.unwrap_err();
         assert!(creation.registry.get(&id("desk")).unwrap().is_same(&streamer));
     }
@@ -351,15 +372,26 @@ mod tests {
     async fn one_is_replaced_when_that_is_asked() {
         let creation = creation();
         let (_script, source) = scripted(Verdict::Streams);
-        let first = creation.start(id("desk"), source.clone(), target(1), OnConflict::Replace).unwrap();
+        let first = creation
+            .start(id("desk"), source.clone(), StreamerConfig::default(), target(1), OnConflict::Replace)
+            .unwrap();
         first.wait_streaming().await.unwrap();
-        let refused = creation.start(id("desk"), source.clone(), target(2), OnConflict::Refuse);
+        let refused = creation.start(
+            id("desk"),
+            source.clone(),
+            StreamerConfig::default(),
+            target(2),
+            OnConflict::Refuse,
+        );
         assert_eq!(refused.unwrap_err(), Problem::StreamerExists(Some(target(1))));
 
-        let second = creation.start(id("desk"), source.clone(), target(2), OnConflict::Replace).unwrap();
+        let second = creation
+            .start(id("desk"), source.clone(), StreamerConfig::default(), target(2), OnConflict::Replace)
+            .unwrap();
         assert_eq!(creation.until_verdict(&second).await, Ok(()));
         assert_eq!(first.state(), StreamerState::Ended(EndReason::Stopped));
-        let refused = creation.start(id("desk"), source, target(3), OnConflict::Refuse);
+        let refused =
+            creation.start(id("desk"), source, StreamerConfig::default(), target(3), OnConflict::Refuse);
         assert_eq!(refused.unwrap_err(), Problem::StreamerExists(Some(target(2))));
     }
 
@@ -367,10 +399,13 @@ mod tests {
     async fn a_streamer_that_was_not_created_here_has_no_target() {
         let creation = creation();
         let (_script, source) = scripted(Verdict::Streams);
-        creation.start(id("desk"), source.clone(), target(1), OnConflict::Refuse).unwrap();
+        creation
+            .start(id("desk"), source.clone(), StreamerConfig::default(), target(1), OnConflict::Refuse)
+            .unwrap();
         creation.registry.remove(&id("desk"), ExitPolicy::LeaveRunning).await;
         creation.registry.create(id("desk"), source.clone(), StreamerConfig::default()).unwrap();
-        let refused = creation.start(id("desk"), source, target(2), OnConflict::Refuse);
+        let refused =
+            creation.start(id("desk"), source, StreamerConfig::default(), target(2), OnConflict::Refuse);
         assert_eq!(refused.unwrap_err(), Problem::StreamerExists(None));
     }
 
@@ -381,7 +416,7 @@ mod tests {
             let (script, source) = scripted(verdict);
             script.send_replace(verdict);
             // The script's end is of no interest to a source that has its verdict.
-            creation.start(id(name), source, target(1), OnConflict::Replace)
+            creation.start(id(name), source, StreamerConfig::default(), target(1), OnConflict::Replace)
         };
         let failed = start("a", Verdict::Fails).unwrap();
         failed.wait_streaming().await.unwrap_err();

@@ -2,9 +2,10 @@
 
 mod host;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use moonlight_mux::{EndReason, PeerInfo, State, Streamer};
+use moonlight_mux::{DeviceClass, EndReason, InputMode, PeerInfo, Rights, State, Streamer};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -40,6 +41,11 @@ pub struct StreamerInfo {
     pub created_at: String,
     /// Its viewers.
     pub peers: Vec<Peer>,
+    /// How they share the host's input: an [`InputMode`]'s name.
+    pub input_mode: &'static str,
+    /// One at a time: how long the one whose turn it is must rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
     /// The step of connecting that it is at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<&'static str>,
@@ -97,6 +103,10 @@ pub struct Peer {
     /// What it calls itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether it may use each class of devices, by the class's name.
+    pub rights: BTreeMap<&'static str, bool>,
+    /// Whether it acts on the host: it did within the last second, or holds something.
+    pub acting: bool,
 }
 
 impl From<&Streamer> for StreamerInfo {
@@ -106,6 +116,7 @@ impl From<&Streamer> for StreamerInfo {
         let video = info.as_ref().map(|info| &info.video);
         let peers: Vec<Peer> = streamer.peers().iter().map(Peer::from).collect();
         let stats = streamer.stats();
+        let mode = streamer.input_mode();
         Self {
             streamer_id: streamer.id().to_string(),
             status: Status::from(&state),
@@ -116,6 +127,8 @@ impl From<&Streamer> for StreamerInfo {
             fps: video.map_or(0, |video| video.fps),
             created_at: rfc3339(streamer.created_at()),
             peers,
+            input_mode: mode.name(),
+            idle_ms: idle(mode).map(whole_milliseconds),
             stage: stage(&state),
             error: error(&state, stats.video_frames > 0),
             codec: video.map(|video| video.codec.name()),
@@ -147,6 +160,8 @@ impl From<&PeerInfo> for Peer {
             peer_id: peer.id.to_string(),
             connected_at: rfc3339(peer.connected_at),
             name: peer.name.as_ref().map(ToString::to_string),
+            rights: by_class(peer.rights),
+            acting: peer.acting,
         }
     }
 }
@@ -154,6 +169,17 @@ impl From<&PeerInfo> for Peer {
 impl From<Failure> for StreamerError {
     fn from(failure: Failure) -> Self {
         Self { stage: failure.stage, code: failure.code.name(), message: failure.message }
+    }
+}
+
+fn by_class(rights: Rights) -> BTreeMap<&'static str, bool> {
+    DeviceClass::ALL.into_iter().map(|class| (class.name(), rights.allows(class))).collect()
+}
+
+fn idle(mode: InputMode) -> Option<Duration> {
+    match mode {
+        InputMode::OneAtATime { idle } => Some(idle),
+        _ => None,
     }
 }
 
@@ -275,9 +301,13 @@ mod tests {
                 .map(|name| Peer {
                     peer_id: "p".to_owned(),
                     connected_at: "2026-01-31T12:00:01Z".to_owned(),
+                    rights: by_class(Rights::ALL.with(DeviceClass::Pen, name.is_none())),
+                    acting: name.is_some(),
                     name,
                 })
                 .to_vec(),
+            input_mode: "one_at_a_time",
+            idle_ms: Some(2000),
             stage: None,
             error: None,
             codec: Some("H.264"),
@@ -290,9 +320,14 @@ mod tests {
             "streamer_id": "desk", "status": "active", "moonlight_connected": true, "connected_peers": 1,
             "width": 2560, "height": 1600, "fps": 60, "created_at": "2026-01-31T12:00:00Z",
             "peers": [
-                {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z"},
-                {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z", "name": "Ann"},
+                {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z", "acting": false, "rights": {
+                    "keyboard": true, "pointer": true, "touch": true, "pen": true, "gamepad": true, "text": true,
+                }},
+                {"peer_id": "p", "connected_at": "2026-01-31T12:00:01Z", "name": "Ann", "acting": true, "rights": {
+                    "keyboard": true, "pointer": true, "touch": true, "pen": false, "gamepad": true, "text": true,
+                }},
             ],
+            "input_mode": "one_at_a_time", "idle_ms": 2000,
             "codec": "H.264", "bitrate_kbps": 8000, "last_frame_age_ms": 7, "restarts": 2,
         }]});
         assert_eq!(json, expected);

@@ -60,6 +60,14 @@ pub(crate) enum Fault {
     NotPlayable,
     #[error("names no codec: add 1 (H.264) or 4096 (AV1)")]
     NoCodec,
+    #[error("has to be an object")]
+    NotAnObject,
+    #[error("may have keyboard, pointer, touch, pen, gamepad, text alone")]
+    UnknownClass,
+    #[error("has to be shared, one_at_a_time or view_only")]
+    NotAMode,
+    #[error("means something with the input_mode one_at_a_time alone")]
+    NoTurns,
 }
 
 struct Choices<'a>(&'a [&'a str]);
@@ -119,6 +127,25 @@ impl Fields {
     ) -> Result<Option<&str>, InvalidField> {
         let text = self.value(field).map(|value| value.as_str().filter(|text| choices.contains(text)));
         text.map(|text| text.ok_or(Fault::NotAmong(choices).of(field))).transpose()
+    }
+
+    /// The object, if there is one.
+    pub(crate) fn object(&self, field: &'static str) -> Result<Option<Self>, InvalidField> {
+        match self.value(field) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(Self(members.clone()))),
+            Some(_) => Err(Fault::NotAnObject.of(field)),
+        }
+    }
+
+    /// Whether it says anything of a field.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.value(field).is_some()
+    }
+
+    /// What its members are called.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     fn value(&self, field: &str) -> Option<&Value> {

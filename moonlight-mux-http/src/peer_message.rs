@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use moonlight_mux::{
-    Candidate, Description, DescriptionKind, EndReason, IceServer, Report, ReportEvent, Signal, SignalError,
-    Stage, State, StreamInfo,
+    Candidate, Description, DescriptionKind, EndReason, IceServer, InputFeatures, LeaveReason, Report,
+    ReportEvent, Signal, SignalError, Stage, State, StreamInfo,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,12 @@ pub enum ServerMessage {
         /// 0 when it was ended on purpose.
         error_code: i32,
     },
+    /// To existing pages alone, which show no close code: the viewer was sent away.
+    ClientKicked,
+    /// To existing pages alone: the connection to the viewer ends, for another reason.
+    PeerDisconnect,
+    /// To existing pages alone: the server has a bug.
+    InternalServerError,
 }
 
 /// A description or a candidate, either way.
@@ -187,9 +193,14 @@ impl ServerMessage {
     }
 
     /// What a viewer is told when the stream's state becomes `now`. `before` is the state that it was told of last,
-    /// if any; `info` is what the stream carries, known once frames flow.
+    /// if any; `info` is what the stream carries, known once frames flow; `input` is what its source takes as input.
     #[must_use]
-    pub fn of_state_change(before: Option<&State>, now: &State, info: Option<&StreamInfo>) -> Vec<Self> {
+    pub fn of_state_change(
+        before: Option<&State>,
+        now: &State,
+        info: Option<&StreamInfo>,
+        input: Option<InputFeatures>,
+    ) -> Vec<Self> {
         if before == Some(now) {
             return Vec::new();
         }
@@ -205,7 +216,7 @@ impl ServerMessage {
             }
             State::Connected => complete.into_iter().collect(),
             State::Streaming if !streamed_before => {
-                complete.into_iter().chain(info.map(Self::connection_complete)).collect()
+                complete.into_iter().chain(info.map(|info| Self::connection_complete(info, input))).collect()
             }
             State::Ended(EndReason::Stopped | EndReason::ByHost) => {
                 vec![Self::ConnectionTerminated { error_code: 0 }]
@@ -219,15 +230,29 @@ impl ServerMessage {
         }
     }
 
+    /// What an existing page is told at the end: it shows this, and no close code. `None` when it left by itself.
+    #[must_use]
+    pub fn of_leave_reason(reason: LeaveReason) -> Option<Self> {
+        match reason {
+            LeaveReason::Left => None,
+            LeaveReason::StreamEnded | LeaveReason::StreamerDeleted => {
+                Some(Self::ConnectionTerminated { error_code: 0 })
+            }
+            LeaveReason::Kicked => Some(Self::ClientKicked),
+            LeaveReason::Internal => Some(Self::InternalServerError),
+            _ => Some(Self::PeerDisconnect),
+        }
+    }
+
     /// Its JSON text.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("strings and numbers always have a JSON form")
     }
 
-    fn connection_complete(info: &StreamInfo) -> Self {
+    fn connection_complete(info: &StreamInfo, input: Option<InputFeatures>) -> Self {
         Self::ConnectionComplete {
-            capabilities: Capabilities::default(),
+            capabilities: Capabilities { touch: input.is_some_and(|input| input.touch) },
             width: info.video.width,
             height: info.video.height,
             client_id: None,
@@ -477,7 +502,7 @@ mod tests {
         ];
         let mut before = None;
         for (now, expected) in steps {
-            let messages: Vec<_> = ServerMessage::of_state_change(before.as_ref(), &now, Some(&info))
+            let messages: Vec<_> = ServerMessage::of_state_change(before.as_ref(), &now, Some(&info), None)
                 .iter()
                 .map(|message| serde_json::to_value(message).unwrap())
                 .collect();
@@ -497,8 +522,38 @@ mod tests {
             (EndReason::Stopped, json!({"ConnectionTerminated": {"error_code": 0}})),
         ];
         for (reason, expected) in table {
-            let messages = ServerMessage::of_state_change(None, &State::Ended(reason), None);
+            let messages = ServerMessage::of_state_change(None, &State::Ended(reason), None, None);
             assert_eq!(serde_json::to_value(messages).unwrap(), json!([expected]));
+        }
+    }
+
+    #[test]
+    fn a_page_is_told_whether_the_source_takes_touches() {
+        let info = StreamInfo {
+            video: VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 },
+            audio: None,
+        };
+        for touch in [false, true] {
+            let mut features = InputFeatures::default();
+            features.touch = touch;
+            let messages =
+                ServerMessage::of_state_change(None, &State::Streaming, Some(&info), Some(features));
+            let message = serde_json::to_value(&messages[0]).unwrap();
+            assert_eq!(message["ConnectionComplete"]["capabilities"], json!({"touch": touch}));
+        }
+    }
+
+    #[test]
+    fn existing_pages_are_told_of_their_end_in_words_that_they_know() {
+        let table = [
+            (LeaveReason::Left, json!(null)),
+            (LeaveReason::Kicked, json!("ClientKicked")),
+            (LeaveReason::TooSlow, json!("PeerDisconnect")),
+            (LeaveReason::Internal, json!("InternalServerError")),
+            (LeaveReason::StreamerDeleted, json!({"ConnectionTerminated": {"error_code": 0}})),
+        ];
+        for (reason, expected) in table {
+            assert_eq!(serde_json::to_value(ServerMessage::of_leave_reason(reason)).unwrap(), expected);
         }
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use moonlight_mux::{
-    LeaveReason, PeerConfig, PeerHandle, Signal, SignalError, SignalSink, SignalStream, Signalling, State,
-    Streamer, WebRtc,
+    AddPeerError, LeaveReason, PeerConfig, PeerHandle, Signal, SignalError, SignalSink, SignalStream,
+    Signalling, State, Streamer, WebRtc,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, MissedTickBehavior};
@@ -25,7 +25,8 @@ use crate::peer_message::{ClientMessage, MAX_MESSAGE, ServerMessage};
 /// The WebSocket subprotocol of [`peer_message`](crate::peer_message), in which the viewer makes the offer.
 pub const SUBPROTOCOL: &str = "moonlight-mux.v1";
 
-/// Whom the socket is to. The messages are the same.
+/// Whom the socket is to. The messages are the same, but that an existing page is told of its end in one too: it shows no
+/// close code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Whoever named [`SUBPROTOCOL`], and makes the offer.
@@ -52,15 +53,23 @@ pub(crate) async fn serve(
         Ok(peer) => peer,
         Err(error) => {
             let (code, reason) = close_code::of_add_peer_error(&error);
+            let ended = matches!(error, AddPeerError::Ended);
+            let why = if ended { LeaveReason::StreamEnded } else { LeaveReason::StreamerFull };
+            let mut socket = socket;
+            say_farewell(&mut socket, dialect, why).await;
             return close(socket, code, reason).await;
         }
     };
     let mut connection =
         Connection { socket, streamer: &streamer, peer: &peer, seat: seat.as_ref(), told: None };
     let end = connection.run(queues).await;
+    let knows = matches!(connection.told, Some(State::Ended(_)));
     let mut socket = connection.socket;
     match end {
         End::Peer { reason, told } => {
+            if !knows {
+                say_farewell(&mut socket, dialect, reason).await;
+            }
             say_goodbye(&mut socket, close_code::of_leave_reason(reason), reason.message()).await;
             drop(told);
             await_goodbye(socket).await;
@@ -89,6 +98,14 @@ pub(crate) async fn serve(
 pub(crate) async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
     say_goodbye(&mut socket, code, reason).await;
     await_goodbye(socket).await;
+}
+
+/// Tells an existing page why it ends.
+async fn say_farewell(socket: &mut WebSocket, dialect: Dialect, reason: LeaveReason) {
+    let farewell = ServerMessage::of_leave_reason(reason).filter(|_| dialect == Dialect::ExistingPage);
+    if let Some(farewell) = farewell {
+        let _ = time::timeout(CLOSE_TIMEOUT, socket.send(Message::text(farewell.to_json()))).await;
+    }
 }
 
 /// Whoever does not take it misses the code: the connection is cut either way.
@@ -174,8 +191,8 @@ impl Connection<'_> {
 
     /// Says what the stream's new state means for the viewer.
     async fn tell_state(&mut self, now: State) -> Result<(), End> {
-        let info = self.streamer.info();
-        let messages = ServerMessage::of_state_change(self.told.as_ref(), &now, info.as_deref());
+        let (info, input) = (self.streamer.info(), self.streamer.input_features());
+        let messages = ServerMessage::of_state_change(self.told.as_ref(), &now, info.as_deref(), input);
         self.told = Some(now);
         self.tell(messages).await
     }

@@ -19,6 +19,8 @@ pub(crate) enum Problem {
     /// With what the running one streams, if it was created here.
     #[error("a streamer with this id is running: delete it first, or create with on_conflict=replace")]
     StreamerExists(Option<Target>),
+    #[error("the streamer has no viewer with this id")]
+    PeerNotFound,
     #[error("the streamer was stopped while it was starting")]
     StreamerStopped,
     #[error("there is no host with this id")]
@@ -50,6 +52,8 @@ pub(crate) enum Problem {
     InvalidInstanceId,
     #[error("a name has 1 to 64 characters, none of them a control character")]
     InvalidName,
+    #[error("a role is view or control")]
+    InvalidRole,
     #[error("the address's query cannot be understood")]
     InvalidQuery,
     #[error("the body is no JSON, or not all of it")]
@@ -74,9 +78,11 @@ pub(crate) enum Problem {
 impl Problem {
     fn status(&self) -> StatusCode {
         match self {
-            Self::StreamerNotFound | Self::HostNotFound | Self::AppNotFound | Self::ImageNotFound => {
-                StatusCode::NOT_FOUND
-            }
+            Self::StreamerNotFound
+            | Self::PeerNotFound
+            | Self::HostNotFound
+            | Self::AppNotFound
+            | Self::ImageNotFound => StatusCode::NOT_FOUND,
             Self::StreamerExists(_)
             | Self::StreamerStopped
             | Self::HostExists { .. }
@@ -85,9 +91,11 @@ impl Problem {
             Self::Failure(failure) => failure.status(),
             Self::Limit { .. } | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
-            Self::InvalidField(_) | Self::InvalidInstanceId | Self::InvalidName | Self::NotAnObject => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::InvalidField(_)
+            | Self::InvalidInstanceId
+            | Self::InvalidName
+            | Self::InvalidRole
+            | Self::NotAnObject => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidQuery | Self::InvalidJson | Self::HostNotPaired => StatusCode::BAD_REQUEST,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -102,6 +110,7 @@ impl Problem {
     fn code(&self) -> &'static str {
         match self {
             Self::StreamerNotFound => "streamer_not_found",
+            Self::PeerNotFound => "peer_not_found",
             Self::StreamerExists(_) => "streamer_exists",
             Self::StreamerStopped => "streamer_stopped",
             Self::HostNotFound => "host_not_found",
@@ -118,6 +127,7 @@ impl Problem {
             Self::InvalidField(_) => "invalid_field",
             Self::InvalidInstanceId => "invalid_instance_id",
             Self::InvalidName => "invalid_name",
+            Self::InvalidRole => "invalid_role",
             Self::InvalidQuery => "invalid_query",
             Self::InvalidJson => "invalid_json",
             Self::NotAnObject => "not_an_object",

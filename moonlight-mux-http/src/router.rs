@@ -12,17 +12,18 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use moonlight_mux::{ExitPolicy, Hosts, PeerConfig, PeerName, Registry, Streamer, WebRtc};
+use moonlight_mux::{ExitPolicy, Hosts, InputMode, PeerConfig, PeerName, Registry, Rights, Streamer, WebRtc};
 use serde::Deserialize;
 
 use crate::create::{Creation, create};
 use crate::dto::{StreamerInfo, StreamerList};
+use crate::fields::{Fault, Fields};
 use crate::instances::{Full, InstanceId, Instances};
 use crate::pairings::Pairings;
 use crate::peer_message::MAX_MESSAGE;
 use crate::peer_socket::{self, Dialect, SUBPROTOCOL};
 use crate::problem::Problem;
-use crate::{close_code, hosts, origin, page};
+use crate::{close_code, hosts, input, origin, page, peers};
 
 /// How [`router`] behaves.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     /// oldest one that has ended gives its own, and else creating is refused. Default 64: each costs a session on a
     /// host and the network to it. Streamers that the program itself creates count, and are not refused.
     pub max_streamers: usize,
+    /// How viewers share the input of a host whose streamer is created without a word about it. Default: all at once.
+    pub input_mode: InputMode,
     /// Web pages that may call the API besides this server's own, as browsers send it in `Origin`, such as
     /// `https://mux.example.org`. Default: none. Each entry lets that page watch and end all streamers.
     ///
@@ -44,7 +47,7 @@ pub struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { hosts: None, max_streamers: 64, allowed_origins: Vec::new() }
+        Self { hosts: None, max_streamers: 64, input_mode: InputMode::default(), allowed_origins: Vec::new() }
     }
 }
 
@@ -58,7 +61,10 @@ impl Default for ServerConfig {
 /// | `POST /api/streamers` | 200 [`StreamerInfo`] once the stream runs; docs/http-api.md has body and errors |
 /// | `GET /api/streamers/{id}` | 200 [`StreamerInfo`], 404 |
 /// | `DELETE /api/streamers/{id}` | 204 when it has stopped, 404; `?quit=true` ends the app on the host too |
+/// | `PATCH /api/streamers/{id}` | 200 [`StreamerInfo`] with another input mode, 404 |
 /// | `POST /api/streamers/{id}/keyframe` | 202, 404 |
+/// | `PATCH /api/streamers/{id}/peers/{peer_id}` | 200 [`Peer`](crate::dto::Peer) with other rights, 404 |
+/// | `DELETE /api/streamers/{id}/peers/{peer_id}` | 204, it is sent away; 404 |
 /// | `GET /api/streamers/{id}/peer` | WebSocket: [`peer_message`](crate::peer_message), [`close_code`] |
 /// | `GET`, `POST /api/hosts` | 200 [`HostList`](crate::dto::HostList); add one: 201 [`Host`](crate::dto::Host) |
 /// | `GET`, `DELETE /api/hosts/{id}` | 200 [`Host`](crate::dto::Host), asked now; 204 |
@@ -76,15 +82,17 @@ pub fn router(registry: Registry, rtc: WebRtc, config: ServerConfig) -> Router {
         registry,
         rtc,
         hosts: config.hosts,
+        input_mode: config.input_mode,
         pairings: Pairings::default(),
         instances: Instances::default(),
         allowed_origins: config.allowed_origins,
     });
     Router::new()
         .route("/api/streamers", get(list).post(create))
-        .route("/api/streamers/{id}", get(show).delete(remove))
+        .route("/api/streamers/{id}", get(show).patch(change).delete(remove))
         .route("/api/streamers/{id}/keyframe", post(keyframe))
         .route("/api/streamers/{id}/peer", get(peer))
+        .merge(peers::routes())
         .merge(hosts::routes())
         .route_layer(middleware::from_fn_with_state(server.clone(), require_allowed_origin))
         .route("/healthz", get(async || "ok"))
@@ -99,20 +107,25 @@ pub(crate) struct Server {
     rtc: WebRtc,
     pub(crate) creation: Creation,
     pub(crate) hosts: Option<Hosts>,
+    pub(crate) input_mode: InputMode,
     pub(crate) pairings: Pairings,
     instances: Instances,
     allowed_origins: Vec<String>,
 }
 
 /// The streamer that the path names by `{id}`.
-struct Named(Streamer);
+pub(crate) struct Named(pub(crate) Streamer);
 
 impl FromRequestParts<Arc<Server>> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
-        let Path(id) =
-            Path::<String>::from_request_parts(parts, server).await.map_err(|_| Problem::StreamerNotFound)?;
+        #[derive(Deserialize)]
+        struct ById {
+            id: String,
+        }
+        let Path(ById { id }) =
+            Path::from_request_parts(parts, server).await.map_err(|_| Problem::StreamerNotFound)?;
         let id = id.parse().map_err(|_| Problem::StreamerNotFound)?;
         server.registry.get(&id).map(Self).ok_or(Problem::StreamerNotFound)
     }
@@ -138,6 +151,14 @@ async fn list(State(server): State<Arc<Server>>) -> Json<StreamerList> {
 
 async fn show(Named(streamer): Named) -> Json<StreamerInfo> {
     Json(StreamerInfo::from(&streamer))
+}
+
+async fn change(Named(streamer): Named, fields: Fields) -> Result<Json<StreamerInfo>, Problem> {
+    if !["input_mode", "idle_ms"].iter().any(|&field| fields.has(field)) {
+        return Err(Fault::Missing.of("input_mode").into());
+    }
+    streamer.set_input_mode(input::mode(&fields, streamer.input_mode())?);
+    Ok(Json(StreamerInfo::from(&streamer)))
 }
 
 #[derive(Deserialize)]
@@ -169,6 +190,7 @@ async fn keyframe(Named(streamer): Named) -> StatusCode {
 struct PeerQuery {
     instance: Option<String>,
     name: Option<String>,
+    role: Option<String>,
 }
 
 async fn peer(
@@ -183,6 +205,11 @@ async fn peer(
     let mut config = PeerConfig::default();
     config.name =
         query.name.map(|text| text.parse::<PeerName>()).transpose().map_err(|_| Problem::InvalidName)?;
+    config.rights = match query.role.as_deref() {
+        None | Some("control") => Rights::ALL,
+        Some("view") => Rights::NONE,
+        Some(_) => return Err(Problem::InvalidRole),
+    };
     let upgrade = upgrade.map_err(|_| Problem::UpgradeRequired)?;
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])

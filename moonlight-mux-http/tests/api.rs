@@ -8,11 +8,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use moonlight_mux::{
-    Ended, FrameNumber, SourceError, Stage, State, StreamInfo, VideoCodec, VideoFrame, VideoInfo,
+    Ended, FrameNumber, InputMode, SourceError, Stage, State, StreamInfo, VideoCodec, VideoFrame, VideoInfo,
     VideoTimestamp,
 };
 use serde_json::json;
-use support::{Fixture, call, exchange, request};
+use support::{Fixture, call, exchange, patch, request};
 
 fn from_page(method: &str, path: &str, origin: &str) -> Request<Body> {
     let mut request = request(method, path);
@@ -121,6 +121,9 @@ async fn an_unknown_streamer_is_a_problem_with_a_code() {
         ("DELETE", "/api/streamers/none"),
         ("POST", "/api/streamers/none/keyframe"),
         ("GET", "/api/streamers/none/peer"),
+        ("PATCH", "/api/streamers/none"),
+        ("PATCH", "/api/streamers/none/peers/none"),
+        ("DELETE", "/api/streamers/none/peers/none"),
     ] {
         let answer = call(&router, request(method, path)).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
@@ -134,6 +137,74 @@ async fn an_unknown_streamer_is_a_problem_with_a_code() {
             "error": "SessionNotFound: there is no streamer with this id",
         });
         assert_eq!(answer.json(), expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_viewer_is_a_problem_with_a_code() {
+    let fixture = Fixture::new();
+    let router = fixture.router();
+    let (_streamer, _script) = fixture.streamer("desk", connected);
+    let sentence = "the streamer has no viewer with this id";
+    for path in ["none", "no%20id", "00000000-0000-4000-8000-000000000000"] {
+        let path = format!("/api/streamers/desk/peers/{path}");
+        for request in [patch(&path, r#"{"rights":{}}"#), request("DELETE", &path)] {
+            let answer = call(&router, request).await;
+            let expected = json!({
+                "type": "about:blank", "title": "Not Found", "status": 404, "detail": sentence,
+                "code": "peer_not_found", "error": format!("InternalServerError: {sentence}"),
+            });
+            assert_eq!((answer.status.as_u16(), answer.json()), (404, expected), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn how_viewers_share_the_input_is_told_and_changed() {
+    let fixture = Fixture::new();
+    let router = fixture.router();
+    let (streamer, _script) = fixture.streamer("desk", connected);
+    let told = |info: serde_json::Value| (info["input_mode"].clone(), info.get("idle_ms").cloned());
+    let now = async || told(call(&router, request("GET", "/api/streamers/desk")).await.json());
+    assert_eq!(now().await, (json!("shared"), None));
+    for (body, mode, idle) in [
+        (r#"{"input_mode":"one_at_a_time"}"#, "one_at_a_time", Some(json!(2000))),
+        (r#"{"idle_ms":500}"#, "one_at_a_time", Some(json!(500))),
+        (r#"{"input_mode":"one_at_a_time"}"#, "one_at_a_time", Some(json!(500))),
+        (r#"{"input_mode":"view_only"}"#, "view_only", None),
+        (r#"{"input_mode":"shared"}"#, "shared", None),
+    ] {
+        let answer = call(&router, patch("/api/streamers/desk", body)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{body}");
+        assert_eq!(told(answer.json()), (json!(mode), idle.clone()), "{body}");
+        assert_eq!(now().await, (json!(mode), idle), "{body}");
+        assert_eq!(streamer.input_mode().name(), mode);
+    }
+}
+
+#[tokio::test]
+async fn an_input_mode_that_cannot_be_is_refused_and_changes_nothing() {
+    let fixture = Fixture::new();
+    let router = fixture.router();
+    let (streamer, _script) = fixture.streamer("desk", connected);
+    for (body, field, sentence) in [
+        ("{}", "input_mode", "input_mode is missing"),
+        (r#"{"input_mode":"both"}"#, "input_mode", "input_mode has to be shared, one_at_a_time or view_only"),
+        (r#"{"input_mode":7}"#, "input_mode", "input_mode has to be a string"),
+        (
+            r#"{"input_mode":"one_at_a_time","idle_ms":99}"#,
+            "idle_ms",
+            "idle_ms has to be a whole number from 100 to 60000",
+        ),
+        (r#"{"idle_ms":500}"#, "idle_ms", "idle_ms means something with the input_mode one_at_a_time alone"),
+    ] {
+        let answer = call(&router, patch("/api/streamers/desk", body)).await;
+        let expected = json!({
+            "type": "about:blank", "title": "Unprocessable Entity", "status": 422, "detail": sentence,
+            "code": "invalid_field", "error": format!("InternalServerError: {sentence}"), "field": field,
+        });
+        assert_eq!((answer.status.as_u16(), answer.json()), (422, expected), "{body}");
+        assert_eq!(streamer.input_mode(), InputMode::Shared, "{body}");
     }
 }
 
@@ -179,6 +250,8 @@ async fn foreign_pages_are_kept_out() {
     for (method, path) in [
         ("POST", "/api/streamers/desk/keyframe"),
         ("DELETE", "/api/streamers/desk"),
+        ("PATCH", "/api/streamers/desk"),
+        ("DELETE", "/api/streamers/desk/peers/none"),
         ("GET", "/api/streamers/desk/peer"),
     ] {
         let answer = call(&router, from_page(method, path, "https://evil.example")).await;
@@ -203,6 +276,8 @@ async fn bad_requests_are_problems_too() {
         ("GET", "/api/streamers/desk/peer", 426, "upgrade_required"),
         ("GET", "/api/streamers/desk/peer?instance=a%20b", 422, "invalid_instance_id"),
         ("GET", "/api/streamers/desk/peer?instance=a&instance=b", 400, "invalid_query"),
+        ("GET", "/api/streamers/desk/peer?role=admin", 422, "invalid_role"),
+        ("PUT", "/api/streamers/desk/peers/none", 405, "method_not_allowed"),
         ("DELETE", "/api/streamers/desk?quit=perhaps", 400, "invalid_query"),
         ("PUT", "/api/streamers/desk", 405, "method_not_allowed"),
         ("POST", "/healthz", 405, "method_not_allowed"),

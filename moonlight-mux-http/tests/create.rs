@@ -75,6 +75,8 @@ async fn a_field_that_cannot_be_used_is_named() {
         ("height", json!(-1), "height has to be a whole number from 16 to 8192"),
         ("play_audio_local", json!(1), "play_audio_local has to be true or false"),
         ("video_colorspace", json!("Rec2100"), "video_colorspace has to be one of Rec601, Rec709, Rec2020"),
+        ("input_mode", json!("both"), "input_mode has to be shared, one_at_a_time or view_only"),
+        ("idle_ms", json!(500), "idle_ms means something with the input_mode one_at_a_time alone"),
         (
             "video_supported_formats",
             json!(0x100),

@@ -10,7 +10,8 @@ use moonlight_mux::{
 };
 use moonlight_mux_http::SUBPROTOCOL;
 use moonlight_mux_http::peer_message::{DescriptionType, MAX_MESSAGE, ServerMessage, SignalingMessage};
-use support::Fixture;
+use serde_json::{Value, json};
+use support::{Fixture, call, patch, request};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -158,6 +159,108 @@ async fn each_end_has_its_code_and_its_sentence() {
             page.message().await;
             let ((), closed) = tokio::join!(fixture.registry.shutdown(), page.close_code());
             assert_eq!(closed, (4006, "the server is shutting down".to_owned()));
+        })
+        .await;
+}
+
+/// Waits until the one viewer is as `wanted`, and gives it.
+async fn until_viewer(fixture: &Fixture, wanted: impl Fn(&Value) -> bool) -> Value {
+    let router = fixture.router();
+    loop {
+        let mut info = call(&router, request("GET", "/api/streamers/desk")).await.json();
+        match info["peers"].as_array_mut().expect("a list").pop() {
+            Some(viewer) if wanted(&viewer) => return viewer,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_viewers_rights_are_changed_class_by_class() {
+    let fixture = Fixture::new();
+    let (_streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut page = Page::join(server, "?name=Ann").await;
+            page.message().await;
+            let viewer = until_viewer(&fixture, |_| true).await;
+            let mut rights = json!({
+                "keyboard": true, "pointer": true, "touch": true, "pen": true, "gamepad": true, "text": true,
+            });
+            assert_eq!((&viewer["rights"], &viewer["acting"]), (&rights, &json!(false)));
+            let path = format!("/api/streamers/desk/peers/{}", viewer["peer_id"].as_str().unwrap());
+            for (class, allowed) in [("keyboard", false), ("text", false), ("keyboard", true)] {
+                // One behind the other, before anybody was told of the first.
+                let body = json!({"rights": {class: allowed}}).to_string();
+                let answer = call(&fixture.router(), patch(&path, &body)).await;
+                rights[class] = json!(allowed);
+                let expected = json!({
+                    "peer_id": viewer["peer_id"], "connected_at": viewer["connected_at"], "name": "Ann",
+                    "rights": rights, "acting": false,
+                });
+                assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
+            }
+            until_viewer(&fixture, |viewer| viewer["rights"] == rights).await;
+
+            for (body, field) in [
+                (r#"{"rights":{"keybord":true,"pen":false}}"#, "rights"),
+                (r#"{"rights":{"pen":false,"touch":"no"}}"#, "rights.touch"),
+                (r#"{"rights":true}"#, "rights"),
+                ("{}", "rights"),
+            ] {
+                let answer = call(&fixture.router(), patch(&path, body)).await;
+                let problem = answer.json();
+                assert_eq!((answer.status.as_u16(), &problem["field"]), (422, &json!(field)), "{problem}");
+            }
+            assert_eq!(
+                until_viewer(&fixture, |_| true).await["rights"],
+                rights,
+                "a whole body counts or none"
+            );
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn whoever_joins_to_view_has_no_right() {
+    let fixture = Fixture::new();
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            for (query, allowed) in [("?role=view", false), ("?role=control", true), ("", true)] {
+                let mut page = Page::join(server, query).await;
+                page.message().await;
+                let viewer = until_viewer(&fixture, |_| true).await;
+                let rights = viewer["rights"].as_object().unwrap();
+                assert!(
+                    rights.len() == 6 && rights.values().all(|right| *right == allowed),
+                    "{query}: {viewer}"
+                );
+                page.0.close(None).await.unwrap();
+                until_viewers(&streamer, 0).await;
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_viewer_that_is_sent_away_is_told_so_and_the_others_stay() {
+    let fixture = Fixture::new();
+    let (streamer, _script) = fixture.streamer("desk", connecting);
+    fixture
+        .serve(async |server| {
+            let mut page = Page::join(server, "").await;
+            page.message().await;
+            let viewer = until_viewer(&fixture, |_| true).await;
+            let mut other = Page::join(server, "").await;
+            other.message().await;
+            let path = format!("/api/streamers/desk/peers/{}", viewer["peer_id"].as_str().unwrap());
+            let answer = call(&fixture.router(), request("DELETE", &path)).await;
+            assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (204, &b""[..]));
+            assert_eq!(page.close_code().await, (4003, "the viewer was sent away".to_owned()));
+            until_viewers(&streamer, 1).await;
+            assert_eq!(call(&fixture.router(), request("DELETE", &path)).await.status.as_u16(), 404);
+            assert_ne!(until_viewer(&fixture, |_| true).await["peer_id"], viewer["peer_id"]);
         })
         .await;
 }

@@ -19,6 +19,7 @@ pub(crate) mod fuzzing;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod identity;
+pub(crate) mod input;
 pub(crate) mod negotiation;
 pub(crate) mod pairing;
 pub(crate) mod ping;

@@ -27,5 +27,5 @@ pub use event::{
 pub use host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput, InputFeatures};
 pub use hub::Inputs;
 pub(crate) use hub::{InputHub, ViewerInput};
-pub use rights::{DeviceClass, InputMode, Rights};
+pub use rights::{DeviceClass, InputMode, InvalidInputMode, Rights};
 pub use status::{InputStatus, Pointer};

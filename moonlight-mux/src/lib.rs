@@ -95,8 +95,8 @@ pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pai
 pub use input::{
     Buttons, DeviceClass, GamepadButtons, GamepadFeedback, GamepadIndex, GamepadInfo, GamepadKind,
     GamepadSlot, GamepadState, GamepadTouch, HostFeedback, HostInput, InputEvent, InputFeatures, InputMode,
-    InputStatus, Inputs, KeyCode, KeySet, Locks, Modifiers, MouseButton, Pen, PenTool, Pointer, PointerPhase,
-    Position, Rights, Sensor, SensorReading, Touch,
+    InputStatus, Inputs, InvalidInputMode, KeyCode, KeySet, Locks, Modifiers, MouseButton, Pen, PenTool,
+    Pointer, PointerPhase, Position, Rights, Sensor, SensorReading, Touch,
 };
 pub use media::*;
 pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};

@@ -340,7 +340,13 @@ impl Streamer {
     /// Changes what a viewer may do, at once; what it holds and may not hold any more is let go. False if there is no such
     /// viewer.
     pub fn set_rights(&self, peer: PeerId, rights: Rights) -> bool {
-        self.inner.input.set_rights(peer, rights)
+        self.update_rights(peer, |_| rights).is_some()
+    }
+
+    /// The same by what the viewer may do so far, with nothing in between; gives what it may do now. `None` if there is no
+    /// such viewer. `change` may not call the streamer.
+    pub fn update_rights(&self, peer: PeerId, change: impl FnOnce(Rights) -> Rights) -> Option<Rights> {
+        self.inner.input.update_rights(peer, change)
     }
 
     /// Asks a viewer to leave, for this reason; the first reason counts. What it holds is let go at once, and it acts no more.

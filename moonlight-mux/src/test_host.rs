@@ -26,15 +26,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::faults::{Faults, Freeze, HostStep, HostileAnswer, StartRefusal};
-pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostInput, HostSessionId};
+pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostSessionId};
 use self::pairing::Clients;
 use self::server::Listeners;
 pub use self::session::Manner;
 use self::state::Shared;
+use self::stream::Order;
 use crate::gamestream::address::HostAddress;
 use crate::gamestream::identity::{Identity, IdentityError};
 use crate::gamestream::pairing::certificate::Certificate;
 use crate::gamestream::wire::http::AppId;
+use crate::input::HostFeedback;
 use crate::recording::Recording;
 use crate::task::{self, Task};
 
@@ -300,7 +302,7 @@ impl TestHost {
         self.shared.state().apps = apps;
     }
 
-    /// What it saw, in order: the last 4096 events.
+    /// What it saw, in order: the last 262,144 events.
     #[must_use]
     pub fn log(&self) -> Vec<HostEvent> {
         self.shared.book.all()
@@ -332,6 +334,16 @@ impl TestHost {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.counts().sessions
+    }
+
+    /// Tells a session's client what its app wants of a gamepad. False if there is no such session, or it hears nothing.
+    /// Waits its turn behind other things that the session is to do. Cancel safe: nothing was told then.
+    pub async fn send_feedback(&self, session: HostSessionId, feedback: HostFeedback) -> bool {
+        let orders = self.shared.state().orders.get(&session).cloned();
+        match orders {
+            Some(orders) => orders.send(Order::Say(feedback.into())).await.is_ok(),
+            None => false,
+        }
     }
 
     /// Ends all sessions, as when the app exits: each client is told.

@@ -7,8 +7,8 @@ mod live;
 
 use futures_util::future::join_all;
 use moonlight_mux::{
-    EndReason, Faults, Host, HostConfig, HostEvent, HostStep, HostileAnswer, Identity, Manner, Pin,
-    RestartPolicy, Streamer, StreamerConfig, TestHost,
+    EndReason, ExitPolicy, Faults, Host, HostConfig, HostEvent, HostStep, HostileAnswer, Identity, Manner,
+    Pin, RestartPolicy, Streamer, StreamerConfig, TestHost,
 };
 
 use live::{Live, ended, host, in_time, in_words, pictures, small};
@@ -206,6 +206,95 @@ async fn hostile_answers_in_the_rtsp_dialogue_end_the_start_at_its_stage() {
         live.host.end_sessions();
         in_time(live.host.wait_for_counts(|counts| counts.sessions == 0)).await;
     }
+}
+
+/// Of a start that these faults spoil, the error; nobody tries again.
+async fn failed_start(live: &Live, faults: Faults) -> String {
+    let source = live.source("one", small()).await;
+    live.host.set_faults(faults);
+    let mut config = StreamerConfig::default();
+    config.restart = RestartPolicy::Never;
+    let streamer = Streamer::start("s".parse().expect("a name"), source, config);
+    match ended(&streamer).await {
+        EndReason::Failed(error) => in_words(&error),
+        reason => panic!("{reason:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_answers_to_each_rtsp_request_end_the_start_at_its_stage() {
+    let _alone = ALONE.lock().await;
+    let bystander = Bystander::start().await;
+    // SETUP three times.
+    let methods = ["OPTIONS", "DESCRIBE", "SETUP", "SETUP", "SETUP", "ANNOUNCE", "PLAY"];
+    let answers =
+        [HostileAnswer::Nothing, HostileAnswer::Garbage, HostileAnswer::Truncated, HostileAnswer::Endless];
+    let starts = (0..).zip(methods).flat_map(|request| answers.map(|answer| (request, answer)));
+    join_all(starts.map(async |((number, method), answer)| {
+        let live = Live::start(host(Manner::Sunshine)).await;
+        let words = failed_start(&live, hostile(HostStep::RtspRequest(number), answer)).await;
+        assert_named(&words, &live.host.http_address().to_string(), "rtsp");
+        assert!(words.contains(method), "{method} {answer:?}: {words}");
+        // An endless answer is never at its end.
+        let asked = live.host.log().iter().filter(|event| matches!(event, HostEvent::Rtsp { .. })).count();
+        assert!(asked <= usize::from(number) + 1, "{method} {answer:?}: it went on");
+    }))
+    .await;
+    bystander.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_datagrams_on_the_control_connection_end_the_start_at_its_stage() {
+    let bystander = Bystander::start().await;
+    let answers =
+        [HostileAnswer::Nothing, HostileAnswer::Garbage, HostileAnswer::Truncated, HostileAnswer::Endless];
+    join_all(answers.map(async |answer| {
+        let live = Live::start(host(Manner::Sunshine)).await;
+        let words = failed_start(&live, hostile(HostStep::Control, answer)).await;
+        assert_named(&words, &live.host.http_address().to_string(), "control");
+    }))
+    .await;
+    bystander.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_answers_to_a_resume_end_the_start_with_words() {
+    let _alone = ALONE.lock().await;
+    let bystander = Bystander::start().await;
+    join_all(ANSWERS.map(async |answer| {
+        let live = Live::start(host(Manner::Sunshine)).await;
+        let streamer = live.streaming("one").await;
+        streamer.shutdown(ExitPolicy::LeaveRunning).await;
+        in_time(live.host.wait_for_counts(|counts| counts.sessions == 0)).await;
+        let words = failed_start(&live, hostile(HostStep::Resume, answer)).await;
+        // After success and no more the session is looked for where real hosts have RTSP.
+        let named = if answer == HostileAnswer::Empty { "rtsp" } else { "resume" };
+        assert_named(&words, &live.host.http_address().to_string(), named);
+        let resumed = |event: &HostEvent| matches!(event, HostEvent::Called { step: HostStep::Resume, .. });
+        assert!(live.host.log().iter().any(resumed), "{answer:?}: {:?}", live.host.log());
+    }))
+    .await;
+    bystander.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_picture_of_an_app_is_refused_and_told() {
+    let _alone = ALONE.lock().await;
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let client = live.client("one").await;
+    let app = in_time(client.apps()).await.expect("a list")[0].id;
+    let address = live.host.http_address().to_string();
+    for answer in ANSWERS {
+        live.host.set_faults(hostile(HostStep::AppImage, answer));
+        let image = in_time(client.app_image(app)).await;
+        // What begins as a picture is given as it is.
+        if !matches!(answer, HostileAnswer::Truncated | HostileAnswer::HalfCertificate) {
+            let words = in_words(&image.expect_err("no host answers so"));
+            assert_named(&words, &address, "image");
+        }
+    }
+    live.host.set_faults(Faults::default());
+    in_time(client.app_image(app)).await.expect("it is well again");
 }
 
 /// Bytes of this process in memory.

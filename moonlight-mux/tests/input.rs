@@ -25,6 +25,8 @@ enum Step {
     Take(usize),
     /// To ask for inputs, with these features.
     Connect(InputFeatures),
+    /// To give its inputs away.
+    GiveAway(oneshot::Sender<Inputs>),
     Feedback(HostFeedback),
     End(Result<Ended, SourceError>),
 }
@@ -56,6 +58,9 @@ impl VideoSource for Desk {
                 Some(step) = steps.recv() => match step {
                     Step::Take(more) => may_take += more,
                     Step::Connect(features) => inputs = Some(io.inputs(features)),
+                    Step::GiveAway(to) => {
+                        let _ = to.send(inputs.take().expect("it has some"));
+                    }
                     Step::Feedback(feedback) => io.feedback(feedback),
                     Step::End(result) => return result,
                 },
@@ -576,7 +581,7 @@ async fn pointers_of_those_who_may_point_are_told_10_times_a_second() {
 async fn whose_turn_it_is_is_told_to_all_and_ends_by_itself() {
     let mut stream = Stream::start(InputMode::one_at_a_time()).await;
     let [mut ann, ben] = [stream.join(Rights::ALL), stream.join(Rights::ALL)];
-    let (mut status, _) = ann.watches().await;
+    let (mut status, pointers) = ann.watches().await;
     ben.act(key(0x42, true));
     assert_eq!(stream.told().await, [host_key(0x42, true)]);
     ann.act(key(0x41, true));
@@ -586,6 +591,7 @@ async fn whose_turn_it_is_is_told_to_all_and_ends_by_itself() {
     let turn = status.wait_for(|status| status.turn == Some(ben.id()));
     timeout(Duration::from_millis(101), turn).await.expect("told").unwrap();
     ben.act(key(0x42, false));
+    assert_eq!(stream.told().await, [host_key(0x42, false)]);
     let rested = Instant::now();
     status.wait_for(|status| status.turn.is_none()).await.unwrap();
     assert!((1900..=2101).contains(&rested.elapsed().as_millis()), "{:?}", rested.elapsed());
@@ -596,7 +602,9 @@ async fn whose_turn_it_is_is_told_to_all_and_ends_by_itself() {
     timeout(Duration::from_millis(101), mode).await.expect("told").unwrap();
     ann.act(key(0x41, true));
     ann.act(to(1, 1));
-    assert_eq!(stream.told().await, [host_key(0x42, false)]);
+    assert_eq!(stream.told().await, []);
+    sleep(Duration::from_millis(200)).await;
+    assert!(pointers.borrow().is_empty(), "who only watches does not point");
     stream.end().await;
 }
 
@@ -614,6 +622,46 @@ async fn what_a_silent_viewer_holds_is_let_go_after_a_second() {
     assert_eq!(stream.told().await, [host_key(0x41, false)]);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(stream.told().await, [], "nobody expects it of the other");
+    stream.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_for_inputs_again_gets_them_by_the_newest_alone() {
+    let mut stream = Stream::start(InputMode::Shared).await;
+    let (given, taken) = oneshot::channel();
+    stream.step(Step::GiveAway(given)).await;
+    let mut old = taken.await.unwrap();
+    stream.step(Step::Connect(features(true))).await;
+    let viewer = stream.join(Rights::ALL);
+    viewer.act(key(0x41, true));
+    assert_eq!(stream.told().await, [host_key(0x41, true)]);
+    viewer.act(key(0x41, false));
+    assert_eq!(old.try_next(), None);
+    drop(old);
+    assert_eq!(stream.told().await, [host_key(0x41, false)]);
+    assert_eq!(
+        stream.streamer.input_features(),
+        Some(features(true)),
+        "the old one's end is not the new one's"
+    );
+    stream.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_has_ended_takes_no_input_whatever_it_left_behind() {
+    let mut stream = Stream::start(InputMode::Shared).await;
+    let viewer = stream.join(Rights::ALL);
+    let (given, taken) = oneshot::channel();
+    stream.step(Step::GiveAway(given)).await;
+    let mut left = taken.await.unwrap();
+    viewer.act(key(0x41, true));
+    settle().await;
+    stream.step(Step::End(Err(lost()))).await;
+    assert_eq!(stream.streamer.input_features(), None);
+    viewer.act(key(0x42, true));
+    settle().await;
+    assert_eq!(left.try_next(), None);
+    assert_eq!(stream.told().await, []);
     stream.end().await;
 }
 

@@ -20,7 +20,7 @@ use super::message::{Candidate, Message};
 use super::transport::{Closed, Transport};
 use super::video::{Detail, KeyframeWish, VideoReceiver};
 use super::{
-    AudioStats, Channels, CloseReason, Codec, Data, Event, Frame, Keep, Offerer, Stats, Trickle,
+    AudioStats, Channels, CloseReason, Codec, Data, Event, Frame, Keep, Labelled, Offerer, Stats, Trickle,
     ViewerConfig, ViewerError,
 };
 use crate::task;
@@ -125,13 +125,14 @@ impl<T: Transport> Driver<T> {
             tokio::select! {
                 biased;
                 changed = self.orders.changed() => changed.map_err(|_| CloseReason::Left)?,
-                Some(data) = self.outgoing.recv(), if self.unsent.is_none() => self.unsent = Some(data),
                 message = self.transport.recv() => self.handle_message(message).await?,
                 readable = self.link.readable() => {
                     readable.map_err(|_| CloseReason::Internal)?;
                     self.read(&mut buffer)?;
                 }
                 () = time::sleep_until(timeout.into()) => self.input(Input::Timeout(task::now()))?,
+                // Last: who floods goes on reading.
+                Some(data) = self.outgoing.recv(), if self.unsent.is_none() => self.unsent = Some(data),
             }
         }
     }
@@ -283,9 +284,10 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// Sends what waits, as long as its channel takes it.
+    /// Sends what waits, as long as its channel takes it, at most [`SEND_BATCH`] messages.
     fn send_data(&mut self, now: Instant) -> Result<(), CloseReason> {
-        while let Some(data) = self.unsent.take().or_else(|| self.outgoing.try_recv().ok()) {
+        for _ in 0..SEND_BATCH {
+            let Some(data) = self.unsent.take().or_else(|| self.outgoing.try_recv().ok()) else { break };
             let channel = self.open.iter().find(|(label, _)| *label == data.channel);
             let Some(mut channel) = channel.and_then(|(_, id)| self.rtc.channel(*id)) else {
                 self.unsent = Some(data);
@@ -511,6 +513,19 @@ fn channels(channels: Channels) -> Vec<ChannelConfig> {
             config("events", Some(2)),
         ],
         Channels::InBand(count) => (0..count).map(|n| config(&n.to_string(), None)).collect(),
+        Channels::Labelled(channels) => channels.iter().map(labelled).collect(),
+    }
+}
+
+fn labelled(channel: &Labelled) -> ChannelConfig {
+    let reliability = channel
+        .max_retransmits
+        .map_or(Reliability::Reliable, |retransmits| Reliability::MaxRetransmits { retransmits });
+    ChannelConfig {
+        label: channel.label.to_owned(),
+        ordered: channel.ordered,
+        reliability,
+        ..ChannelConfig::default()
     }
 }
 
@@ -585,6 +600,9 @@ const MAX_DATAGRAM: usize = 2048;
 
 /// About a frame at 18 Mbit/s and 60 frames per second, twice.
 const READ_BATCH: usize = 64;
+
+/// Between two looks at what arrives.
+const SEND_BATCH: usize = 32;
 
 /// What may wait on the data channels: room for a message that no server takes.
 const SEND_BUFFER: usize = 1 << 20;

@@ -31,9 +31,14 @@ impl Machine {
         Self { worst, _watch: AbortOnDrop::spawn(watch) }
     }
 
+    /// By how much a task was woken too late at worst.
+    pub(crate) fn lag(&self) -> Duration {
+        *self.worst.lock().expect("no holder of this lock panics")
+    }
+
     /// Whether viewers may be expected to lose nothing; says so if not.
     pub(crate) fn kept_up(&self) -> bool {
-        let worst = *self.worst.lock().expect("no holder of this lock panics");
+        let worst = self.lag();
         if worst > STOOD_STILL {
             eprintln!("the machine stood still for {worst:?}: less is asserted");
         }

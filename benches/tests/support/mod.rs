@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod decoded;
+pub(crate) mod desktop;
+pub(crate) mod input;
 pub(crate) mod machine;
 pub(crate) mod page;
 pub(crate) mod random;
@@ -33,6 +35,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub(crate) mod wire;
 
+pub(crate) use desktop::Desktop;
+use desktop::Port;
+
 /// Plays access units round and round, with sound. The first is the only keyframe; a wish for one jumps back to it, as a
 /// recording does.
 pub(crate) struct Pictures {
@@ -41,6 +46,7 @@ pub(crate) struct Pictures {
     /// Between two packets of sound.
     packet: Duration,
     keyframes_asked: Arc<AtomicU64>,
+    port: Option<Port>,
 }
 
 impl Pictures {
@@ -51,6 +57,7 @@ impl Pictures {
             fps: 60,
             packet: Duration::from_millis(5),
             keyframes_asked: Arc::default(),
+            port: None,
         }
     }
 
@@ -61,6 +68,7 @@ impl Pictures {
             fps: 30,
             packet: Duration::from_millis(20),
             keyframes_asked: Arc::default(),
+            port: None,
         }
     }
 
@@ -78,6 +86,12 @@ impl Pictures {
             .map(|n| encoder.encode(&grey(n)).expect("an encoded picture").to_vec().into())
             .collect();
         Self { pictures, ..Self::small(1) }
+    }
+
+    /// With a desktop that takes input.
+    pub(crate) fn of_a_desktop(self) -> (Self, Desktop) {
+        let (port, desktop) = desktop::desktop();
+        (Self { port: Some(port), ..self }, desktop)
     }
 
     /// How many keyframes the source was asked for.
@@ -119,6 +133,14 @@ impl VideoSource for Pictures {
             video: VideoInfo { codec: VideoCodec::H264, width: 640, height: 360, fps: self.fps as u32 },
             audio: Some(AudioInfo { channels: 2, packet_duration: self.packet }),
         });
+        let inputs = self.port.as_ref().map(|port| (port, port.connect(&mut io)));
+        let taking = async {
+            match inputs {
+                Some((port, inputs)) => port.take(inputs).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(taking);
         let packet_ms = self.packet.as_millis() as u64;
         let mut ticks = interval(self.packet);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -144,6 +166,8 @@ impl VideoSource for Pictures {
                     }
                     packet += 1;
                 }
+                never = &mut taking => match never {},
+                feedback = desktop::feedback(self.port.as_ref()) => io.feedback(feedback),
                 command = io.command() => match command {
                     Some(Command::Keyframe) => {
                         at = 0;

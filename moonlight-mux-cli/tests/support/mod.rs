@@ -30,6 +30,7 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
         .env_remove("MOONLIGHT_MUX_LISTEN")
         .env_remove("MOONLIGHT_MUX_CONFIG")
         .env_remove("MOONLIGHT_MUX_STATE_DIR")
+        .env_remove("MOONLIGHT_MUX_INPUT_MODE")
         .env("RUST_LOG", "warn,rtc_dtls=error,rtc_ice=error");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use moonlight_mux::{
     Command, Ended, Hosts, Registry, SourceError, SourceIo, Streamer, StreamerConfig, VideoSource, WebRtc,
     WebRtcConfig,
@@ -144,6 +144,13 @@ pub(crate) fn post(path: &str, body: &str) -> Request<Body> {
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("authorization", HeaderValue::from_static("Bearer some-credentials"));
     *request.body_mut() = Body::from(body.to_owned());
+    request
+}
+
+/// The same to change something.
+pub(crate) fn patch(path: &str, body: &str) -> Request<Body> {
+    let mut request = post(path, body);
+    *request.method_mut() = Method::PATCH;
     request
 }
 

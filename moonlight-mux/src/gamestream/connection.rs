@@ -18,14 +18,16 @@ use std::time::Instant;
 
 pub(crate) use self::event::{EndReason, Event, Stream, Transmit};
 use self::state::State;
-use super::control::{self, Control, ControlConfig, SendError};
+use super::control::{self, Control, ControlConfig};
 use super::crypto::{ControlNonce, SessionKey};
+use super::input::Outlet;
 use super::negotiation::{Agreement, Wishes};
 use super::ping::Pinger;
 use super::rtsp::{self, ControlPort, Dialogue};
 use super::session::{self, Session};
 use super::wire::input::Input;
 use super::wire::rtsp::SessionUrl;
+use crate::input::{HostInput, InputFeatures};
 use crate::source::{SourceStats, Stage};
 
 /// What `/launch` or `/resume` was asked and answered.
@@ -66,6 +68,8 @@ pub(crate) struct Connection {
     session: Option<Session>,
     /// From PLAY on.
     control: Option<Control>,
+    /// From when the control stream stands to the end.
+    outlet: Option<Outlet>,
     state: State,
     repaired: u64,
     held_back: u64,
@@ -89,6 +93,7 @@ impl Connection {
             agreement: None,
             session: None,
             control: None,
+            outlet: None,
             state: State::Connecting,
             repaired: 0,
             held_back: 0,
@@ -147,7 +152,12 @@ impl Connection {
     /// Takes what came to a stream's socket. What is malformed or forged, or comes when it is of no use, is dropped.
     pub(crate) fn handle_datagram(&mut self, now: Instant, stream: Stream, datagram: &[u8]) {
         match (stream, &mut self.control, &mut self.session) {
-            (Stream::Control, Some(control), _) => control.handle_datagram(now, datagram),
+            (Stream::Control, Some(control), _) => {
+                control.handle_datagram(now, datagram);
+                if let Some(outlet) = &mut self.outlet {
+                    outlet.handle_acknowledged(now, control.unacknowledged());
+                }
+            }
             (Stream::Video, _, Some(session)) => {
                 session.handle_video(now, datagram);
                 if let State::AwaitingVideo = self.state {
@@ -186,6 +196,7 @@ impl Connection {
             self.session.as_ref().and_then(Session::poll_timeout),
             self.audio.as_ref().map(Pinger::poll_timeout),
             self.video.as_ref().map(Pinger::poll_timeout),
+            self.outlet.as_ref().and_then(Outlet::poll_timeout),
             self.state.deadline(),
         ];
         due.into_iter().flatten().min()
@@ -202,6 +213,9 @@ impl Connection {
         if let Some(control) = &mut self.control {
             control.handle_timeout(now);
         }
+        if let Some(outlet) = &mut self.outlet {
+            outlet.handle_timeout(now);
+        }
         let handled = self.dialogue.handle_timeout(now);
         // A control stream that ended just now is a better reason than a picture that never came.
         self.settle(now, handled);
@@ -217,12 +231,36 @@ impl Connection {
         }
     }
 
-    /// Sends an input event.
-    ///
-    /// # Errors
-    /// As [`Control::send`].
-    pub(crate) fn send_input(&mut self, now: Instant, input: Input) -> Result<(), SendError> {
-        self.control.as_mut().ok_or(SendError::NotConnected)?.send_input(now, input)
+    /// What the host can do with input, from [`Event::Connected`] on.
+    pub(crate) fn input_features(&self) -> InputFeatures {
+        self.agreement.as_ref().map_or(InputFeatures::default(), |agreement| agreement.features)
+    }
+
+    /// Whether [`Self::handle_inputs`] takes any now.
+    pub(crate) fn wants_input(&self) -> bool {
+        let room = self.control.as_ref().is_some_and(Control::has_room);
+        room && self.outlet.as_ref().is_some_and(Outlet::has_room)
+    }
+
+    /// Takes from `next` what is to be done, as long as there is any and it [wants](Self::wants_input) it, and sends what may
+    /// go, together.
+    pub(crate) fn handle_inputs(&mut self, now: Instant, mut next: impl FnMut() -> Option<HostInput>) {
+        while self.wants_input()
+            && let Some(input) = next()
+        {
+            self.outlet.iter_mut().for_each(|outlet| outlet.handle_input(input));
+            self.queue_inputs(now);
+        }
+        if let (Some(outlet), Some(control)) = (&mut self.outlet, &mut self.control) {
+            outlet.handle_taken(now, control.unacknowledged());
+            control.flush(now);
+        }
+    }
+
+    /// What the control stream says of it.
+    #[cfg(test)]
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.control.as_ref().map_or(0, |control| control.unacknowledged().all)
     }
 
     /// Ends the session, as far as this client is concerned: the host keeps its app running. [`Event::Ended`] comes when
@@ -263,6 +301,9 @@ impl Connection {
 
     /// Takes what the parts have to tell.
     fn drain(&mut self, now: Instant) {
+        if self.queue_inputs(now) {
+            self.control.iter_mut().for_each(|control| control.flush(now));
+        }
         while self.state != State::Ended
             && let Some(event) = self.dialogue.poll_event()
         {
@@ -279,6 +320,19 @@ impl Connection {
         {
             self.handle_session(now, event);
         }
+    }
+
+    /// Queues input that may go now; tells whether there was any.
+    fn queue_inputs(&mut self, now: Instant) -> bool {
+        let (Some(outlet), Some(control)) = (&mut self.outlet, &mut self.control) else { return false };
+        let mut any = false;
+        while let Some((input, ordered)) = outlet.poll(now) {
+            any = true;
+            if let Err(error) = control.queue_input(now, input, ordered) {
+                tracing::debug!(%error, "input was not sent");
+            }
+        }
+        any
     }
 
     fn handle_dialogue(&mut self, now: Instant, event: rtsp::Event) {
@@ -336,7 +390,9 @@ impl Connection {
         let agreement = self.agreement.as_ref().expect("ANNOUNCE comes before the control stream");
         self.events.push_back(Event::Info(agreement.info()));
         self.state = State::AwaitingVideo;
-        if let Err(error) = self.send_input(now, Input::EnableHaptics) {
+        self.outlet = Some(Outlet::new(now, agreement.host_kind));
+        let haptics = self.control.as_mut().map(|control| control.send_input(now, Input::EnableHaptics));
+        if let Some(Err(error)) = haptics {
             tracing::debug!(%error, "haptics were not enabled");
         }
     }
@@ -366,6 +422,12 @@ impl Connection {
             (_, State::Ending(_) | State::Ended) => {}
             (None, _) => self.finish(reason),
             (Some(control), _) => {
+                // Hosts share keys and buttons between their sessions (streams 3.6): nothing is left down.
+                for input in self.outlet.take().into_iter().flat_map(|mut outlet| outlet.release()) {
+                    if let Err(error) = control.queue_input(now, input, false) {
+                        tracing::debug!(%error, "what is down at the host was not let go");
+                    }
+                }
                 control.close(now);
                 self.state = State::Ending(reason);
                 self.stop_media();
@@ -377,6 +439,7 @@ impl Connection {
     fn finish(&mut self, reason: EndReason) {
         if self.state != State::Ended {
             self.state = State::Ended;
+            self.outlet = None;
             self.stop_media();
             self.events.push_back(Event::Ended { reason });
         }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use self::endpoint::{Endpoint, Event as EndpointEvent, InFlight, PATIENCE};
 use super::crypto::{ControlCipher, ControlNonce, SessionKey, Side};
+use super::input::Unacknowledged;
 use super::wire::control::{
     ClientMessage, FecStatus, Frame, GENERIC_CHANNEL, HostMessage, Sealed, Termination,
 };
@@ -89,8 +90,10 @@ pub(crate) struct Control {
     state: State,
     /// Of the next message; all channels share it.
     sequence: u32,
-    /// All messages but requests for an IDR frame.
+    /// All messages but requests for an IDR frame, and those that are in `ordered_in_flight`.
     in_flight: InFlight,
+    /// Inputs whose acknowledgement others may have to wait for.
+    ordered_in_flight: InFlight,
     idr_in_flight: InFlight,
     idr_wanted: bool,
     idr_requests: u64,
@@ -120,6 +123,7 @@ impl Control {
             state: State::Connecting { deadline: now + PATIENCE },
             sequence: 0,
             in_flight: InFlight::default(),
+            ordered_in_flight: InFlight::default(),
             idr_in_flight: InFlight::default(),
             idr_wanted: false,
             idr_requests: 0,
@@ -189,7 +193,7 @@ impl Control {
     /// # Errors
     /// When it is not taken; then nothing of it is sent, ever.
     pub(crate) fn send(&mut self, now: Instant, message: &ClientMessage) -> Result<(), SendError> {
-        if self.in_flight.count() >= MAX_IN_FLIGHT {
+        if !self.has_room() {
             return Err(SendError::Full);
         }
         let in_flight = self.in_flight.clone();
@@ -204,6 +208,33 @@ impl Control {
     /// As [`Control::send`].
     pub(crate) fn send_input(&mut self, now: Instant, input: Input) -> Result<(), SendError> {
         self.send(now, &ClientMessage::Input(input))
+    }
+
+    /// Queues an input event behind all others: it goes with the next [`flush`](Self::flush), whether there is
+    /// [room](Self::has_room) or not. `ordered` ones are counted apart until the host acknowledged them.
+    ///
+    /// # Errors
+    /// When there is no connection, or no number left.
+    pub(crate) fn queue_input(&mut self, now: Instant, input: Input, ordered: bool) -> Result<(), SendError> {
+        let message = ClientMessage::Input(input);
+        let in_flight = if ordered { self.ordered_in_flight.clone() } else { self.in_flight.clone() };
+        self.queue(now, message.channel(), &message, &in_flight)
+    }
+
+    /// Sends what is queued, as much of it in a datagram as fits.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        self.endpoint.flush(now);
+    }
+
+    /// Whether the host acknowledges what it is sent, and so may be sent more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unacknowledged().all < MAX_IN_FLIGHT
+    }
+
+    /// What the host has not acknowledged yet, but for requests for an IDR frame.
+    pub(crate) fn unacknowledged(&self) -> Unacknowledged {
+        let ordered = self.ordered_in_flight.count();
+        Unacknowledged { ordered, all: ordered + self.in_flight.count() }
     }
 
     /// Asks for an IDR frame. Requests that come before the host acknowledged the last one become one more. Before the
@@ -382,9 +413,9 @@ const PING: Duration = Duration::from_millis(100);
 /// How long the host may take to acknowledge that we disconnect. The reference client waits 2 s (streams 1.4), but that is
 /// all that a source has to end (contract of `VideoSource`): it would be dropped before the last word.
 const CLOSING: Duration = Duration::from_millis(1500);
-/// Messages that wait for the host's acknowledgement. Half a second of the most that input can be, one per
-/// millisecond; a host that acknowledges nothing for that long gets no more, and what is refused is the caller's.
-const MAX_IN_FLIGHT: usize = 512;
+/// Messages that wait for the host's acknowledgement: 34,000 a second on a path of 30 ms, and no more than ENet's window of
+/// 64 KiB has room for. A host that does not acknowledge them gets no more, and what waits meanwhile is the caller's.
+const MAX_IN_FLIGHT: usize = 1024;
 /// As many as the reference client queues (streams 2.7).
 pub(super) const MAX_FEC_STATUSES: usize = 8;
 const MAX_EVENTS: usize = 512;

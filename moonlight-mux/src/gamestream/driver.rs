@@ -13,9 +13,8 @@ use std::time::Instant;
 
 use self::exchange::{Exchange, Step};
 use super::connection::{Connection, ConnectionConfig, Event, Stream};
-use super::control::SendError;
 use super::receive::HostSocket;
-use super::wire::input::Input;
+use crate::input::{HostInput, InputFeatures, Inputs};
 use crate::source::SourceStats;
 use crate::task;
 
@@ -28,6 +27,7 @@ pub(crate) struct Driver {
     video: HostSocket,
     audio: HostSocket,
     exchange: Option<Exchange>,
+    inputs: Option<Inputs>,
 }
 
 impl Driver {
@@ -46,6 +46,7 @@ impl Driver {
             host,
             local,
             exchange: None,
+            inputs: None,
         })
     }
 
@@ -75,17 +76,26 @@ impl Driver {
         self.connection.request_idr(task::now());
     }
 
-    /// Tells the host what somebody did, as [`Connection::send_input`].
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    #[cfg_attr(not(test), allow(dead_code, reason = "viewers' input does not come this far yet"))]
-    pub(crate) fn send_input(&mut self, input: Input) -> Result<(), SendError> {
-        self.connection.send_input(task::now(), input)
+    /// Whether and how the host takes input, once it is [connected](Event::Connected).
+    pub(crate) fn input_features(&self) -> InputFeatures {
+        self.connection.input_features()
     }
 
-    /// Ends the session, as [`Connection::close`]: take events until [`Event::Ended`].
+    /// Tells the host from now on what comes from there, as soon as there is room for it, until the end.
+    pub(crate) fn take_inputs(&mut self, inputs: Inputs) {
+        self.inputs = Some(inputs);
+    }
+
+    /// Tells the host what somebody did.
+    #[cfg(test)]
+    pub(crate) fn send_inputs(&mut self, inputs: impl IntoIterator<Item = HostInput>) {
+        let mut inputs = inputs.into_iter();
+        self.connection.handle_inputs(task::now(), || inputs.next());
+    }
+
+    /// Ends the session, as [`Connection::close`], and takes no more input: take events until [`Event::Ended`].
     pub(crate) fn close(&mut self) {
+        self.inputs = None;
         self.connection.close(task::now());
     }
 
@@ -135,11 +145,19 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let wants_input = self.connection.wants_input();
+        let input = async {
+            match &mut self.inputs {
+                Some(inputs) if wants_input => inputs.next().await,
+                Some(_) | None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = self.control.receive() => {}
             () = self.video.receive() => {}
             () = self.audio.receive() => {}
             step = step => self.handle_step(step),
+            input = input => self.handle_input(input),
             () = task::at(due) => self.handle_timeout(),
         }
     }
@@ -153,6 +171,14 @@ impl Driver {
             Step::Refused => self.connection.handle_refused(now),
             Step::Broken => self.connection.handle_broken(now),
         }
+    }
+
+    /// Takes all that is there with it: what happens at once goes together.
+    fn handle_input(&mut self, input: HostInput) {
+        let mut first = Some(input);
+        let inputs = &mut self.inputs;
+        let next = || first.take().or_else(|| inputs.as_mut()?.try_next());
+        self.connection.handle_inputs(task::now(), next);
     }
 
     fn handle_timeout(&mut self) {

@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::crypto::SessionKey;
+use super::input::HostKind;
 use super::session::{AudioConfig, SessionConfig, VideoConfig};
 use super::wire::http::AppId;
 use super::wire::http::request::Launch;
 use super::wire::sdp::{Announcement, Channels, Encryption, Offer, OpusLayout};
+use crate::input::InputFeatures;
 use crate::media::{AudioInfo, StreamInfo, VideoCodec, VideoInfo};
 
 /// What a session shall be like.
@@ -87,6 +89,9 @@ pub(crate) struct Agreement {
     pub(crate) announcement: Announcement,
     /// How to decode what comes.
     pub(crate) layout: OpusLayout,
+    /// What the host can do with input.
+    pub(crate) features: InputFeatures,
+    pub(crate) host_kind: HostKind,
 }
 
 impl Agreement {
@@ -184,6 +189,12 @@ impl Wishes {
                 packet_duration: self.packet_duration,
             },
             layout,
+            features: InputFeatures {
+                touch: offer.features & TOUCH != 0,
+                gamepad_sensors: offer.features & GAMEPAD_SENSORS != 0,
+            },
+            // It alone says nothing of encryption (session 15.1).
+            host_kind: if offer.encryption.is_none() { HostKind::Wolf } else { HostKind::Usual },
         })
     }
 
@@ -300,6 +311,10 @@ fn in_client_order(mut layout: OpusLayout) -> OpusLayout {
 
 /// The mapping of `85301245367`.
 const SUNSHINE_71: [u8; 8] = [0, 1, 2, 4, 5, 3, 6, 7];
+
+/// Bits of [`Offer::features`] (streams 0).
+const TOUCH: u32 = 0x01;
+const GAMEPAD_SENSORS: u32 = 0x02;
 
 /// kbit/s from which on surround is asked for in high quality.
 const HIGH_QUALITY_AUDIO: u32 = 15_000;

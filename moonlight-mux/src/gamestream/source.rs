@@ -15,6 +15,7 @@ use super::connection::{ConnectionConfig, EndReason, Event};
 use super::crypto::SessionKey;
 use super::driver::Driver;
 use super::host::{Host, Launching, Started};
+use super::input;
 use super::negotiation::Route;
 use super::pairing::{self, NoRandomness};
 use super::wire::control::Termination;
@@ -190,11 +191,15 @@ impl MoonlightSource {
                         stage = None;
                         launching.take().into_iter().for_each(Launching::connected);
                         orders.io.connected();
+                        driver.take_inputs(orders.io.inputs(driver.input_features()));
                     }
                     Event::Info(info) => orders.io.info(info),
                     Event::Video(frame) => orders.io.video(frame),
                     Event::Audio(frame) => orders.io.audio(frame),
-                    Event::Host(message) => tracing::debug!(?message, "the host says"),
+                    Event::Host(message) => match input::feedback(&message) {
+                        Some(feedback) => orders.io.feedback(feedback),
+                        None => tracing::debug!(?message, "the host says"),
+                    },
                     Event::Ended { reason } => break reason,
                 },
                 keyframe = orders.next() => {

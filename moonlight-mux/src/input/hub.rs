@@ -147,10 +147,15 @@ impl InputHub {
         });
     }
 
-    /// Changes what a viewer may do; false if there is no such viewer.
-    pub(crate) fn set_rights(&self, peer: PeerId, rights: Rights) -> bool {
-        let mail = self.change(|state| {
+    /// Changes what a viewer may do, and gives what that is now; `None` if there is no such viewer.
+    pub(crate) fn update_rights(
+        &self,
+        peer: PeerId,
+        change: impl FnOnce(Rights) -> Rights,
+    ) -> Option<Rights> {
+        let (rights, mail) = self.change(|state| {
             let viewer = state.viewers.get_mut(&peer)?;
+            let rights = change(viewer.rights);
             viewer.rights = rights;
             if !rights.allows(DeviceClass::Gamepad) {
                 viewer.mailbox.rest();
@@ -160,9 +165,10 @@ impl InputHub {
             }
             let mail = viewer.mail.clone();
             state.aggregator.set_rights(peer, rights);
-            Some(mail)
-        });
-        mail.inspect(|mail| mail.notify_one()).is_some()
+            Some((rights, mail))
+        })?;
+        mail.notify_one();
+        Some(rights)
     }
 
     pub(crate) fn mode(&self) -> InputMode {

@@ -1,5 +1,6 @@
 //! Who may do what.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A class of devices, as rights are given for it.
@@ -99,6 +100,16 @@ impl InputMode {
         Self::OneAtATime { idle: Duration::from_secs(2) }
     }
 
+    /// Its name in the HTTP API and on data channels: `shared`, `one_at_a_time`, `view_only`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::OneAtATime { .. } => "one_at_a_time",
+            Self::ViewOnly => "view_only",
+        }
+    }
+
     /// With the gap within its range.
     pub(crate) fn in_range(self) -> Self {
         match self {
@@ -107,5 +118,20 @@ impl InputMode {
             }
             mode => mode,
         }
+    }
+}
+
+/// The text is no [`InputMode::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an input mode is shared, one_at_a_time or view_only")]
+pub struct InvalidInputMode;
+
+impl FromStr for InputMode {
+    type Err = InvalidInputMode;
+
+    /// By its [`name`](Self::name); one at a time has the usual gap.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let modes = [Self::Shared, Self::one_at_a_time(), Self::ViewOnly];
+        modes.into_iter().find(|mode| mode.name() == name).ok_or(InvalidInputMode)
     }
 }

@@ -31,7 +31,7 @@ pub struct Faults {
     pub permission: Option<u32>,
     /// Of these steps the host takes notice, and gives no answer as long as this stands.
     pub silent: Vec<HostStep>,
-    /// This call is answered so.
+    /// This step is answered so.
     pub hostile: Option<(HostStep, HostileAnswer)>,
 }
 
@@ -83,21 +83,26 @@ pub enum HostStep {
     Unpair,
     /// A path that no host has.
     Unknown,
-    /// A request of the RTSP dialogue.
+    /// Every request of the RTSP dialogue.
     Rtsp,
+    /// One request of a session's RTSP dialogue, from 0: OPTIONS, DESCRIBE, SETUP of sound, picture and control, ANNOUNCE,
+    /// PLAY. Session 13. For [`Faults::hostile`] alone.
+    RtspRequest(u8),
     /// The control connection.
     Control,
 }
 
-/// An answer that no host should give.
+/// An answer that no host should give. In the RTSP dialogue and on the control connection, which have no XML, those that are
+/// of XML change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostileAnswer {
-    /// The connection is closed without an answer. Wolf does so at times (session 22, H5).
+    /// The connection is closed without an answer. Wolf does so at times (session 22, H5). On the control connection: no
+    /// datagram arrives.
     Nothing,
-    /// Bytes that are no text.
+    /// Bytes that are no text. On the control connection: datagrams of the right length.
     Garbage,
-    /// XML that ends in the middle.
+    /// XML, a message, a datagram that ends in the middle.
     Truncated,
     /// Well-formed XML that is no document of the HTTP API.
     OtherXml,
@@ -105,7 +110,7 @@ pub enum HostileAnswer {
     Empty,
     /// A document with this status.
     Status(i32),
-    /// An answer of 64 MiB.
+    /// An answer of 64 MiB. On the control connection: datagrams of 60,000 bytes.
     Endless,
     /// In stage 1 of pairing: half a certificate. Elsewhere as [`Truncated`](Self::Truncated).
     HalfCertificate,

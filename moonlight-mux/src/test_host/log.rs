@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::HostStep;
+use crate::input::HostInput;
 
 /// One streaming session of a test host, in the order of their launches, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +70,8 @@ pub enum HostEvent {
     MediaStarted(HostSessionId),
     /// The client asked for a keyframe.
     KeyframeRequested(HostSessionId),
-    /// The client moved, clicked, typed.
+    /// The client moved, clicked, typed. A pointer's place has lost its lowest bit on the way; what tells of nothing that
+    /// somebody did, that haptics are wanted, say, is left out.
     Input(HostSessionId, HostInput),
     /// A session is over.
     Ended {
@@ -101,53 +103,6 @@ pub enum HostEndReason {
     Protocol,
 }
 
-/// Input as it arrived.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum HostInput {
-    /// A key.
-    Key {
-        /// Windows virtual-key code.
-        code: u8,
-        /// Down or up.
-        down: bool,
-        /// 0x01 shift, 0x02 control, 0x04 alt, 0x08 meta.
-        modifiers: u8,
-    },
-    /// A character, not a key.
-    Text(char),
-    /// By this much; positive is right and down.
-    PointerMoved {
-        /// To the right.
-        dx: i16,
-        /// Down.
-        dy: i16,
-    },
-    /// To this place of the picture: 0 to 1, left to right and top to bottom.
-    PointerAt {
-        /// From the left.
-        x: f32,
-        /// From the top.
-        y: f32,
-    },
-    /// A button of the mouse.
-    Button {
-        /// 1 left, 2 middle, 3 right, 4 and 5 the others.
-        button: u8,
-        /// Down or up.
-        down: bool,
-    },
-    /// The wheel; 120 is one notch, positive is up or right.
-    Scroll {
-        /// Sideways.
-        horizontal: bool,
-        /// By how much.
-        amount: i16,
-    },
-    /// Anything else: touches, pens, game pads. In the words of `Debug`.
-    Other(String),
-}
-
 /// What a test host counted since it started, and what it has now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -171,6 +126,8 @@ pub struct HostCounts {
     pub datagrams_received: u64,
     /// UDP datagrams that [`Faults`](super::Faults) took.
     pub datagrams_lost: u64,
+    /// What clients did, of all sessions.
+    pub inputs: u64,
     /// Events that are no longer in the log.
     pub events_forgotten: u64,
 }
@@ -217,7 +174,8 @@ struct Log {
     forgotten: u64,
 }
 
-const MAX_EVENTS: usize = 4096;
+/// Ten seconds of twenty viewers that do a thousand things a second each; some 12 MB.
+const MAX_EVENTS: usize = 1 << 18;
 
 /// Where a test host writes down what it sees. Clones write into the same book.
 #[derive(Clone, Debug)]

@@ -174,7 +174,7 @@ async fn exchange(shared: &Shared, tcp: &mut TcpStream, from: SocketAddr) -> io:
     loop {
         let more = tcp.read_buf(&mut received).await?;
         let session = shared.session_of(from.ip(), &received);
-        let (session, answer) = match session {
+        let (session, (number, answer)) = match session {
             Some((id, orders)) => {
                 let (sender, answer) = oneshot::channel();
                 let order = Order::Rtsp { received: received.clone(), answer: sender };
@@ -183,12 +183,12 @@ async fn exchange(shared: &Shared, tcp: &mut TcpStream, from: SocketAddr) -> io:
                 match answer.await {
                     Ok(None) if more > 0 && received.len() <= MAX_REQUEST => continue,
                     Ok(answer) => (Some(id), answer.unwrap_or_default()),
-                    Err(_) => (Some(id), Vec::new()),
+                    Err(_) => (Some(id), Default::default()),
                 }
             }
-            None => (None, Vec::new()),
+            None => (None, Default::default()),
         };
-        let answer = shared.spoil_rtsp(answer);
+        let answer = shared.spoil_rtsp(number, answer);
         tcp.write_all(&answer).await?;
         note_request(&shared.book, session, &received, &answer);
         return Ok(());

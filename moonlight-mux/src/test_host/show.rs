@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::HostPicture;
-use super::log::HostInput;
-use crate::gamestream::wire::input::{Input, Key, MousePosition};
 use crate::gamestream::wire::sdp::Announcement;
+use crate::input::HostInput;
 use crate::media::VideoCodec;
 use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, VideoSource};
 use crate::task::{self, Task};
@@ -68,7 +67,7 @@ impl Show {
     }
 
     /// Shows input.
-    pub(super) fn handle_input(&self, input: &Input) {
+    pub(super) fn handle_input(&self, input: &HostInput) {
         #[cfg(feature = "test-picture")]
         if let Some(desktop) = &self.desktop {
             desktop.handle(input);
@@ -84,24 +83,6 @@ impl HostPicture {
             Self::Live => VideoCodec::H264,
             Self::Recording(recording) => recording.info().video.codec,
             Self::Black => VideoCodec::H264,
-        }
-    }
-}
-
-impl From<Input> for HostInput {
-    fn from(input: Input) -> Self {
-        match input {
-            Input::Key(Key { code, down, modifiers, .. }) => Self::Key { code, down, modifiers },
-            Input::Text(character) => Self::Text(character),
-            Input::MouseMove(by) => Self::PointerMoved { dx: by.dx, dy: by.dy },
-            Input::MousePosition(MousePosition { x, y, width, height }) => {
-                let share = |at: i16, of: u16| f32::from(at) / f32::from(of.saturating_sub(1).max(1));
-                Self::PointerAt { x: share(x, width), y: share(y, height) }
-            }
-            Input::MouseButton { button, down } => Self::Button { button: button as u8, down },
-            Input::Scroll(amount) => Self::Scroll { horizontal: false, amount },
-            Input::ScrollHorizontal(amount) => Self::Scroll { horizontal: true, amount },
-            other => Self::Other(format!("{other:?}")),
         }
     }
 }

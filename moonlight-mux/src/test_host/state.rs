@@ -94,13 +94,18 @@ impl Shared {
         }
     }
 
-    /// The answer of the RTSP dialogue as [`Faults`] spoils it: those faults that are of XML leave it as it is.
-    pub(super) fn spoil_rtsp(&self, answer: Vec<u8>) -> Vec<u8> {
-        match self.faults.borrow().hostile {
-            Some((HostStep::Rtsp, HostileAnswer::Nothing)) => Vec::new(),
-            Some((HostStep::Rtsp, HostileAnswer::Garbage)) => vec![0xa5; 1000],
-            Some((HostStep::Rtsp, HostileAnswer::Truncated)) => answer[..answer.len() * 2 / 3].to_vec(),
-            Some((HostStep::Rtsp, HostileAnswer::Endless)) => vec![b' '; 64 << 20],
+    /// The answer to the `n`-th request of an RTSP dialogue as [`Faults`] spoils it.
+    pub(super) fn spoil_rtsp(&self, n: u8, answer: Vec<u8>) -> Vec<u8> {
+        let hostile = match self.faults.borrow().hostile {
+            Some((HostStep::Rtsp, hostile)) => hostile,
+            Some((HostStep::RtspRequest(at), hostile)) if at == n => hostile,
+            _ => return answer,
+        };
+        match hostile {
+            HostileAnswer::Nothing => Vec::new(),
+            HostileAnswer::Garbage => vec![0xa5; 1000],
+            HostileAnswer::Truncated => answer[..answer.len() * 2 / 3].to_vec(),
+            HostileAnswer::Endless => vec![b' '; 64 << 20],
             _ => answer,
         }
     }

@@ -13,11 +13,14 @@ use super::link::Link;
 use super::session::{EndReason, HostSession, HostSessionEvent, HostTransmit, SessionConfig, SessionPorts};
 use super::show::Show;
 use super::state::Shared;
-use super::{Faults, Freeze, HostEncryption, HostEndReason, HostEvent, HostSessionId, HostStep};
+use super::{
+    Faults, Freeze, HostEncryption, HostEndReason, HostEvent, HostSessionId, HostStep, HostileAnswer,
+};
 use crate::gamestream::connection::Stream as Channel;
-use crate::gamestream::wire::control::Termination;
+use crate::gamestream::wire::control::{HostMessage, Termination};
 use crate::gamestream::wire::http::request::Launch;
 use crate::gamestream::wire::sdp::{Announcement, Encryption, EncryptionOffer};
+use crate::input::HostInput;
 use crate::media::VideoCodec;
 use crate::source::Event;
 use crate::task;
@@ -28,9 +31,10 @@ pub(super) enum Order {
     /// This came on an RTSP connection so far.
     Rtsp {
         received: Vec<u8>,
-        /// `None` while it is no whole request.
-        answer: oneshot::Sender<Option<Vec<u8>>>,
+        /// Which request of the session's it is, and its answer; `None` while it is no whole request.
+        answer: oneshot::Sender<Option<(u8, Vec<u8>)>>,
     },
+    Say(HostMessage),
     End(HostEndReason),
 }
 
@@ -47,6 +51,8 @@ pub(super) struct Stream {
     faults: watch::Receiver<Faults>,
     link: Link<HostTransmit>,
     announcement: Option<Box<Announcement>>,
+    /// RTSP requests that were answered.
+    requests: u8,
     /// When the picture begins.
     begins: Option<Instant>,
     show: Option<Show>,
@@ -106,6 +112,7 @@ impl Stream {
             faults,
             link: Link::new(seed),
             announcement: None,
+            requests: 0,
             begins: None,
             show: None,
             ending: None,
@@ -175,9 +182,12 @@ impl Stream {
         let (mut sent, mut lost) = (0, 0);
         {
             let faults = self.faults.borrow();
-            while let Some(transmit) = self.session.poll_transmit() {
+            while let Some(mut transmit) = self.session.poll_transmit() {
                 let is_media = transmit.stream != Channel::Control;
-                if !self.link.send(now, &faults, is_media, transmit) {
+                if !is_media {
+                    spoil_control(&mut transmit.bytes, &faults);
+                }
+                if transmit.bytes.is_empty() || !self.link.send(now, &faults, is_media, transmit) {
                     lost += 1;
                 }
             }
@@ -224,11 +234,14 @@ impl Stream {
                     show.want_keyframe();
                 }
             }
-            HostSessionEvent::Input(input) => {
+            HostSessionEvent::Input(packet) => {
+                let Ok(input) = HostInput::try_from(&packet) else { return };
                 if let Some(show) = &self.show {
                     show.handle_input(&input);
                 }
-                shared.book.note(HostEvent::Input(*id, input.into()));
+                shared.book.note(HostEvent::Input(*id, input));
+                // Behind it, so that whoever has waited for the count finds it in the log.
+                shared.book.count(|counts| counts.inputs += 1);
             }
             HostSessionEvent::MediaWanted(_) | HostSessionEvent::Message(_) | HostSessionEvent::Ended(_) => {}
         }
@@ -244,9 +257,12 @@ impl Stream {
                 if running && bytes.as_ref().is_some_and(Vec::is_empty) {
                     self.presence.shared.state().rtsp_is_dead = true;
                 }
+                let number = self.requests;
+                self.requests = number.saturating_add(bytes.is_some().into());
                 // The connection may be gone.
-                let _ = answer.send(bytes);
+                let _ = answer.send(bytes.map(|bytes| (number, bytes)));
             }
+            Order::Say(message) => self.session.send_message(now, &message),
             Order::End(reason) => {
                 self.ending = self.ending.or(Some(reason));
                 match reason {
@@ -314,6 +330,18 @@ impl Drop for Presence {
         state.launches.ended(self.id);
         drop(state);
         self.shared.book.count(|counts| counts.sessions -= 1);
+    }
+}
+
+/// A datagram on the control connection as [`Faults`] spoils it; nothing of it is left where none shall arrive.
+fn spoil_control(datagram: &mut Vec<u8>, faults: &Faults) {
+    let Some((HostStep::Control, hostile)) = faults.hostile else { return };
+    match hostile {
+        HostileAnswer::Nothing => datagram.clear(),
+        HostileAnswer::Garbage => datagram.fill(0xa5),
+        HostileAnswer::Truncated => datagram.truncate(datagram.len() * 2 / 3),
+        HostileAnswer::Endless => datagram.resize(60_000, 0xa5),
+        _ => {}
     }
 }
 

@@ -1,20 +1,25 @@
 //! What people do at the desktop that the picture stands for. Pure: strokes get their time when they are drawn.
 
+mod gamepads;
 mod keys;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use self::gamepads::Gamepads;
 use super::PictureSize;
-use crate::gamestream::wire::input::pointer::{PointerEvent, Position, Touch};
-use crate::gamestream::wire::input::{Fraction, Input, MouseButton, MousePosition};
+use super::font::{self, glyph};
+use crate::input::{HostInput, MouseButton, Pen, PointerPhase, Position, Touch};
 
-/// A pointer, mouse buttons and keys: who holds a clone hands it input, the picture shows it.
+/// What people do to a host: who holds a clone hands it input, the picture shows it.
 ///
 /// The pointer is a disc that is drawn like a mouse: of its upper half the left, middle and right part are coloured while
 /// that button is down, of its lower half the two parts of the side buttons. Behind it stays a line, for a second, and a
-/// broad one for five seconds where a button was down. The keys that are down stand below, oldest first.
+/// broad one for five seconds where a button was down. Each finger is a disc with a broad line behind it, and so is the
+/// pen; that is white while it is only near. The keys that are down stand below, oldest first; above them what was typed
+/// as text, the last 40 characters in capitals, and above that the gamepads that are plugged in and what is pressed on them.
+/// The wheel, and sensors and touchpads of gamepads, do not show.
 #[derive(Clone, Debug)]
 pub(crate) struct Desktop {
     state: Arc<Mutex<State>>,
@@ -28,6 +33,13 @@ struct State {
     buttons: Buttons,
     /// Virtual-key codes, in the order in which they went down; each once, so at most 256.
     keys: Vec<u8>,
+    /// Fingers that are down, by contact. At most [`MAX_FINGERS`]; what is beyond does not show.
+    fingers: BTreeMap<u32, Point>,
+    /// While it is near, and whether it touches.
+    pen: Option<(Point, bool)>,
+    /// At most [`MAX_TEXT`]; beyond, the oldest is left out.
+    text: VecDeque<char>,
+    gamepads: Gamepads,
     /// That were not drawn yet. At most [`MAX_STROKES`]; beyond, the oldest is left out.
     strokes: VecDeque<Stroke>,
 }
@@ -52,12 +64,28 @@ pub(super) struct Stroke {
     pub(super) pressed: bool,
 }
 
+/// What is shown as a disc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contact {
+    Finger,
+    Pen {
+        /// It touches.
+        down: bool,
+    },
+}
+
 /// What is to be drawn now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scene {
     pub(super) pointer: Option<(Point, Buttons)>,
     /// Names of the keys that are down, as in `CTRL A`.
     pub(super) keys: String,
+    /// What touches or is near.
+    pub(super) contacts: Vec<(Point, Contact)>,
+    /// What was typed.
+    pub(super) text: String,
+    /// Gamepads and what is pressed on them, as in `PAD0 A LB`.
+    pub(super) gamepads: String,
     /// The strokes since the last scene.
     pub(super) strokes: VecDeque<Stroke>,
 }
@@ -79,22 +107,28 @@ impl Desktop {
             pointer: None,
             buttons: Buttons::default(),
             keys: Vec::new(),
+            fingers: BTreeMap::new(),
+            pen: None,
+            text: VecDeque::new(),
+            gamepads: Gamepads::default(),
             strokes: VecDeque::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Takes what somebody did. A touch moves the pointer, with the left button; scrolling, text, pens and controllers do
-    /// not show.
-    pub(crate) fn handle(&self, input: &Input) {
+    /// Takes what somebody did.
+    pub(crate) fn handle(&self, input: &HostInput) {
         self.state().handle(input);
     }
 
-    /// Whoever held keys and buttons is gone.
+    /// Whoever held anything is gone.
     pub(crate) fn release_all(&self) {
         let mut state = self.state();
         state.buttons = Buttons::default();
         state.keys.clear();
+        state.fingers.clear();
+        state.pen = None;
+        state.gamepads.unplug_all();
     }
 
     pub(super) fn scene(&self) -> Scene {
@@ -102,6 +136,9 @@ impl Desktop {
         Scene {
             pointer: state.pointer.map(|pointer| (pointer, state.buttons)),
             keys: state.keys.iter().map(|&code| keys::name(code)).collect::<Vec<_>>().join(" "),
+            contacts: state.contacts().collect(),
+            text: state.text.iter().collect(),
+            gamepads: state.gamepads.names(),
             strokes: std::mem::take(&mut state.strokes),
         }
     }
@@ -112,41 +149,78 @@ impl Desktop {
 }
 
 impl State {
-    fn handle(&mut self, input: &Input) {
+    fn handle(&mut self, input: &HostInput) {
         match *input {
-            Input::MousePosition(position) => self.point_to(self.place(position)),
-            Input::MouseMove(by) => {
+            HostInput::PointerTo(position) => self.point_to(self.place(position)),
+            HostInput::PointerBy { dx, dy } => {
                 let Point { x, y } = self.pointer.unwrap_or(self.middle());
                 let moved = |from: usize, by: i16| from.saturating_add_signed(by.into());
-                self.point_to(Point { x: moved(x, by.dx), y: moved(y, by.dy) });
+                self.point_to(Point { x: moved(x, dx), y: moved(y, dy) });
             }
-            Input::MouseButton { button, down } => self.press(button, down),
-            Input::Touch(touch) => self.touch(touch),
-            Input::Key(key) => {
-                self.keys.retain(|&code| code != key.code);
-                if key.down {
-                    self.keys.push(key.code);
+            HostInput::Button { button, down } => self.press(button, down),
+            HostInput::Touch(touch) => self.touch(touch),
+            HostInput::Key { code, down, .. } => {
+                self.keys.retain(|&held| held != code.0);
+                if down {
+                    self.keys.push(code.0);
                 }
             }
-            _ => {}
+            HostInput::Pen(pen) => self.draw(pen),
+            HostInput::Text(character) => self.type_in(character),
+            HostInput::GamepadConnected { slot, .. } => self.gamepads.handle_connected(slot),
+            HostInput::Gamepad { slot, state, active } => self.gamepads.handle(slot, state, active),
+            HostInput::Scroll { .. } | HostInput::GamepadMotion { .. } | HostInput::GamepadTouch { .. } => {}
         }
     }
 
-    fn touch(&mut self, Touch { event, position: Position { x, y }, .. }: Touch) {
-        let pixels = |fraction: Fraction, side: u32| (fraction.as_f32() * side as f32) as usize;
-        let point = Point { x: pixels(x, self.size.width()), y: pixels(y, self.size.height()) };
-        match event {
-            PointerEvent::Hover | PointerEvent::Move => self.point_to(point),
-            PointerEvent::Down => {
-                // A finger comes from nowhere: no stroke leads there.
-                self.pointer = Some(self.within(point));
-                self.press(MouseButton::Left, true);
+    fn touch(&mut self, Touch { phase, contact, position, .. }: Touch) {
+        let to = self.within(self.place(position));
+        match phase {
+            PointerPhase::Down if self.fingers.len() < MAX_FINGERS => {
+                self.fingers.insert(contact, to);
+                self.stroke(Stroke { from: to, to, pressed: true });
             }
-            PointerEvent::Up | PointerEvent::Cancel | PointerEvent::CancelAll => {
-                self.press(MouseButton::Left, false);
+            PointerPhase::Move => {
+                let Some(at) = self.fingers.get_mut(&contact) else { return };
+                let from = std::mem::replace(at, to);
+                self.stroke(Stroke { from, to, pressed: true });
             }
-            PointerEvent::ButtonOnly | PointerEvent::HoverLeave => {}
+            PointerPhase::Up | PointerPhase::Cancel => {
+                self.fingers.remove(&contact);
+            }
+            PointerPhase::Down | PointerPhase::Hover | PointerPhase::Leave | PointerPhase::Buttons => {}
         }
+    }
+
+    fn draw(&mut self, Pen { phase, position, .. }: Pen) {
+        let to = self.within(self.place(position));
+        let before = self.pen.take();
+        let down = match phase {
+            PointerPhase::Leave => return,
+            PointerPhase::Down | PointerPhase::Move => true,
+            PointerPhase::Hover | PointerPhase::Up | PointerPhase::Cancel => false,
+            PointerPhase::Buttons => before.is_some_and(|(_, down)| down),
+        };
+        if down {
+            let from = before.filter(|&(_, down)| down).map_or(to, |(from, _)| from);
+            self.stroke(Stroke { from, to, pressed: true });
+        }
+        self.pen = Some((to, down));
+    }
+
+    fn type_in(&mut self, character: char) {
+        let shown = |letter: &char| letter.is_whitespace() || glyph(*letter) != [0; font::HEIGHT];
+        let mut capitals = character.to_uppercase();
+        let letter = capitals.next().filter(shown).unwrap_or(font::MISSING);
+        if self.text.len() == MAX_TEXT {
+            self.text.pop_front();
+        }
+        self.text.push_back(letter);
+    }
+
+    fn contacts(&self) -> impl Iterator<Item = (Point, Contact)> {
+        let fingers = self.fingers.values().map(|&at| (at, Contact::Finger));
+        fingers.chain(self.pen.map(|(at, down)| (at, Contact::Pen { down })))
     }
 
     fn press(&mut self, button: MouseButton, down: bool) {
@@ -174,10 +248,9 @@ impl State {
         self.strokes.push_back(stroke);
     }
 
-    fn place(&self, MousePosition { x, y, width, height }: MousePosition) -> Point {
-        let pixels =
-            |at: i16, plane: u16, side: u32| at.max(0) as usize * side as usize / usize::from(plane.max(1));
-        Point { x: pixels(x, width, self.size.width()), y: pixels(y, height, self.size.height()) }
+    fn place(&self, Position { x, y }: Position) -> Point {
+        let pixels = |share: u16, side: u32| usize::from(share) * side as usize / (usize::from(u16::MAX) + 1);
+        Point { x: pixels(x, self.size.width()), y: pixels(y, self.size.height()) }
     }
 
     fn middle(&self) -> Point {
@@ -248,6 +321,10 @@ const DRAWN_FOR: Duration = Duration::from_secs(5);
 const SEEN_FOR: Duration = Duration::from_secs(1);
 /// Several seconds of moves, as often as a mouse sends them.
 const MAX_STROKES: usize = 4096;
+/// All that all viewers together may have, and some to spare.
+const MAX_FINGERS: usize = 64;
+/// Characters of typed text.
+const MAX_TEXT: usize = 40;
 /// Drawing this many lines across the picture takes less time than encoding it.
 const MAX_CROSSINGS: usize = 40;
 

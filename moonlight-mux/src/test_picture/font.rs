@@ -5,6 +5,9 @@ pub(super) const ADVANCE: usize = 6;
 /// Dots of a letter's height.
 pub(super) const HEIGHT: usize = 7;
 
+/// A box, for letters that there are not.
+pub(super) const MISSING: char = '\u{fffd}';
+
 /// The dots of a letter, row by row from the top; bit 4 is the left one. Blank where there is no such letter.
 pub(super) fn glyph(letter: char) -> [u8; HEIGHT] {
     match letter {
@@ -71,6 +74,7 @@ pub(super) fn glyph(letter: char) -> [u8; HEIGHT] {
         't' => [0b01000, 0b01000, 0b11100, 0b01000, 0b01000, 0b01001, 0b00110],
         'u' => [0b00000, 0b00000, 0b10001, 0b10001, 0b10001, 0b10011, 0b01101],
         'x' => [0b00000, 0b00000, 0b10001, 0b01010, 0b00100, 0b01010, 0b10001],
+        MISSING => [0b11111, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b11111],
         _ => [0; HEIGHT],
     }
 }

@@ -21,7 +21,7 @@ use super::{FLASH, PictureSize};
 /// ██   CTRL A             lit for 100 ms as each second begins; the keys that are down
 /// ```
 ///
-/// What a [`Desktop`] has, pointer, lines and keys, is below the texts, the lamp and the counter, which stay readable.
+/// What a [`Desktop`] has, pointer, lines, fingers, keys and so on, is below the texts, the lamp and the counter, which stay readable.
 pub(super) struct Picture {
     size: PictureSize,
     caption: String,
@@ -88,7 +88,9 @@ impl Picture {
         if let Some((at, buttons)) = scene.pointer {
             planes.pointer(at, buttons);
         }
+        planes.contacts(&scene.contacts);
         planes.keys(&scene, &scale);
+        planes.words(&scene, &scale);
         let clock = time_of_day(utc);
         for (text, y, dot) in [
             (NAME, scale.name_y(), scale.small),
@@ -295,7 +297,10 @@ const BARS: [Colour; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gamestream::wire::input::{Input, Key, MouseButton, MousePosition};
+    use crate::input::{
+        GamepadButtons, GamepadSlot, GamepadState, HostInput, KeyCode, Modifiers, MouseButton, Pen, PenTool,
+        PointerPhase, Position, Touch,
+    };
     use crate::test_picture::testing::read_counter;
 
     fn size(width: u32, height: u32) -> PictureSize {
@@ -362,8 +367,8 @@ mod tests {
     }
 
     fn point_to(desktop: &Desktop, (x, y): (usize, usize)) {
-        let (x, y) = (x.try_into().unwrap(), y.try_into().unwrap());
-        desktop.handle(&Input::MousePosition(MousePosition { x, y, width: 1280, height: 720 }));
+        let share = |at: usize, side: usize| ((2 * at + 1) * 0x8000 / side) as u16;
+        desktop.handle(&HostInput::PointerTo(Position { x: share(x, 1280), y: share(y, 720) }));
     }
 
     fn colour(picture: &Picture, (x, y): (usize, usize)) -> Colour {
@@ -384,13 +389,13 @@ mod tests {
             (MouseButton::X2, (x + 10, y + 8)),
         ];
         for (pressed, _) in places {
-            desktop.handle(&Input::MouseButton { button: pressed, down: true });
+            desktop.handle(&HostInput::Button { button: pressed, down: true });
             picture.draw(7, Duration::from_secs(5));
             for (button, place) in places {
                 let wanted = if button == pressed { overlay::PRESSED } else { WHITE };
                 assert_eq!(colour(&picture, place), wanted, "{button:?} while {pressed:?} is down");
             }
-            desktop.handle(&Input::MouseButton { button: pressed, down: false });
+            desktop.handle(&HostInput::Button { button: pressed, down: false });
         }
         assert_eq!(colour(&picture, (x + 24, y)), BLACK, "its rim");
     }
@@ -399,7 +404,7 @@ mod tests {
     fn a_line_that_was_drawn_stays_for_some_seconds() {
         let desktop = desktop_at((1000, 100));
         let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
-        desktop.handle(&Input::MouseButton { button: MouseButton::Left, down: true });
+        desktop.handle(&HostInput::Button { button: MouseButton::Left, down: true });
         for at in [AT, (1100, 160), (1200, 220)] {
             point_to(&desktop, at);
         }
@@ -417,7 +422,7 @@ mod tests {
         let desktop = Desktop::new(size(1280, 720));
         let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
         let without = drawn(&mut picture);
-        let key = |code, down| Input::Key(Key { code, down, modifiers: 0, not_normalised: false });
+        let key = |code, down| HostInput::Key { code: KeyCode(code), down, modifiers: Modifiers::default() };
         desktop.handle(&key(b'T', true));
         let with = drawn(&mut picture);
         let changed: Vec<_> = (0..with.len()).filter(|&i| with[i] != without[i]).collect();
@@ -432,6 +437,58 @@ mod tests {
     }
 
     #[test]
+    fn fingers_and_pens_are_discs_and_text_and_gamepads_stand_above_the_lamp() {
+        let desktop = Desktop::new(size(1280, 720));
+        let mut picture = Picture::new(size(1280, 720), 60, desktop.clone());
+        let without = drawn(&mut picture);
+        let place = |x: usize, y: usize| {
+            let share = |at: usize, side: usize| ((2 * at + 1) * 0x8000 / side) as u16;
+            Position { x: share(x, 1280), y: share(y, 720) }
+        };
+        let finger = |phase, contact, x, y| {
+            let position = place(x, y);
+            HostInput::Touch(Touch { phase, contact, position, pressure: 0, rotation: None, ellipse: (0, 0) })
+        };
+        let pen = |phase, x, y| {
+            let (tool, position) = (PenTool::Pen, place(x, y));
+            HostInput::Pen(Pen { phase, tool, buttons: 0, position, pressure: 0, rotation: None, tilt: None })
+        };
+        for input in [
+            finger(PointerPhase::Down, 1, 1100, 100),
+            finger(PointerPhase::Down, 2, 1100, 200),
+            pen(PointerPhase::Hover, 1000, 100),
+        ] {
+            desktop.handle(&input);
+        }
+        picture.draw(7, Duration::from_secs(5));
+        let at =
+            |picture: &Picture| [(1100, 100), (1100, 200), (1000, 100)].map(|place| colour(picture, place));
+        assert_eq!(at(&picture), [overlay::PRESSED, overlay::PRESSED, WHITE]);
+        for input in [
+            finger(PointerPhase::Cancel, 2, 1100, 200),
+            finger(PointerPhase::Up, 1, 1100, 100),
+            pen(PointerPhase::Leave, 1000, 100),
+        ] {
+            desktop.handle(&input);
+        }
+        // Where fingers were down is a line for a while.
+        picture.draw(7, Duration::from_secs(60));
+        assert!(drawn(&mut picture) == without, "as before");
+
+        let slot = GamepadSlot::new(3).unwrap();
+        let state = GamepadState { buttons: GamepadButtons(0x1000), ..GamepadState::default() };
+        for (input, rows) in
+            [(HostInput::Text('t'), 574..602), (HostInput::Gamepad { slot, state, active: 8 }, 518..602)]
+        {
+            desktop.handle(&input);
+            let with = drawn(&mut picture);
+            let changed: Vec<_> =
+                (0..with.len()).filter(|&i| with[i] != without[i]).map(|i| i / 1280).collect();
+            assert!(changed.len() > 100 && changed.iter().all(|y| rows.contains(y)), "{input:?}");
+        }
+    }
+
+    #[test]
     fn whatever_is_drawn_the_texts_and_the_counter_stay_readable() {
         let utc = Duration::from_secs(5);
         for (width, height) in [(64, 64), (66, 2160), (2160, 3840), (3840, 64), (1280, 720)] {
@@ -439,13 +496,17 @@ mod tests {
             let desktop = Desktop::new(size);
             let mut plain = Picture::new(size, 60, Desktop::new(size));
             let mut picture = Picture::new(size, 60, desktop.clone());
-            desktop.handle(&Input::MouseButton { button: MouseButton::Left, down: true });
+            desktop.handle(&HostInput::Button { button: MouseButton::Left, down: true });
             for n in 0..=200 {
-                let (x, y) = (n % 11 * 10, n / 2);
-                desktop.handle(&Input::MousePosition(MousePosition { x, y, width: 101, height: 101 }));
+                let (x, y) = (n % 11 * 6553, n * 327);
+                desktop.handle(&HostInput::PointerTo(Position { x, y }));
+            }
+            for letter in 'A'..='Z' {
+                desktop.handle(&HostInput::Text(letter));
             }
             for code in b'A'..=b'Z' {
-                desktop.handle(&Input::Key(Key { code, down: true, modifiers: 0, not_normalised: false }));
+                let key = HostInput::Key { code: KeyCode(code), down: true, modifiers: Modifiers::default() };
+                desktop.handle(&key);
             }
             plain.draw(0xaaaa_5555, utc);
             picture.draw(0xaaaa_5555, utc);

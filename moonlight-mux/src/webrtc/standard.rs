@@ -164,6 +164,7 @@ fn obey(verdict: Verdict, viewer: &ViewerIo) -> Option<LeaveReason> {
     match verdict {
         Verdict::Pause => {
             viewer.pause_media();
+            viewer.release_input();
             viewer.update_stats(|stats| stats.pauses += 1);
         }
         Verdict::Resume => viewer.resume_media(),

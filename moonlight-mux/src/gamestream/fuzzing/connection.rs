@@ -8,9 +8,9 @@ use crate::gamestream::connection::{Connection, ConnectionConfig, Event, Stream}
 use crate::gamestream::crypto::{RtspCipher, SessionKey};
 use crate::gamestream::negotiation::{EncryptionWishes, Route, Wishes};
 use crate::gamestream::wire::enet::{Body, CONNECTION, Datagram, Handshake};
-use crate::gamestream::wire::input::Input;
 use crate::gamestream::wire::rtsp::{Sender, SessionUrl};
 use crate::gamestream::wire::sdp::Channels;
+use crate::input::HostInput;
 use crate::media::VideoCodec;
 
 /// A connection: the bytes are a script of a host's answers and datagrams, of what is asked of the connection, and of
@@ -65,8 +65,13 @@ pub fn connection(script: &[u8]) -> Forms {
                 6 => connection.handle_connected(now),
                 7 => connection.handle_bytes(now, script.bytes()),
                 8 => connection.handle_end(now),
-                // Refused when there is no connection or no room, which is as good here.
-                _ => drop(connection.send_input(now, Input::Scroll(step.into()))),
+                // None is taken when there is no connection or no room, which is as good here.
+                _ => {
+                    let text = HostInput::Text(char::from(step));
+                    let scroll = HostInput::Scroll { horizontal: false, amount: step.into() };
+                    let mut inputs = [text, scroll].into_iter().skip((step & 1).into());
+                    connection.handle_inputs(now, || inputs.next());
+                }
             },
         }
         checker.check(&mut connection);

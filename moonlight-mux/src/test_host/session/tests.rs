@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod dialogue;
+mod input;
 mod net;
 mod packets;
 mod pairwise;

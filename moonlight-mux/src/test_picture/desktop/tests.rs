@@ -1,18 +1,22 @@
 use super::*;
-use crate::gamestream::wire::input::pointer::Contact;
-use crate::gamestream::wire::input::{Key, MouseMove};
-use crate::test_picture::font::{self, glyph};
+use crate::input::{KeyCode, Modifiers};
 
 fn desktop() -> Desktop {
     Desktop::new(PictureSize::new(1280, 720).unwrap())
 }
 
-fn position(x: i16, y: i16) -> Input {
-    Input::MousePosition(MousePosition { x, y, width: 640, height: 360 })
+/// In the middle of a pixel of a picture of 640x360.
+fn position(x: u32, y: u32) -> HostInput {
+    HostInput::PointerTo(place(x, y))
 }
 
-fn key(code: u8, down: bool) -> Input {
-    Input::Key(Key { code, down, modifiers: 0, not_normalised: false })
+fn place(x: u32, y: u32) -> Position {
+    let share = |at: u32, side: u32| ((2 * at + 1) * 0x8000 / side) as u16;
+    Position { x: share(x, 640), y: share(y, 360) }
+}
+
+fn key(code: u8, down: bool) -> HostInput {
+    HostInput::Key { code: KeyCode(code), down, modifiers: Modifiers::default() }
 }
 
 fn pointer(desktop: &Desktop) -> (usize, usize) {
@@ -21,23 +25,21 @@ fn pointer(desktop: &Desktop) -> (usize, usize) {
 }
 
 #[test]
-fn a_position_on_any_plane_becomes_one_on_the_picture() {
+fn a_place_is_a_pixel_of_the_picture() {
     let desktop = desktop();
     assert_eq!(desktop.scene().pointer, None);
     desktop.handle(&position(320, 90));
     assert_eq!(pointer(&desktop), (640, 180));
-    desktop.handle(&position(-5, i16::MAX));
+    desktop.handle(&HostInput::PointerTo(Position { x: 0, y: u16::MAX }));
     assert_eq!(pointer(&desktop), (0, 719));
-    desktop.handle(&Input::MousePosition(MousePosition { x: 7, y: 7, width: 0, height: 0 }));
-    assert_eq!(pointer(&desktop), (1279, 719));
 }
 
 #[test]
 fn a_relative_move_begins_in_the_middle_and_stays_within_the_picture() {
     let desktop = desktop();
-    desktop.handle(&Input::MouseMove(MouseMove { dx: 10, dy: -20 }));
+    desktop.handle(&HostInput::PointerBy { dx: 10, dy: -20 });
     assert_eq!(pointer(&desktop), (650, 340));
-    desktop.handle(&Input::MouseMove(MouseMove { dx: i16::MIN, dy: i16::MAX }));
+    desktop.handle(&HostInput::PointerBy { dx: i16::MIN, dy: i16::MAX });
     assert_eq!(pointer(&desktop), (0, 719));
 }
 
@@ -47,9 +49,9 @@ fn a_stroke_is_told_once_and_whether_a_button_was_down() {
     for input in [position(10, 10), position(20, 10)] {
         desktop.handle(&input);
     }
-    desktop.handle(&Input::MouseButton { button: MouseButton::Right, down: true });
+    desktop.handle(&HostInput::Button { button: MouseButton::Right, down: true });
     desktop.handle(&position(20, 30));
-    desktop.handle(&Input::MouseButton { button: MouseButton::Right, down: false });
+    desktop.handle(&HostInput::Button { button: MouseButton::Right, down: false });
     desktop.handle(&position(20, 30));
     let point = |x, y| Point { x, y };
     let stroke = |from, to, pressed| Stroke { from, to, pressed };
@@ -64,27 +66,88 @@ fn a_stroke_is_told_once_and_whether_a_button_was_down() {
 }
 
 #[test]
-fn a_touch_is_a_pointer_with_its_left_button_down() {
+fn each_finger_is_where_it_is_until_it_lifts_and_leaves_a_line() {
     let desktop = desktop();
-    let touch = |event, x, y| {
-        let position = Position { x: Fraction::new(x), y: Fraction::new(y) };
-        let pressure = Fraction::ZERO;
-        Input::Touch(Touch {
-            event,
-            pointer: 1,
-            position,
-            pressure,
-            rotation: None,
-            contact: Contact::default(),
-        })
+    let touch = |phase, contact, x, y| {
+        let position = place(x, y);
+        HostInput::Touch(Touch { phase, contact, position, pressure: 0, rotation: None, ellipse: (0, 0) })
     };
-    desktop.handle(&touch(PointerEvent::Down, 0.5, 1.0));
-    let (at, buttons) = desktop.scene().pointer.expect("a pointer");
-    assert_eq!((at, buttons.has(MouseButton::Left)), (Point { x: 640, y: 719 }, true));
-    desktop.handle(&touch(PointerEvent::Move, 0.25, 0.5));
-    assert!(desktop.scene().strokes[0].pressed);
-    desktop.handle(&touch(PointerEvent::Up, 0.25, 0.5));
-    assert!(!desktop.scene().pointer.expect("a pointer").1.any());
+    let point = |x, y| Point { x, y };
+    desktop.handle(&touch(PointerPhase::Down, 1, 320, 90));
+    desktop.handle(&touch(PointerPhase::Down, 2, 10, 10));
+    desktop.handle(&touch(PointerPhase::Move, 1, 160, 90));
+    desktop.handle(&touch(PointerPhase::Move, 3, 160, 90));
+    let scene = desktop.scene();
+    let finger = Contact::Finger;
+    assert_eq!(scene.contacts, [(point(320, 180), finger), (point(20, 20), finger)]);
+    assert!(scene.strokes.iter().all(|stroke| stroke.pressed));
+    assert_eq!(scene.strokes[2], Stroke { from: point(640, 180), to: point(320, 180), pressed: true });
+    assert_eq!(scene.pointer, None, "the mouse is elsewhere");
+    desktop.handle(&touch(PointerPhase::Up, 1, 160, 90));
+    desktop.handle(&touch(PointerPhase::Cancel, 2, 160, 90));
+    assert_eq!(desktop.scene().contacts, []);
+    for contact in 0..1000 {
+        desktop.handle(&touch(PointerPhase::Down, contact, 1, 1));
+    }
+    assert_eq!(desktop.scene().contacts.len(), MAX_FINGERS);
+}
+
+#[test]
+fn a_pen_is_seen_while_it_is_near_and_draws_while_it_touches() {
+    let desktop = desktop();
+    let pen = |phase, x, y| {
+        let (tool, position) = (crate::input::PenTool::Pen, place(x, y));
+        HostInput::Pen(Pen { phase, tool, buttons: 0, position, pressure: 0, rotation: None, tilt: None })
+    };
+    let seen = |phase, x, y| {
+        desktop.handle(&pen(phase, x, y));
+        let scene = desktop.scene();
+        (scene.contacts.first().map(|(_, contact)| *contact), scene.strokes.len())
+    };
+    let near = Some(Contact::Pen { down: false });
+    let down = Some(Contact::Pen { down: true });
+    assert_eq!(seen(PointerPhase::Hover, 10, 10), (near, 0));
+    assert_eq!(seen(PointerPhase::Down, 10, 10), (down, 1));
+    assert_eq!(seen(PointerPhase::Buttons, 10, 10), (down, 1));
+    assert_eq!(seen(PointerPhase::Move, 20, 10), (down, 1));
+    assert_eq!(seen(PointerPhase::Up, 20, 10), (near, 0));
+    assert_eq!(seen(PointerPhase::Leave, 20, 10), (None, 0));
+}
+
+#[test]
+fn typed_text_stands_in_capitals_and_the_last_of_it_stays() {
+    let desktop = desktop();
+    for letter in "aé b".chars() {
+        desktop.handle(&HostInput::Text(letter));
+    }
+    assert_eq!(desktop.scene().text, format!("A{} B", font::MISSING));
+    for letter in ('0'..='9').cycle().take(100) {
+        desktop.handle(&HostInput::Text(letter));
+    }
+    assert_eq!(desktop.scene().text, "0123456789".repeat(4));
+}
+
+#[test]
+fn gamepads_are_named_while_they_are_plugged_in_with_what_is_pressed() {
+    use crate::input::{GamepadButtons, GamepadInfo, GamepadSlot, GamepadState};
+
+    let desktop = desktop();
+    let slot = |number| GamepadSlot::new(number).unwrap();
+    desktop.handle(&HostInput::GamepadConnected { slot: slot(0), info: GamepadInfo::default() });
+    assert_eq!(desktop.scene().gamepads, "PAD0");
+    let rest = GamepadState::default();
+    let state =
+        GamepadState { buttons: GamepadButtons(0x1100), right_trigger: 1, left_stick: (0, -1), ..rest };
+    desktop.handle(&HostInput::Gamepad { slot: slot(3), state, active: 9 });
+    assert_eq!(desktop.scene().gamepads, "PAD0 PAD3 LB A RT LEFT*");
+    desktop.handle(&HostInput::Gamepad { slot: slot(0), state: rest, active: 8 });
+    desktop.handle(&HostInput::Gamepad { slot: slot(3), state: rest, active: 8 });
+    assert_eq!(desktop.scene().gamepads, "PAD3");
+    let state = GamepadState { buttons: GamepadButtons(u32::MAX), ..rest };
+    desktop.handle(&HostInput::Gamepad { slot: slot(3), state, active: 8 });
+    let names = desktop.scene().gamepads;
+    assert_eq!(names.split(' ').count(), 1 + 21, "{names}");
+    assert!(names.chars().all(|letter| letter == ' ' || glyph(letter) != [0; font::HEIGHT]), "{names}");
 }
 
 #[test]

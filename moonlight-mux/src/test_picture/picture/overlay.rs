@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::desktop::{Buttons, Point, Scene, Trail};
+use super::super::desktop::{Buttons, Contact, Point, Scene, Trail};
 use super::super::font;
 use super::{BLACK, Colour, Planes, Rect, Scale, WHITE, even};
-use crate::gamestream::wire::input::MouseButton;
+use crate::input::MouseButton;
 
 impl Planes {
     /// Lines, each as broad as it is new.
@@ -20,7 +20,31 @@ impl Planes {
 
     /// The disc, a mouse seen from above: with left, middle and right button in its upper half, the others below.
     pub(super) fn pointer(&mut self, at: Point, buttons: Buttons) {
-        let radius = even(self.height.min(self.width) / 28).max(6) as isize;
+        let radius = self.radius();
+        self.disc(at, radius, |dx, dy| {
+            let button = button_at(dx, dy, radius);
+            if buttons.has(button) { PRESSED } else { WHITE }
+        });
+    }
+
+    /// A disc for each finger and the pen.
+    pub(super) fn contacts(&mut self, contacts: &[(Point, Contact)]) {
+        for &(at, contact) in contacts {
+            let (radius, colour) = match contact {
+                Contact::Finger => (self.radius(), PRESSED),
+                Contact::Pen { down: true } => (self.radius() / 2, DRAWN),
+                Contact::Pen { down: false } => (self.radius() / 2, WHITE),
+            };
+            self.disc(at, radius, |_, _| colour);
+        }
+    }
+
+    fn radius(&self) -> isize {
+        even(self.height.min(self.width) / 28).max(6) as isize
+    }
+
+    /// With a black rim; `colour` is asked by the place from the middle.
+    fn disc(&mut self, at: Point, radius: isize, colour: impl Fn(isize, isize) -> Colour) {
         let rim = (radius / 6).max(2);
         for dy in (-radius..=radius).step_by(2) {
             for dx in (-radius..=radius).step_by(2) {
@@ -30,14 +54,22 @@ impl Planes {
                 } else if inside > (radius - rim).pow(2) {
                     BLACK
                 } else {
-                    let button = button_at(dx, dy, radius);
-                    if buttons.has(button) { PRESSED } else { WHITE }
+                    colour(dx, dy)
                 };
                 let (x, y) = (at.x.checked_add_signed(dx), at.y.checked_add_signed(dy));
                 if let (Some(x), Some(y)) = (x, y) {
                     self.fill(Rect { x, y, width: 1, height: 1 }.aligned(), colour);
                 }
             }
+        }
+    }
+
+    /// What was typed and the gamepads, above the lamp, each in a row of its own; what does not fit is left out.
+    pub(super) fn words(&mut self, scene: &Scene, scale: &Scale) {
+        let lamp = self.lamp_rect();
+        for (row, words) in (1..).zip([&scene.text, &scene.gamepads]) {
+            let y = lamp.y.saturating_sub(row * 2 * font::HEIGHT * scale.small);
+            self.text(words, lamp.x, y, scale.small);
         }
     }
 

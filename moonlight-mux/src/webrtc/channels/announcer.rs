@@ -1,4 +1,4 @@
-//! Tells a viewer on its channel `events` who is here and how the stream is.
+//! Tells a viewer on its channel `events` who is here, how the stream is, what it may do, and what its gamepads do.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use webrtc::data_channel::DataChannel;
 
-use super::event_message::{EventMessage, Stream, VideoQuality};
+use super::event_message::{EventMessage, Input, Stream, VideoQuality};
 use super::pacing::{Pacing, Topic};
 use crate::egress::ViewerIo;
 use crate::task;
@@ -36,43 +36,80 @@ impl Announcer {
         }
         let (mut peers, mut state, mut info) =
             (viewer.watch_peers(), viewer.watch_state(), viewer.watch_info());
+        let (mut input, mut pointers) = (viewer.watch_input(), viewer.watch_pointers());
         let mut pacing = Pacing::default();
-        pacing.handle_change(Topic::Stream);
-        pacing.handle_change(Topic::Viewers);
-        let mut stream_told = None;
+        for topic in [Topic::Stream, Topic::Input, Topic::Viewers, Topic::Pointers] {
+            pacing.handle_change(topic);
+        }
+        let (mut stream_told, mut input_told, mut turn_told) = (None, None, None);
+        let mut pointers_told = Vec::new();
         loop {
-            let Some(topic) = pacing.poll(task::now()) else {
-                tokio::select! {
-                    Ok(()) = peers.changed() => pacing.handle_change(Topic::Viewers),
-                    Ok(()) = state.changed() => pacing.handle_change(Topic::Stream),
-                    Ok(()) = info.changed() => pacing.handle_change(Topic::Stream),
-                    Ok(()) = quality.changed() => pacing.handle_change(Topic::Quality),
-                    () = task::at(pacing.timeout()) => {}
-                }
-                continue;
-            };
             if channel.writable().await.is_err() {
                 // The viewer closed it, or the connection is going: others tell.
                 return pending().await;
             }
-            let json = match topic {
-                Topic::Viewers => {
+            match pacing.poll(task::now()) {
+                Some(Topic::Viewers) => {
+                    turn_told = input.borrow().turn;
                     let peers = peers.borrow_and_update().clone();
-                    EventMessage::viewers(viewer.id(), &peers, task::wall_clock()).to_json()
+                    let now = task::wall_clock();
+                    tell(&*channel, &EventMessage::viewers(viewer.id(), &peers, turn_told, now)).await;
                 }
-                Topic::Stream => {
+                Some(Topic::Stream) => {
                     let stream = Stream::new(&state.borrow_and_update(), info.borrow_and_update().as_deref());
                     if stream_told.as_ref() == Some(&stream) {
                         continue;
                     }
                     stream_told = Some(stream.clone());
-                    EventMessage::Stream(stream).to_json()
+                    tell(&*channel, &EventMessage::Stream(stream)).await;
                 }
-                Topic::Quality => EventMessage::Quality { video: *quality.borrow_and_update() }.to_json(),
-            };
-            if let Err(error) = channel.send_text(&json).await {
-                tracing::debug!(%error, "the viewer is not told");
+                Some(Topic::Input) => {
+                    let status = *input.borrow_and_update();
+                    if status.turn != turn_told {
+                        pacing.handle_change(Topic::Viewers);
+                    }
+                    let status = Input::new(&status);
+                    if input_told.as_ref() == Some(&status) {
+                        continue;
+                    }
+                    input_told = Some(status.clone());
+                    tell(&*channel, &EventMessage::Input(status)).await;
+                }
+                Some(Topic::Pointers) => {
+                    let others = EventMessage::pointers(viewer.id(), &pointers.borrow_and_update());
+                    if others == pointers_told {
+                        continue;
+                    }
+                    pointers_told.clone_from(&others);
+                    tell(&*channel, &EventMessage::Pointers(others)).await;
+                }
+                Some(Topic::Quality) => {
+                    let video = *quality.borrow_and_update();
+                    tell(&*channel, &EventMessage::Quality { video }).await;
+                }
+                None => {
+                    let changed = tokio::select! {
+                        feedback = viewer.feedback() => {
+                            tell(&*channel, &EventMessage::feedback(feedback)).await;
+                            continue;
+                        }
+                        Ok(()) = peers.changed() => Topic::Viewers,
+                        Ok(()) = state.changed() => Topic::Stream,
+                        Ok(()) = info.changed() => Topic::Stream,
+                        Ok(()) = quality.changed() => Topic::Quality,
+                        Ok(()) = input.changed() => Topic::Input,
+                        Ok(()) = pointers.changed() => Topic::Pointers,
+                        () = task::at(pacing.timeout()) => continue,
+                    };
+                    pacing.handle_change(changed);
+                }
             }
         }
+    }
+}
+
+async fn tell(channel: &dyn DataChannel, message: &EventMessage<'_>) {
+    if let Err(error) = channel.send_text(&message.to_json()).await {
+        tracing::debug!(%error, "the viewer is not told");
     }
 }

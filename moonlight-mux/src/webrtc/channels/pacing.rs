@@ -1,4 +1,5 @@
-//! What a viewer has not been told yet, and when it may be. Pure.
+//! What a viewer has not been told yet, and when it may be. Pure. What comes seldom by itself (pointers: ten times a second) is told
+//! at once.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ pub(super) enum Topic {
     Viewers,
     Stream,
     Quality,
+    Input,
+    Pointers,
 }
 
 /// Holds at most one of each [`Topic`].
@@ -20,6 +23,8 @@ pub(super) struct Pacing {
     viewers_told: Option<Instant>,
     stream: bool,
     quality: bool,
+    input: bool,
+    pointers: bool,
 }
 
 impl Pacing {
@@ -29,6 +34,8 @@ impl Pacing {
             Topic::Viewers => self.viewers = true,
             Topic::Stream => self.stream = true,
             Topic::Quality => self.quality = true,
+            Topic::Input => self.input = true,
+            Topic::Pointers => self.pointers = true,
         }
     }
 
@@ -40,12 +47,15 @@ impl Pacing {
         if std::mem::take(&mut self.quality) {
             return Some(Topic::Quality);
         }
+        if std::mem::take(&mut self.input) {
+            return Some(Topic::Input);
+        }
         if self.viewers && self.viewers_told.is_none_or(|told| now >= told + VIEWERS_INTERVAL) {
             self.viewers = false;
             self.viewers_told = Some(now);
             return Some(Topic::Viewers);
         }
-        None
+        std::mem::take(&mut self.pointers).then_some(Topic::Pointers)
     }
 
     /// When [`Self::poll`] has something again, if nothing changes.
@@ -78,27 +88,31 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_and_the_quality_are_told_at_once() {
+    fn all_but_the_viewers_is_told_at_once_once_and_what_matters_most_first() {
         let now = crate::task::now();
         let mut pacing = Pacing::default();
-        for topic in [Topic::Viewers, Topic::Quality, Topic::Stream, Topic::Stream] {
+        for topic in
+            [Topic::Pointers, Topic::Viewers, Topic::Input, Topic::Quality, Topic::Stream, Topic::Stream]
+        {
             pacing.handle_change(topic);
         }
         let told: Vec<_> = std::iter::from_fn(|| pacing.poll(now)).collect();
-        assert_eq!(told, [Topic::Stream, Topic::Quality, Topic::Viewers]);
+        assert_eq!(told, [Topic::Stream, Topic::Quality, Topic::Input, Topic::Viewers, Topic::Pointers]);
     }
+
+    const TOPICS: [Topic; 5] = [Topic::Viewers, Topic::Stream, Topic::Quality, Topic::Input, Topic::Pointers];
 
     proptest! {
         /// Whatever changes when: nothing new stays untold, and two lists of viewers are a second apart.
         #[test]
-        fn every_change_is_told_in_time(steps in prop::collection::vec((0u64..400, 0usize..4), 1..200)) {
+        fn every_change_is_told_in_time(steps in prop::collection::vec((0u64..400, 0usize..6), 1..200)) {
             let mut now = crate::task::now();
             let mut pacing = Pacing::default();
             let mut told = None;
-            let mut untold = [false; 3];
+            let mut untold = [false; 5];
             for (ms, change) in steps {
                 now += Duration::from_millis(ms);
-                if let Some(topic) = [Topic::Viewers, Topic::Stream, Topic::Quality].get(change) {
+                if let Some(topic) = TOPICS.get(change) {
                     pacing.handle_change(*topic);
                     untold[change] = true;
                 }
@@ -109,7 +123,7 @@ mod tests {
                         told = Some(now);
                     }
                 }
-                prop_assert_eq!(untold, [pacing.timeout().is_some(), false, false]);
+                prop_assert_eq!(untold, [pacing.timeout().is_some(), false, false, false, false]);
                 prop_assert!(pacing.timeout().is_none_or(|timeout| timeout > now));
             }
         }

@@ -38,14 +38,16 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         }
 
         let (quality, told) = watch::channel(VideoQuality::Flowing);
-        let announcer = channels.announcer.take();
+        let (announcer, teller) = (channels.announcer.take(), channels.teller.take());
         let events = async {
-            match announcer {
-                Some(announcer) => announcer.serve(viewer, told).await,
-                None => pending().await,
+            match (announcer, teller) {
+                (Some(announcer), _) => announcer.serve(viewer, told).await,
+                (None, Some(teller)) => teller.serve(viewer, told).await,
+                (None, None) => pending().await,
             }
         };
         let media = tracks.serve(viewer, quality);
+        viewer.expect_heartbeat(channels.has_heartbeat());
         let changed = format_change(viewer.watch_info(), info);
         tokio::pin!(events, media, changed);
         let (mut connected, mut signalling) = (false, true);
@@ -61,6 +63,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     Ok(None) => {}
                     Err(LeaveReason::Left) if connected => {
                         signalling = false;
+                        // Most often the page is gone; one that lost its WebSocket presses again.
+                        viewer.release_input();
                         deadline = Some(task::now() + GRACE_WITHOUT_SIGNALLING);
                     }
                     Err(reason) => return Err(reason),
@@ -73,7 +77,10 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                         viewer.start_media();
                     }
                     RTCPeerConnectionState::Disconnected if !signalling => return Ok(LeaveReason::Left),
-                    RTCPeerConnectionState::Disconnected => tracing::debug!("the viewer does not answer"),
+                    RTCPeerConnectionState::Disconnected => {
+                        tracing::debug!("the viewer does not answer");
+                        viewer.release_input();
+                    }
                     RTCPeerConnectionState::Closed => return Ok(LeaveReason::Left),
                     RTCPeerConnectionState::Failed if connected => return Ok(LeaveReason::Vanished),
                     RTCPeerConnectionState::Failed => return Ok(LeaveReason::ConnectionFailed),
@@ -86,7 +93,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     // It still answers after the grace, so it is there: only its signalling is lost.
                     deadline = None;
                 }
-                fault = channels.fault() => self.spend_on(fault)?,
+                fault = channels.serve(viewer) => self.spend_on(fault)?,
                 never = &mut events => match never {},
                 reason = &mut media, if connected => return Ok(match reason {
                     // Its signalling said so before.

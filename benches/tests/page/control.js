@@ -1,0 +1,26 @@
+const { sayingOf } = await import("/assets/control.js");
+
+const ALL = { keyboard: true, pointer: true, touch: true, pen: true, gamepad: true, text: true };
+const NONE = Object.fromEntries(Object.keys(ALL).map((name) => [name, false]));
+const status = (changes = {}) => ({ mode: "shared", takes: true, rights: ALL, ...changes });
+const viewers = { you: "a", turn: "b", viewers: [{ id: "a", name: "Ann" }, { id: "b", name: "Bob" }, { id: "c", name: null }] };
+const label = (...of) => sayingOf(...of).label;
+
+test("the pill says who is in control", () => {
+  equal(label(status(), false, null), "Control");
+  equal(label(status(), true, viewers), "You are in control");
+  const one = status({ mode: "one_at_a_time" });
+  equal(label(one, true, viewers), "Bob has the turn");
+  equal(label(one, true, { ...viewers, turn: "a" }), "You are in control");
+  equal(label(one, false, { ...viewers, turn: null }), "Control");
+  equal(label(one, false, { ...viewers, turn: "c" }), "Somebody else has the turn");
+  // Among very many not all are listed.
+  equal(label(one, false, { ...viewers, turn: "z" }), "Somebody else has the turn");
+});
+
+test("who only watches is told why", () => {
+  const all = [status({ mode: "view_only" }), status({ rights: NONE }), status({ takes: false })].map((status) => sayingOf(status, true, viewers));
+  equal(all.map(({ label }) => label), ["View only", "View only", "View only"]);
+  equal(new Set(all.map(({ hint }) => hint)).size, 3);
+  equal(sayingOf(null, true, null).state, "unknown");
+});
