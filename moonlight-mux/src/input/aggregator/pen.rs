@@ -27,9 +27,7 @@ impl HostPen {
     pub(super) fn goes_on(&self, peer: PeerId, pen: &Pen) -> bool {
         matches!(pen.phase, PointerPhase::Hover | PointerPhase::Move)
             && self.0.as_ref().is_some_and(|near| {
-                near.peer == peer
-                    && near.down == (pen.phase == PointerPhase::Move)
-                    && (near.last.buttons, near.last.tool) == (pen.buttons, pen.tool)
+                near.peer == peer && (near.last.buttons, near.last.tool) == (pen.buttons, pen.tool)
             })
     }
 
