@@ -162,9 +162,9 @@ async fn a_key_is_let_go_when_its_page_is_killed_closed_or_left() {
         stage.key(b'K', false).await;
         let took = started.elapsed();
         eprintln!("{way}: let go after {took:?}");
-        if machine.kept_up() {
-            assert!(took < Duration::from_millis(at_most) + SLACK, "{way}: {took:?}");
-        }
+        // What the browser and its pipe take before anything has happened, and a machine that lags at each step.
+        let bound = Duration::from_millis(at_most) + SLACK + 5 * machine.lag();
+        assert!(took < bound, "{way}: {took:?}");
         // The one who stays acts on.
         key(&mut stays, &other, 'B', true).await;
         key(&mut stays, &other, 'B', false).await;
@@ -531,7 +531,7 @@ const EVERYTHING: &str = r#"((code) => {
   for (let i = 0; i < 20; i++) send(input, 0xff);
 })"#;
 
-/// What the browser and its pipe may take before anything has happened.
+/// A browser's command, there and back.
 const SLACK: Duration = Duration::from_millis(200);
 
 /// The first whole pixel from here on; floating point makes a little more of a whole one now and then.

@@ -28,7 +28,7 @@ use support::{join, loopback};
 
 const VIEWERS: usize = 20;
 /// Each viewer's, 1,000 a second where the machine is fast enough: `EVENTS=10000` is ten seconds of it.
-const EVENTS: usize = 2_000;
+const EVENTS: usize = 600;
 /// Each tick a viewer does this much, half of it reliable.
 const TICK: Duration = Duration::from_millis(12);
 const A_TICK: usize = 12;

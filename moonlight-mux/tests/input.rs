@@ -25,6 +25,8 @@ enum Step {
     Take(usize),
     /// To ask for inputs, with these features.
     Connect(InputFeatures),
+    /// To take no input any more.
+    Disconnect,
     /// To give its inputs away.
     GiveAway(oneshot::Sender<Inputs>),
     Feedback(HostFeedback),
@@ -58,6 +60,7 @@ impl VideoSource for Desk {
                 Some(step) = steps.recv() => match step {
                     Step::Take(more) => may_take += more,
                     Step::Connect(features) => inputs = Some(io.inputs(features)),
+                    Step::Disconnect => inputs = None,
                     Step::GiveAway(to) => {
                         let _ = to.send(inputs.take().expect("it has some"));
                     }
@@ -98,8 +101,8 @@ impl Stream {
         let source = Desk { steps: Mutex::new(told), took: taken };
         let mut config = StreamerConfig::default();
         config.input_mode = mode;
-        let streamer = Streamer::start("desk".parse().unwrap(), source, config);
-        streamer.wait_streaming().await.unwrap();
+        let streamer = Streamer::start("desk".parse().expect("an id"), source, config);
+        streamer.wait_streaming().await.expect("it streams");
         Self { streamer, steps, took }
     }
 
@@ -127,7 +130,7 @@ impl Stream {
         let mut config = PeerConfig::default();
         config.rights = rights;
         let egress = Hand { told, watches: told_watches, felt, clings };
-        let handle = self.streamer.add_peer(egress, config).unwrap();
+        let handle = self.streamer.add_peer(egress, config).expect("there is room");
         Viewer { handle, dos, watches, feedback }
     }
 
@@ -249,11 +252,11 @@ fn host_key(code: u8, down: bool) -> HostInput {
 }
 
 fn gamepad(index: u8) -> GamepadIndex {
-    GamepadIndex::new(index).unwrap()
+    GamepadIndex::new(index).expect("below 16")
 }
 
 fn slot(number: u8) -> GamepadSlot {
-    GamepadSlot::new(number).unwrap()
+    GamepadSlot::new(number).expect("below 16")
 }
 
 fn plug(index: u8) -> InputEvent {
@@ -293,9 +296,15 @@ async fn whoever_goes_in_whatever_way_lets_go_what_it_held() {
             4 => assert!(stream.streamer.kick(viewer.id(), LeaveReason::Kicked)),
             _ => {
                 // It does not leave, and acts on.
+                sleep(Duration::from_millis(200)).await;
+                let mut peers = stream.streamer.watch_peers();
+                let what = |peers: &[PeerInfo]| peers.last().map(|peer| (peer.rights, peer.acting));
+                assert_eq!(what(&peers.borrow_and_update()), Some((Rights::ALL, true)));
                 assert!(stream.streamer.kick(viewer.id(), LeaveReason::Kicked));
                 settle().await;
                 viewer.act(key(0x42, true));
+                let listed = peers.wait_for(|peers| what(peers) == Some((Rights::NONE, false)));
+                timeout(Duration::from_millis(101), listed).await.expect("watchers hear of it").unwrap();
                 _kept = viewer;
             }
         }
@@ -644,6 +653,8 @@ async fn a_source_that_asks_for_inputs_again_gets_them_by_the_newest_alone() {
         Some(features(true)),
         "the old one's end is not the new one's"
     );
+    stream.step(Step::Disconnect).await;
+    assert_eq!(stream.streamer.input_features(), None);
     stream.end().await;
 }
 

@@ -49,7 +49,7 @@ struct Viewer {
 }
 
 impl Viewer {
-    async fn new(streamer: &Streamer) -> Self {
+    fn new(streamer: &Streamer) -> Self {
         let (hands, does) = mpsc::channel(1000);
         let (feels, felt) = mpsc::channel(100);
         let handle = streamer.add_peer(Hands { does, feels }, PeerConfig::default()).expect("there is room");
@@ -173,7 +173,7 @@ async fn all_that_a_viewer_does_arrives_at_every_host() {
     for manner in MANNERS {
         let live = Live::start(host(manner)).await;
         let streamer = live.streaming("one").await;
-        let viewer = Viewer::new(&streamer).await;
+        let viewer = Viewer::new(&streamer);
         let mut expected = Vec::new();
         for (event, inputs) in everything() {
             let story = format!("{manner:?}: {event:?}");
@@ -192,7 +192,7 @@ async fn keys_and_text_arrive_in_the_order_in_which_they_were_typed() {
     for manner in MANNERS {
         let live = Live::start(host(manner)).await;
         let streamer = live.streaming("one").await;
-        let viewer = Viewer::new(&streamer).await;
+        let viewer = Viewer::new(&streamer);
         let mut expected = Vec::new();
         for letter in ['h', 'o', 'ß', 't'] {
             viewer.does([InputEvent::Text(letter.to_string()), key(0x0d, true), key(0x0d, false)]).await;
@@ -208,7 +208,7 @@ async fn a_viewer_that_is_gone_holds_nothing_and_neither_does_a_stream_that_stop
     for manner in MANNERS {
         let live = Live::start(host(manner)).await;
         let streamer = live.streaming("one").await;
-        let (first, second) = (Viewer::new(&streamer).await, Viewer::new(&streamer).await);
+        let (first, second) = (Viewer::new(&streamer), Viewer::new(&streamer));
         first.does([key(b'W', true), key(0xa0, true)]).await;
         seen(&live, 2).await;
         drop(first);
@@ -237,8 +237,8 @@ async fn what_the_host_wants_of_a_gamepad_comes_to_whose_it_is() {
     for manner in MANNERS {
         let live = Live::start(host(manner)).await;
         let streamer = live.streaming("one").await;
-        let mut other = Viewer::new(&streamer).await;
-        let mut viewer = Viewer::new(&streamer).await;
+        let mut other = Viewer::new(&streamer);
+        let mut viewer = Viewer::new(&streamer);
         let own = GamepadIndex::new(5).expect("below 16");
         let info = GamepadInfo::default();
         other.does([InputEvent::GamepadConnected { index: own, info }]).await;

@@ -1,4 +1,4 @@
-const { actingText, doing, hue, since, watching } = await import("/assets/people.js");
+const { actingText, doing, hue, People, since, watching } = await import("/assets/people.js");
 const { rightsText } = await import("/assets/rights.js");
 
 const ALL = ["keyboard", "pointer", "touch", "pen", "gamepad", "text"];
@@ -28,4 +28,17 @@ test("people are counted, and their time is rounded down", () => {
 test("a colour belongs to an id", () => {
   equal(hue("a") === hue("a"), true);
   equal(["", "a", "0e1c", "ü"].every((id) => hue(id) >= 0 && hue(id) < 360), true);
+});
+
+test("who acts or has the turn is marked in the list, and those who act on the button", () => {
+  const button = document.createElement("button");
+  button.innerHTML = '<span class="count"></span><span class="acting"></span>';
+  const list = document.createElement("ul");
+  const people = new People(button, list);
+  const viewer = (id, acting) => ({ id, name: id, since_ms: 0, rights: ALL, acting });
+  people.handleViewers({ you: "Ann", count: 3, viewers: [viewer("Ann", false), viewer("Bob", true), viewer("Cy", false)], turn: "Cy" }, 0);
+  equal([...list.children].map((item) => item.classList.contains("acts")), [false, true, true]);
+  equal([button.textContent, button.title], ["3B", "3 are watching. Acting now: Bob"]);
+  people.clear();
+  equal([list.children.length, button.querySelector(".acting").textContent], [0, ""]);
 });
