@@ -1,6 +1,10 @@
 //! Fingers, pens and people in the page: what is done in Chromium, as the source is told it.
 
+#![expect(clippy::disallowed_methods, reason = "a browser runs in real time")]
+
 mod support;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use moonlight_mux::{
@@ -103,10 +107,7 @@ async fn fingers_touch_the_host_where_they_touch_the_picture_and_are_the_pages_w
     assert_eq!(evaluate(chromium, &page, touch_action).await, "auto", "the page scrolls and zooms");
     let shown = shown(chromium, &page).await;
     let quarter = shown.at(0.25, 0.25);
-    // The tap that takes control is not the host's.
-    fingers(chromium, &page, "touchStart", &[quarter]).await;
-    fingers(chromium, &page, "touchEnd", &[]).await;
-    until(chromium, &page, "moonlightMux.sender.takes('touch')").await;
+    take_control(chromium, &page, "touch").await;
     assert_eq!(evaluate(chromium, &page, touch_action).await, "none");
 
     let middle = shown.at(0.5, 0.5);
@@ -170,15 +171,12 @@ async fn on_a_trackpad_fingers_move_click_and_scroll() {
             .await;
     }
 
-    fingers(chromium, &page, "touchStart", &[from]).await;
-    fingers(chromium, &page, "touchEnd", &[]).await;
+    tap(chromium, &page, &[from]).await;
     let clicked = [inputs.button().await, inputs.button().await];
     assert_eq!(clicked, [(MouseButton::Left, true), (MouseButton::Left, false)]);
 
     let beside = Point { x: 200.0, ..from };
-    fingers(chromium, &page, "touchStart", &[from]).await;
-    fingers(chromium, &page, "touchStart", &[from, beside]).await;
-    fingers(chromium, &page, "touchEnd", &[]).await;
+    tap(chromium, &page, &[from, beside]).await;
     let clicked = [inputs.button().await, inputs.button().await];
     assert_eq!(clicked, [(MouseButton::Right, true), (MouseButton::Right, false)]);
 
@@ -240,8 +238,7 @@ async fn where_the_host_has_no_touch_a_tap_clicks_at_its_place() {
     let page = phone(chromium, &served.page_url()).await;
     take_control(chromium, &page, "pointer").await;
     let shown = shown(chromium, &page).await;
-    fingers(chromium, &page, "touchStart", &[shown.at(0.25, 0.75)]).await;
-    fingers(chromium, &page, "touchEnd", &[]).await;
+    tap(chromium, &page, &[shown.at(0.25, 0.75)]).await;
     let place = inputs
         .find(|input| match input {
             HostInput::PointerTo(position) => Some(position),
@@ -321,9 +318,23 @@ async fn take_control(chromium: &mut Chromium, page: &Page, class: &str) {
 
 /// `points` are those on the screen behind it, the same finger at the same index.
 async fn fingers(chromium: &mut Chromium, page: &Page, kind: &str, points: &[Point]) {
+    fingers_at(chromium, page, kind, points, SystemTime::now()).await;
+}
+
+/// All down and all up 50 ms later, however long the machine takes for it.
+async fn tap(chromium: &mut Chromium, page: &Page, points: &[Point]) {
+    let now = SystemTime::now();
+    for fingers in 1..=points.len() {
+        fingers_at(chromium, page, "touchStart", &points[..fingers], now).await;
+    }
+    fingers_at(chromium, page, "touchEnd", &[], now + Duration::from_millis(50)).await;
+}
+
+async fn fingers_at(chromium: &mut Chromium, page: &Page, kind: &str, points: &[Point], at: SystemTime) {
     let points: Vec<Value> =
         points.iter().enumerate().map(|(id, &Point { x, y })| json!({ "id": id, "x": x, "y": y })).collect();
-    let event = json!({ "type": kind, "touchPoints": points });
+    let at = at.duration_since(UNIX_EPOCH).expect("it is later").as_secs_f64();
+    let event = json!({ "type": kind, "touchPoints": points, "timestamp": at });
     command(chromium, page, "Input.dispatchTouchEvent", event).await;
 }
 

@@ -1,9 +1,10 @@
 //! The Moonlight client: pure protocol code, and thin drivers around it.
 //!
 //! `wire` knows byte layouts and nothing else; `fec` and `crypto` are the arithmetic; `video` and `audio` each turn
-//! datagrams into frames; `session` routes between them; `connection` routes between that, the RTSP dialogue, the control
-//! stream and pings. None of that does I/O, reads a clock or is async: `http` and `host` call hosts, `driver` and `receive`
-//! hold a session's sockets, and `source` makes a stream of it all.
+//! datagrams into frames; `session` routes between them; `input` turns what viewers do into packets and lets each go in its
+//! time; `connection` routes between these, the RTSP dialogue, the control stream and pings. None of that does I/O, reads a
+//! clock or is async: `http` and `host` call hosts, `driver` and `receive` hold a session's sockets, and `source` makes a
+//! stream of it all.
 
 pub(crate) mod address;
 pub(crate) mod audio;

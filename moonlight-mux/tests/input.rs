@@ -101,8 +101,8 @@ impl Stream {
         let source = Desk { steps: Mutex::new(told), took: taken };
         let mut config = StreamerConfig::default();
         config.input_mode = mode;
-        let streamer = Streamer::start("desk".parse().unwrap(), source, config);
-        streamer.wait_streaming().await.unwrap();
+        let streamer = Streamer::start("desk".parse().expect("an id"), source, config);
+        streamer.wait_streaming().await.expect("it streams");
         Self { streamer, steps, took }
     }
 
@@ -130,7 +130,7 @@ impl Stream {
         let mut config = PeerConfig::default();
         config.rights = rights;
         let egress = Hand { told, watches: told_watches, felt, clings };
-        let handle = self.streamer.add_peer(egress, config).unwrap();
+        let handle = self.streamer.add_peer(egress, config).expect("there is room");
         Viewer { handle, dos, watches, feedback }
     }
 
@@ -252,11 +252,11 @@ fn host_key(code: u8, down: bool) -> HostInput {
 }
 
 fn gamepad(index: u8) -> GamepadIndex {
-    GamepadIndex::new(index).unwrap()
+    GamepadIndex::new(index).expect("below 16")
 }
 
 fn slot(number: u8) -> GamepadSlot {
-    GamepadSlot::new(number).unwrap()
+    GamepadSlot::new(number).expect("below 16")
 }
 
 fn plug(index: u8) -> InputEvent {
@@ -653,6 +653,8 @@ async fn a_source_that_asks_for_inputs_again_gets_them_by_the_newest_alone() {
         Some(features(true)),
         "the old one's end is not the new one's"
     );
+    stream.step(Step::Disconnect).await;
+    assert_eq!(stream.streamer.input_features(), None);
     stream.end().await;
 }
 

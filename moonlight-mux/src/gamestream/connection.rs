@@ -1,6 +1,6 @@
 //! A connection to a host, from the first RTSP request to the end of the session.
 //!
-//! It owns dialogue, control stream, media session and pings, and routes between them; what is decided here is only
+//! It owns dialogue, control stream, input's outlet, media session and pings, and routes between them; what is decided here is only
 //! what concerns several of them: the stages, the order of events, and why it ended.
 //! Source: protocol document, streams 1.4 and 8; session 18 to 21.
 

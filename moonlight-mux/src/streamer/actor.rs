@@ -1,5 +1,6 @@
 //! The task that owns one stream. It only selects: what to do is decided in the pure parts.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -57,6 +58,8 @@ impl Actor {
             run: Some(self.start_source()),
         };
 
+        let input = self.input.clone();
+        let mut keeping_time = pin!(input.keep_time());
         let stopped = loop {
             self.publish(&live.lifecycle);
             if matches!(live.lifecycle.state(), State::Ended(_)) {
@@ -69,7 +72,10 @@ impl Actor {
                 () = self.broadcaster.keyframe_wished() => live.keyframes.wish(),
                 Some(join) = self.joins.recv() => live.viewers.add(join),
                 Some(gone) = live.viewers.next_gone() => live.viewers.remove(gone),
-                () = self.input.keep_time() => live.viewers.refresh(),
+                () = &mut keeping_time => {
+                    keeping_time.set(input.keep_time());
+                    live.viewers.refresh();
+                }
                 () = self.stop.cancelled() => break true,
             }
         };
