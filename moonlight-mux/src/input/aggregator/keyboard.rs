@@ -150,7 +150,7 @@ impl HeldKeys {
                     self.keys.insert(left);
                     keyboard.press(left, None, outbox);
                 }
-            } else if class.0 & unclear == 0 {
+            } else if class.0 & unclear == 0 && !held.is_empty() {
                 self.implied.0 &= !class.0;
                 self.let_go(held, keyboard, outbox);
             }

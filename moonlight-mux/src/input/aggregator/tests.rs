@@ -66,6 +66,8 @@ impl Room {
         while let Some(due) = self.aggregator.timeout().filter(|&due| due <= end) {
             self.now = self.now.max(due);
             self.aggregator.handle_timeout(self.now);
+            let next = self.aggregator.timeout();
+            assert!(next.is_none_or(|next| next > self.now), "it would be called for ever");
         }
         self.now = end;
     }

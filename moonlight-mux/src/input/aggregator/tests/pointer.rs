@@ -47,6 +47,8 @@ fn a_long_way_is_split_and_one_too_long_to_count_ends_at_the_bound() {
 fn a_click_is_where_it_was_however_long_it_waits() {
     let (mut room, [one]) = Room::new();
     let click = |down, x| InputEvent::Button { button: MouseButton::Left, down, at: Some(place(x, x)) };
+    assert_eq!(room.told(one, click(true, 7)), [to(7, 7), host_button(true)]);
+    assert_eq!(room.told(one, click(false, 7)), [to(7, 7), host_button(false)]);
     room.act(one, InputEvent::PointerTo(place(1, 1)));
     room.act(one, click(true, 2));
     room.act(one, InputEvent::PointerTo(place(3, 3)));

@@ -260,7 +260,10 @@ fn a_turn_ends_with_who_has_it_and_with_the_mode() {
 #[test]
 fn without_a_host_nothing_is_done_nor_kept_for_the_next_one() {
     let (mut room, [one]) = Room::new();
-    room.told(one, key(A, true));
+    let touch = |phase| InputEvent::Touch(finger(phase, 1));
+    for event in [key(A, true), button(true), touch(PointerPhase::Down)] {
+        room.told(one, event);
+    }
     room.act(one, key(0x42, true));
     room.aggregator.handle_disconnected();
     assert_eq!(room.all(), []);
@@ -270,6 +273,12 @@ fn without_a_host_nothing_is_done_nor_kept_for_the_next_one() {
     }
     room.aggregator.handle_connected();
     assert_eq!(room.all(), []);
-    assert_eq!(room.told(one, key(A, false)), [], "the new host knows of nothing that is held");
+    // The new host knows of nothing that is held.
+    for event in [key(A, false), button(false), touch(PointerPhase::Up)] {
+        assert_eq!(room.told(one, event), []);
+    }
     assert_eq!(room.told(one, key(A, true)), [host_key(A, true, NONE)]);
+    assert_eq!(room.told(one, button(true)), [host_button(true)]);
+    let first = Touch { contact: 0, ..finger(PointerPhase::Down, 1) };
+    assert_eq!(room.told(one, touch(PointerPhase::Down)), [HostInput::Touch(first)]);
 }
