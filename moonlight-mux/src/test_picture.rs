@@ -31,8 +31,8 @@ use crate::task::{self, Worker};
 ///
 /// The picture has bars and a ball that move, the time of day in UTC to the millisecond, and along its top the frame's
 /// number for programs: 32 cells, lowest bit first, white for 1. The sound is 440 Hz left and 660 Hz right. As each
-/// second begins, a lamp in the picture is lit and the sound ticks. Where a test host streams it, it shows the pointer with
-/// the lines that it draws, and the keys that are down. Clock, timestamps and sound go by the time at which
+/// second begins, a lamp in the picture is lit and the sound ticks. Where a test host streams it, it shows what viewers do:
+/// pointer, fingers and pens with the lines that they draw, keys, typed text, gamepads. Clock, timestamps and sound go by the time at which
 /// a run began: a clock that is set later does not show.
 ///
 /// Like a game-streaming host it sends no keyframe but the first and those that are asked for. When encoding takes
