@@ -244,7 +244,8 @@ async fn a_viewer_that_says_what_it_holds_holds_it_until_its_signalling_ends() {
         let mut beats = tokio::time::interval(Duration::from_millis(100));
         for beat in 0.. {
             beats.tick().await;
-            hand.held(&viewer, 0, &[0x41]).await.expect("it is here");
+            let held = if beat > 30 { &[0x41, 0x42][..] } else { &[0x41] };
+            hand.held(&viewer, 0, held).await.expect("it is here");
             // Three times as long as it is believed without a word.
             if beat == 30 {
                 hand.key(&viewer, 0x42, true).await.expect("it is here");
