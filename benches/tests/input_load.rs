@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join_all, select_all, try_join_all};
 use moonlight_mux::{HostEvent, HostEvents, HostInput, KeyCode, State, TestHostConfig};
 use moonlight_mux_benches::viewer::{Channels, CloseReason, Hand, Viewer, ViewerConfig};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -27,10 +27,11 @@ use support::input::keys_of;
 use support::{join, loopback};
 
 const VIEWERS: usize = 20;
-/// Each viewer's, 1,000 a second where the machine is fast enough: `EVENTS=10000` is ten seconds of it.
+/// Each viewer's. `EVENTS=10000` is ten seconds of it where the code is optimised.
 const EVENTS: usize = 600;
-/// Each tick a viewer does this much, half of it reliable.
-const TICK: Duration = Duration::from_millis(12);
+/// Each tick a viewer does [`A_TICK`] things, half of them reliable: 1,000 a second. Code that is not optimised is ten times
+/// as slow, and with viewers' pictures too would fall behind for so long that viewers seem to be gone.
+const TICK: Duration = Duration::from_millis(if cfg!(debug_assertions) { 120 } else { 12 });
 const A_TICK: usize = 12;
 /// Above what twenty viewers hold who watch: their messages that wait, within SCTP and for the host. Two seconds of
 /// unbounded queues would be ten times as much.
@@ -82,6 +83,9 @@ async fn of_twenty_viewers_who_do_a_thousand_things_a_second_each_nothing_is_los
     let moves = tokio::select! {
         moves = timeout(PATIENCE, all) => moves.expect("all of it arrives"),
         () = watched => unreachable!("it watches for ever"),
+        (reason, n, _) = select_all(viewers.iter().map(|(viewer, _)| Box::pin(viewer.closed()))) => {
+            panic!("viewer {n} is gone: {reason}")
+        }
     };
     let took = started.elapsed();
     let reliable = VIEWERS * rounds * A_TICK / 2;
