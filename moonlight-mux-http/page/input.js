@@ -130,6 +130,8 @@ export class Input extends EventTarget {
       this.#waiting.set(slot, bytes);
       return;
     }
+    // There is room before all has left: what waits is older by now.
+    this.#waiting.delete(slot);
     this.#put(this.#channels.motion, bytes);
     const again = SAID_AGAIN[bytes[4]];
     if (again) this.#settling.set(slot, this.#timers.setTimeout(() => this.#sayAgain(slot, bytes, again), SETTLE_MS));

@@ -235,6 +235,17 @@ test("on a slow link only the newest move of each device waits", () => {
   equal(sent(), []);
 });
 
+test("a move that finds room leaves no older one behind to follow it", () => {
+  const { input, channels, timers, sent } = opened();
+  channels.motion.bufferedAmount = 1000;
+  input.move(at(1), "pointer");
+  channels.motion.bufferedAmount = 100;
+  input.move(at(2), "pointer");
+  channels.motion.drains();
+  timers.settle();
+  equal(sent(), ["motion 050100020000", "motion 050100020000"]);
+});
+
 test("a click drops the older move that waits, and carries its own place", () => {
   const { input, channels, sent } = opened();
   channels.motion.bufferedAmount = 1000;
