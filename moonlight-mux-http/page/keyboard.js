@@ -34,9 +34,13 @@ export class Keyboard {
   }
 
   #handle(event) {
-    // What an input method is busy with becomes text (text.js).
-    if (!this.#input.engaged || event.isComposing || event.keyCode === 229) return;
-    if (event.target === this.#field && types(event) && this.#input.may("text")) return;
+    if (!this.#input.engaged) return;
+    // A key that went down as a key ends as one, whatever is typed or composed meanwhile.
+    if (!this.#translator.continues(event)) {
+      // What an input method is busy with becomes text (text.js).
+      if (event.isComposing || event.keyCode === 229) return;
+      if (event.target === this.#field && types(event) && this.#input.may("text")) return;
+    }
     // The way out is there, whatever may be done.
     const { keys, text, command } = this.#translator.handle(event);
     if (this.#input.may("keyboard")) {
@@ -79,7 +83,7 @@ export class KeyTranslator {
    */
   handle(event) {
     const keys = this.#resolveWaiting(event);
-    const name = event.code || event.key;
+    const name = nameOf(event);
     const code = VIRTUAL_KEYS.get(event.code) ?? NAMED_KEYS.get(event.key);
     const down = event.type === "keydown";
     if (code === undefined) {
@@ -94,6 +98,12 @@ export class KeyTranslator {
     if (down) this.#press(event, name, code, keys);
     else this.#lift(event, name, code, keys);
     return { keys, text: "", command: this.#finished() };
+  }
+
+  /** Whether the event is the repetition or the end of a key that is down. */
+  continues(event) {
+    const down = this.#down.has(nameOf(event)) || this.#waiting?.code === event.code;
+    return down && (event.repeat || event.type === "keyup");
   }
 
   /** Whether `handleTimeout` is to be called when nothing else comes. */
@@ -200,6 +210,11 @@ export class KeyTranslator {
   #holds(...codes) {
     return [...this.#down.values()].some((code) => codes.includes(code));
   }
+}
+
+/** What tells a key that is down from others. */
+function nameOf({ code, key }) {
+  return code || key;
 }
 
 /** Whether the key stands for a character, as it is. */

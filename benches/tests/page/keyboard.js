@@ -129,6 +129,19 @@ test("V with them pastes, and is no key of the host's", () => {
   equal(keys(down("KeyV")), "+56");
 });
 
+test("a key that is down goes on until its end", () => {
+  const { translator, down, up } = typist();
+  const continues = (type, code, more) => translator.continues(event(type, code, more));
+  equal([continues("keydown", "KeyC"), continues("keyup", "KeyC")], [false, false]);
+  down("KeyC", { states: ["Control"] });
+  equal([continues("keydown", "KeyC"), continues("keydown", "KeyC", { repeat: true }), continues("keyup", "KeyC")], [false, true, true]);
+  up("KeyC");
+  equal(continues("keyup", "KeyC"), false);
+  const windows = typist({ windows: true });
+  windows.down("ControlLeft");
+  equal(windows.translator.continues(event("keyup", "ControlLeft")), true);
+});
+
 test("after everything was let go, nothing of before counts", () => {
   const { translator, down, up, keys } = typist();
   ["ControlLeft", "AltLeft", "ShiftLeft", "KeyA"].forEach((code) => down(code));
