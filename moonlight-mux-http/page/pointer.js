@@ -39,6 +39,8 @@ export class Pointer {
       this.#totals = { totalX: 0, totalY: 0 };
       this.#place = null;
     });
+    // A locked pointer is not captured: once it is free, a button may come up anywhere.
+    document.addEventListener("pointerlockchange", () => this.locked || this.#lift());
     input.addEventListener("drain", () => this.#scroll());
     input.addEventListener("release", () => {
       this.#down = 0;
@@ -119,6 +121,13 @@ export class Pointer {
     }
     // A locked pointer is captured as it is, and must not be.
     if (begins && !this.locked) this.#picture.setPointerCapture(event.pointerId);
+  }
+
+  #lift() {
+    for (const [bit, button] of BUTTONS) {
+      if (this.#down & bit) this.button(button, false);
+    }
+    this.#down = 0;
   }
 
   #turn(event) {
