@@ -10,6 +10,8 @@ import { Touch } from "./touch.js";
 const element = (id) => document.getElementById(id);
 
 const WAY_OUT = "Ctrl, Alt and Shift together give the keyboard back.";
+/** Phones and tablets: neither mouse nor keyboard is to be expected. */
+const FINGERS_ALONE = matchMedia("(any-pointer: coarse) and (not (any-pointer: fine))");
 /** Long enough to read it, and short enough not to be in the way. */
 const TOLD_MS = 4_000;
 
@@ -56,7 +58,7 @@ export class Control {
   /** Takes control, if there is any to take: the picture has the focus from here on. */
   take() {
     if (!this.#mayAct) return this.#tell(this.#saying.hint);
-    if (!this.#input.engaged) this.#tell(`You are in control. ${WAY_OUT}`);
+    if (!this.#input.engaged) this.#tell(`You are in control. ${FINGERS_ALONE.matches ? "The button above gives it back." : WAY_OUT}`);
     this.#input.engaged = true;
     if (document.activeElement !== this.#field) this.#picture.focus({ preventScroll: true });
   }
@@ -84,7 +86,7 @@ export class Control {
   }
 
   get #saying() {
-    return sayingOf(this.#input.status, this.#input.engaged, this.#viewers);
+    return sayingOf(this.#input.status, this.#input.engaged, this.#viewers, FINGERS_ALONE.matches);
   }
 
   #leave() {
@@ -108,7 +110,7 @@ export class Control {
       holder.addEventListener("focusout", (event) => this.#focusLeft(event));
     }
     // A click beside the picture leaves the focus, and so control, where it is.
-    for (const part of document.querySelectorAll(".bar, .controls, .panel, #reveal")) {
+    for (const part of document.querySelectorAll(".bar, .controls, .panel, .banner, .notice, #reveal")) {
       part.addEventListener("mousedown", (event) => this.#input.engaged && event.preventDefault());
     }
     addEventListener("blur", () => this.#input.releaseAll());
@@ -132,7 +134,7 @@ export class Control {
       this.#touch.mode = this.#touch.mode === "direct" ? "trackpad" : "direct";
       this.#show();
     };
-    element("lock-pointer").hidden = !this.#picture.requestPointerLock || matchMedia("(any-pointer: coarse) and (not (any-pointer: fine))").matches;
+    element("lock-pointer").hidden = !this.#picture.requestPointerLock || FINGERS_ALONE.matches;
     element("lock-pointer").onclick = () => this.#act(() => this.#pointer.toggleLock());
     element("soft-keyboard").onclick = () => this.#act(() => this.#toggleField());
     element("paste").onclick = () => this.#act(() => this.#paste());
@@ -221,8 +223,11 @@ export class Control {
   }
 }
 
-/** What the pill says: `{ state, label, short, hint }`. Of `Input` and `Viewers`, each null when it is not known. Pure. */
-export function sayingOf(status, engaged, viewers) {
+/**
+ * What the pill says: `{ state, label, short, hint }`. Of `Input` and `Viewers`, each null when it is not known, and of
+ * whether the person has fingers alone. Pure.
+ */
+export function sayingOf(status, engaged, viewers, fingers = false) {
   if (status === null) return { state: "unknown", label: "", short: "", hint: "" };
   const viewOnly = (hint) => ({ state: "view-only", label: "View only", short: "View only", hint });
   if (status.mode === "view_only") return viewOnly("Everybody only watches this stream.");
@@ -233,8 +238,8 @@ export function sayingOf(status, engaged, viewers) {
     const name = viewers.viewers.find(({ id }) => id === turn)?.name || "Somebody else";
     return { state: "other", label: `${name} has the turn`, short: name, hint: `It is free again when ${name} pauses.` };
   }
-  if (engaged) return { state: "control", label: "You are in control", short: "In control", hint: `Give control back. ${WAY_OUT}` };
-  return { state: "free", label: "Control", short: "Control", hint: "Use this host's keyboard and mouse: press here, or click into the picture." };
+  if (engaged) return { state: "control", label: "You are in control", short: "In control", hint: fingers ? "Give control back." : `Give control back. ${WAY_OUT}` };
+  return { state: "free", label: "Control", short: "Control", hint: `Use this host's keyboard and mouse: press here, or ${fingers ? "tap" : "click into"} the picture.` };
 }
 
 function showGamepads(gamepads) {

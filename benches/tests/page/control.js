@@ -18,6 +18,11 @@ test("the pill says who is in control", () => {
   equal(label(one, false, { ...viewers, turn: "z" }), "Somebody else has the turn");
 });
 
+test("who has fingers alone is told of no keys", () => {
+  const hints = [false, true].map((engaged) => sayingOf(status(), engaged, viewers, true).hint);
+  equal(hints, ["Use this host's keyboard and mouse: press here, or tap the picture.", "Give control back."]);
+});
+
 test("who only watches is told why", () => {
   const all = [status({ mode: "view_only" }), status({ rights: NONE }), status({ takes: false })].map((status) => sayingOf(status, true, viewers));
   equal(all.map(({ label }) => label), ["View only", "View only", "View only"]);
