@@ -58,7 +58,7 @@ export class Control {
   /** Takes control, if there is any to take: the picture has the focus from here on. */
   take() {
     if (!this.#mayAct) return this.#tell(this.#saying.hint);
-    if (!this.#input.engaged) this.#tell(`You are in control. ${FINGERS_ALONE.matches ? "The button above gives it back." : WAY_OUT}`);
+    if (!this.#input.engaged) this.#tell(`You are in control. ${FINGERS_ALONE.matches ? "Press “In control” to give it back." : WAY_OUT}`);
     this.#input.engaged = true;
     if (document.activeElement !== this.#field) this.#picture.focus({ preventScroll: true });
   }
