@@ -39,8 +39,13 @@ export class Pointer {
       this.#totals = { totalX: 0, totalY: 0 };
       this.#place = null;
     });
-    // A locked pointer is not captured: once it is free, a button may come up anywhere.
-    document.addEventListener("pointerlockchange", () => this.locked || this.#lift());
+    document.addEventListener("pointerlockchange", () => {
+      // From here on a press comes behind the movement so far: overtaken by the next move, it must not take the pointer
+      // back to where it was locked.
+      if (this.locked) this.#place = this.#total();
+      // A locked pointer is not captured: once it is free, a button may come up anywhere.
+      else this.#lift();
+    });
     input.addEventListener("drain", () => this.#scroll());
     input.addEventListener("release", () => {
       this.#down = 0;
@@ -68,7 +73,7 @@ export class Pointer {
   moveBy(dx, dy) {
     this.#totals.totalX += dx;
     this.#totals.totalY += dy;
-    this.#goTo({ totalX: Math.round(this.#totals.totalX), totalY: Math.round(this.#totals.totalY) });
+    this.#goTo(this.#total());
   }
 
   /** Moves to a place on the picture, `{ x, y }`. */
@@ -85,6 +90,11 @@ export class Pointer {
   scroll(dx, dy) {
     this.#wheel.turn(dx, dy);
     this.#scroll();
+  }
+
+  #total() {
+    const { totalX, totalY } = this.#totals;
+    return { totalX: Math.round(totalX), totalY: Math.round(totalY) };
   }
 
   #goTo(place) {
