@@ -138,7 +138,7 @@ async fn an_existing_backend_gets_the_documented_answer() {
         "created_at",
         "peers",
     ];
-    let newer = ["codec", "bitrate_kbps", "last_frame_age_ms", "restarts"];
+    let newer = ["codec", "bitrate_kbps", "last_frame_age_ms", "restarts", "input_mode"];
     let fields: BTreeSet<_> = info.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(fields, known.iter().chain(&newer).copied().collect());
     assert_eq!(info["streamer_id"], "agent-ses_01k7jt2n9c5nt9pffq1r8kg92p");
