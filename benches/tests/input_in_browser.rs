@@ -499,94 +499,22 @@ struct Shown {
 }
 
 /// Written down once more: where CSS puts a picture that is contained in its element.
-const SHOWN: &str = r#"(() => {
-  const [video, holder] = ["video", "picture"].map((id) => document.getElementById(id));
-  const [rect, seen] = [video.getBoundingClientRect(), holder.getBoundingClientRect()];
-  const scale = Math.min(rect.width / video.videoWidth, rect.height / video.videoHeight);
-  const box_left = rect.left + (rect.width - scale * video.videoWidth) / 2;
-  const box_top = rect.top + (rect.height - scale * video.videoHeight) / 2;
-  const left = Math.max(box_left, seen.left);
-  const top = Math.max(box_top, seen.top);
-  const width = Math.min(box_left + scale * video.videoWidth, seen.left + holder.clientWidth) - left;
-  const height = Math.min(box_top + scale * video.videoHeight, seen.top + holder.clientHeight) - top;
-  return { left, top, width, height, box_left, box_top, scale };
-})()"#;
+const SHOWN: &str = include_str!("input_in_browser/shown.js");
 
 /// Two more frames, behind which the layout is what it is going to be.
 const FRAMES: &str =
     "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
 
 /// How many white pixels there are where the test picture shows the keys that are down.
-const KEYS_SHOWN: &str = r#"(() => {
-  const canvas = new OffscreenCanvas(400, 40);
-  const context = canvas.getContext("2d");
-  context.drawImage(document.getElementById("video"), 170, 645, 400, 40, 0, 0, 400, 40);
-  const { data } = context.getImageData(0, 0, 400, 40);
-  let white = 0;
-  for (let i = 0; i < data.length; i += 4) white += Math.min(data[i], data[i + 1], data[i + 2]) > 215;
-  return white;
-})()"#;
+const KEYS_SHOWN: &str = include_str!("input_in_browser/keys_shown.js");
 
 /// Gamepads of the standard layout, as the browser would have them.
-const GAMEPADS: &str = r#"(() => {
-  const pads = [null, null, null, null];
-  const played = [];
-  const say = (type, gamepad) => dispatchEvent(Object.assign(new Event(type), { gamepad }));
-  navigator.getGamepads = () => pads;
-  window.gamepads = {
-    played,
-    plug(index) {
-      const playEffect = async (type, parameters) => { played.push({ type, ...parameters }); return "complete"; };
-      const reset = async () => "complete";
-      pads[index] = {
-        id: "Stub (STANDARD GAMEPAD Vendor: 045e Product: 02ea)", index, connected: true, mapping: "standard",
-        timestamp: performance.now(), axes: [0, 0, 0, 0],
-        buttons: Array.from({ length: 17 }, () => ({ pressed: false, touched: false, value: 0 })),
-        vibrationActuator: { type: "dual-rumble", effects: ["dual-rumble"], playEffect, reset },
-      };
-      say("gamepadconnected", pads[index]);
-    },
-    press(index, button, pressed) {
-      pads[index].buttons[button] = { pressed, touched: pressed, value: pressed ? 1 : 0 };
-      pads[index].timestamp = performance.now();
-    },
-    tilt(index, axis, value) {
-      pads[index].axes[axis] = value;
-      pads[index].timestamp = performance.now();
-    },
-    unplug(index) {
-      const [gamepad] = pads.splice(index, 1, null);
-      gamepad.connected = false;
-      say("gamepaddisconnected", gamepad);
-    },
-  };
-})()"#;
+const GAMEPADS: &str = include_str!("input_in_browser/gamepads.js");
 
 /// Sends one message of each kind on the page's channels, past all that the page would not do: a key, text, a button with a
 /// place, the wheel, a finger, a pen, a gamepad, moves to a place and by an amount; and then nonsense, until the server has had enough: by then it has read
 /// the rest.
-const EVERYTHING: &str = r#"((code) => {
-  const { input, motion } = moonlightMux;
-  let sequence = 1_000_000;
-  const send = (channel, ...body) => {
-    const message = new Uint8Array(4 + body.length);
-    new DataView(message.buffer).setUint32(0, sequence++);
-    message.set(body, 4);
-    channel.send(message);
-  };
-  const fill = (length) => new Array(length).fill(0x11);
-  send(motion, 0x05, 1, 0x12, 0x34, 0x56, 0x78);
-  send(motion, 0x05, 2, 0, 0, 0, 5, 0, 0, 0, 6);
-  send(input, 0x01, 1, code, 0, 0);
-  send(input, 0x02, code);
-  send(input, 0x03, 1, 1, 1, 0x12, 0x34, 0x56, 0x78);
-  send(input, 0x04, 0, 120, 0, 120, 0);
-  send(input, 0x06, 1, 0, 0, 0, 1, ...fill(6), 0, 0, ...fill(4));
-  send(input, 0x07, 1, 1, 0, ...fill(6), 0, 0, 45);
-  send(input, 0x08, 0, 1, 0, 1, 0, 0, 0xf7, 0xff);
-  send(input, 0x0a, 0, 0, 0, 0x10, 0, ...fill(10));
-  for (let i = 0; i < 20; i++) send(input, 0xff);
-})"#;
+const EVERYTHING: &str = include_str!("input_in_browser/everything.js");
 
 /// A browser's command, there and back.
 const SLACK: Duration = Duration::from_millis(200);
