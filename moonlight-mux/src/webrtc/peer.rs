@@ -1,5 +1,6 @@
 //! One viewer over WebRTC: its negotiation, its connection, its end.
 
+mod budget;
 mod connection;
 mod conversation;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
+use self::budget::ErrorBudget;
 use self::connection::Connection;
 use super::channels::ChannelSet;
 use super::packetiser::Packetiser;
@@ -25,8 +27,6 @@ use crate::task;
 const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The farewell to a browser that takes no more messages.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Malformed messages that a viewer may send before it has to go, by signalling and on data channels together.
-const ERROR_BUDGET: usize = 20;
 /// Candidates that may come before there is a connection to give them to. A browser has about ten. More: an error each.
 const EARLY_CANDIDATES: usize = 64;
 
@@ -56,7 +56,8 @@ impl<S: Signalling> WebRtcPeer<S> {
 impl<S: Signalling> Egress for WebRtcPeer<S> {
     async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
         let (sink, stream) = self.signalling.split();
-        let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors: 0 };
+        let errors = ErrorBudget::new(task::now());
+        let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors };
         let reason = session.run(&viewer).await;
         if timeout(CLOSE_TIMEOUT, session.sink.close(reason)).await.is_err() {
             tracing::debug!("the viewer's signalling takes no farewell");
@@ -70,8 +71,7 @@ struct Session<Sink, Stream> {
     offerer: Offerer,
     sink: Sink,
     stream: Stream,
-    /// Malformed messages so far.
-    errors: usize,
+    errors: ErrorBudget,
 }
 
 impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
@@ -226,9 +226,9 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
 
     /// Counts a message that cannot be used.
     fn spend(&mut self, reason: &'static str) -> Result<(), LeaveReason> {
-        self.errors += 1;
-        tracing::warn!(reason, errors = self.errors, "a message cannot be used");
-        if self.errors >= ERROR_BUDGET { Err(LeaveReason::BadSignalling) } else { Ok(()) }
+        let left = self.errors.spend(task::now());
+        tracing::warn!(reason, left = left.unwrap_or(0), "a message cannot be used");
+        left.map(drop).map_err(|_| LeaveReason::BadSignalling)
     }
 }
 
