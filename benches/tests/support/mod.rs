@@ -247,6 +247,14 @@ pub(crate) fn loopback() -> WebRtc {
     WebRtc::bind(config).expect("a free port")
 }
 
+/// Whose viewers take the standard path.
+pub(crate) fn standard() -> WebRtc {
+    let mut config = WebRtcConfig::default();
+    config.bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.direct = false;
+    WebRtc::bind(config).expect("a port")
+}
+
 /// WebRTC on loopback alone, over UDP and TCP.
 pub(crate) fn loopback_with_tcp() -> WebRtc {
     let mut config = WebRtcConfig::default();

@@ -98,12 +98,12 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let with_audio = negotiate::offers_audio(&offer);
         let set =
             if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
-        let (mut connection, tracks, channels) =
-            Connection::open(&self.shared, packetiser, &info, with_audio, set).await?;
+        let (mut connection, delivery, channels) =
+            Connection::open(&self.shared, packetiser, &info, with_audio, set, self.shared.direct).await?;
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
-            self.converse(viewer, &info, &mut connection, tracks, channels, candidates).await
+            self.converse(viewer, &info, &mut connection, delivery, channels, candidates).await
         };
         let reason = conversation.await;
         connection.close().await;
@@ -114,8 +114,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let mut candidates = Vec::new();
         let info = self.stream_info(viewer, &mut candidates).await?;
         let packetiser = packetiser(&info).ok_or_else(|| unsupported(&info))?;
-        let (mut connection, tracks, channels) =
-            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage).await?;
+        let (mut connection, delivery, channels) =
+            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage, false).await?;
         let conversation = async {
             let offer = connection.offer().await?;
             self.send(Signal::Description(offer)).await?;
@@ -124,7 +124,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 return Err(unsupported(&info));
             }
             connection.accept(&answer).await?;
-            self.converse(viewer, &info, &mut connection, tracks, channels, candidates).await
+            self.converse(viewer, &info, &mut connection, delivery, channels, candidates).await
         };
         let reason = conversation.await;
         connection.close().await;

@@ -18,6 +18,7 @@ impl ExtendedSequence {
     }
 
     /// The rollover counter.
+    #[cfg(test)]
     pub(crate) fn roc(self) -> u32 {
         (self.0 >> 16) as u32
     }

@@ -15,7 +15,8 @@ use crate::peer::LeaveReason;
 use crate::signalling::{Candidate, Signal, SignalSink, SignalStream};
 use crate::task;
 use crate::webrtc::channels::{Channels, Fault, VideoQuality};
-use crate::webrtc::standard::{Tracks, is_audible};
+use crate::webrtc::delivery::Delivery;
+use crate::webrtc::tracks::is_audible;
 
 /// From the offer to a connection: every attempt ends in a picture or a reason within 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         viewer: &ViewerIo,
         info: &StreamInfo,
         connection: &mut Connection,
-        tracks: Tracks,
+        delivery: Delivery,
         mut channels: Channels,
         candidates: Vec<Candidate>,
     ) -> Result<LeaveReason, LeaveReason> {
@@ -46,7 +47,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 (None, None) => pending().await,
             }
         };
-        let media = tracks.serve(viewer, quality);
+        let media = delivery.serve(viewer, quality);
         viewer.expect_heartbeat(channels.has_heartbeat());
         let changed = format_change(viewer.watch_info(), info);
         tokio::pin!(events, media, changed);
