@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use self::connection::Connection;
 use super::channels::ChannelSet;
-use super::packetiser::Packetiser;
 use super::{Shared, negotiate};
 use crate::egress::{Egress, ViewerIo};
 use crate::media::StreamInfo;
@@ -93,13 +92,14 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let mut candidates = Vec::new();
         let offer = self.description(viewer, DescriptionKind::Offer, &mut candidates).await?;
         let info = self.stream_info(viewer, &mut candidates).await?;
-        let packetiser = packetiser(&info).filter(|_| negotiate::offers(&offer, info.video.codec));
-        let packetiser = packetiser.ok_or_else(|| unsupported(&info))?;
+        if !negotiate::offers(&offer, info.video.codec) {
+            return Err(unsupported(&info));
+        }
         let with_audio = negotiate::offers_audio(&offer);
         let set =
             if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, packetiser, &info, with_audio, set, self.shared.direct).await?;
+            Connection::open(&self.shared, &info, with_audio, set, self.shared.direct).await?;
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
@@ -113,9 +113,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     async fn serve_waiting_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
         let mut candidates = Vec::new();
         let info = self.stream_info(viewer, &mut candidates).await?;
-        let packetiser = packetiser(&info).ok_or_else(|| unsupported(&info))?;
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage, false).await?;
+            Connection::open(&self.shared, &info, true, ChannelSet::ExistingPage, false).await?;
         let conversation = async {
             let offer = connection.offer().await?;
             self.send(Signal::Description(offer)).await?;
@@ -207,11 +206,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         tracing::warn!(reason, errors = self.errors, "a message cannot be used");
         if self.errors >= ERROR_BUDGET { Err(LeaveReason::BadSignalling) } else { Ok(()) }
     }
-}
-
-/// How the stream's frames are split; `None` for a codec that no browser gets.
-fn packetiser(info: &StreamInfo) -> Option<Packetiser> {
-    Packetiser::of(info.video.codec)
 }
 
 fn unsupported(info: &StreamInfo) -> LeaveReason {
