@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use self::budget::ErrorBudget;
 use self::connection::Connection;
 use super::channels::ChannelSet;
-use super::packetiser::Packetiser;
 use super::{Shared, negotiate};
 use crate::egress::{Egress, ViewerIo};
 use crate::media::StreamInfo;
@@ -110,13 +109,14 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         // Some may be those of an attempt before.
         candidates.retain(|candidate| candidate.belongs_to(negotiate::ufrag(&offer)));
         let info = self.stream_info(viewer, &mut candidates).await?;
-        let packetiser = packetiser(&info).filter(|_| negotiate::offers(&offer, info.video.codec));
-        let packetiser = packetiser.ok_or_else(|| unsupported(&info))?;
+        if !negotiate::offers(&offer, info.video.codec) {
+            return Err(unsupported(&info));
+        }
         let with_audio = negotiate::offers_audio(&offer);
         let set =
             if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, packetiser, &info, with_audio, set, direct).await?;
+            Connection::open(&self.shared, &info, with_audio, set, direct).await?;
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
@@ -136,9 +136,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let info = self.stream_info(viewer, &mut candidates).await?;
         // Nothing here can ask such a viewer for another try, so its connection must fit any browser.
         let direct = false;
-        let packetiser = packetiser(&info).ok_or_else(|| unsupported(&info))?;
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage, direct).await?;
+            Connection::open(&self.shared, &info, true, ChannelSet::ExistingPage, direct).await?;
         let conversation = async {
             let offer = connection.offer().await?;
             self.send(Signal::Description(offer)).await?;
@@ -230,11 +229,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         tracing::warn!(reason, left = left.unwrap_or(0), "a message cannot be used");
         left.map(drop).map_err(|_| LeaveReason::BadSignalling)
     }
-}
-
-/// How the stream's frames are split; `None` for a codec that no browser gets.
-fn packetiser(info: &StreamInfo) -> Option<Packetiser> {
-    Packetiser::of(info.video.codec)
 }
 
 fn unsupported(info: &StreamInfo) -> LeaveReason {
