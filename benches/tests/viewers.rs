@@ -4,12 +4,12 @@ mod support;
 
 use std::time::Duration;
 
-use moonlight_mux::{ExitPolicy, LeaveReason, Streamer, StreamerConfig};
+use moonlight_mux::{ExitPolicy, LeaveReason, MediaPath, Streamer, StreamerConfig, WebRtc};
 use moonlight_mux_benches::viewer::{Trickle, Viewer, ViewerConfig};
 use tokio::time::timeout;
 
 use support::machine::Machine;
-use support::{Pictures, join, loopback};
+use support::{Pictures, join, loopback, standard};
 
 /// Far above what anything here takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,14 +25,24 @@ async fn frames(viewer: &Viewer, count: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_get_the_sources_frames_byte_for_byte() {
+    frames_arrive_byte_for_byte(loopback(), MediaPath::Direct).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_get_them_on_the_standard_path_too() {
+    frames_arrive_byte_for_byte(standard(), MediaPath::Standard).await;
+}
+
+async fn frames_arrive_byte_for_byte(rtc: WebRtc, path: MediaPath) {
     let pictures = Pictures::synthetic(100);
     let config = ViewerConfig { check: Some(pictures.check()), ..ViewerConfig::default() };
     let trickled = ViewerConfig { trickle: Trickle::Trickled, ..config.clone() };
-    let (streamer, rtc) = (start(pictures), loopback());
-    let (a, _a) = join(&streamer, &rtc, config).await;
-    let (b, _b) = join(&streamer, &rtc, trickled).await;
+    let streamer = start(pictures);
+    let (a, with_a) = join(&streamer, &rtc, config).await;
+    let (b, with_b) = join(&streamer, &rtc, trickled).await;
     frames(&a, 300).await;
     frames(&b, 300).await;
+    assert_eq!([with_a, with_b].map(|handle| handle.stats().path), [Some(path); 2]);
     for viewer in [a, b] {
         let stats = viewer.close().await;
         assert_eq!(stats.video.mismatches, 0, "{stats:?}");
@@ -48,6 +58,15 @@ async fn viewers_get_the_sources_frames_byte_for_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_packets_are_sent_again() {
+    losses_are_made_good(loopback()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_packets_are_sent_again_on_the_standard_path_too() {
+    losses_are_made_good(standard()).await;
+}
+
+async fn losses_are_made_good(rtc: WebRtc) {
     let pictures = Pictures::synthetic(100);
     let config = ViewerConfig {
         check: Some(pictures.check()),
@@ -56,7 +75,7 @@ async fn lost_packets_are_sent_again() {
         patience: Duration::from_secs(5),
         ..ViewerConfig::default()
     };
-    let (streamer, rtc) = (start(pictures), loopback());
+    let streamer = start(pictures);
     let (viewer, _handle) = join(&streamer, &rtc, config).await;
     let machine = Machine::watch();
     frames(&viewer, 300).await;

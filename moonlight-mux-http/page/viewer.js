@@ -144,7 +144,7 @@ function setHealth(changes) {
 async function observe() {
   const counted = await connection?.sample();
   if (counted) history.add(counted);
-  overlay.show(connection && history.figures());
+  overlay.show(connection && history.figures(page.events.Quality?.path ?? null));
   people.tick(performance.now());
   showInterruption();
 }

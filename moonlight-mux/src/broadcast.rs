@@ -5,6 +5,7 @@ mod rate;
 mod timeline;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ pub struct Broadcaster {
 }
 
 struct Shared {
+    key: StreamKey,
     publishing: Mutex<Publishing>,
     keyframe_wish: Arc<Notify>,
 }
@@ -44,6 +46,17 @@ struct Publishing {
 struct Viewer {
     outbox: Mutex<Outbox>,
     filled: Notify,
+}
+
+/// Tells the streams of a process apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StreamKey(u64);
+
+impl StreamKey {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
 }
 
 /// What passed through a [`Broadcaster`].
@@ -86,6 +99,7 @@ impl Broadcaster {
     pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
+                key: StreamKey::next(),
                 publishing: Mutex::new(Publishing {
                     timeline: Timeline::default(),
                     viewers: Vec::new(),
@@ -109,7 +123,7 @@ impl Broadcaster {
         let viewer = Arc::new(Viewer { outbox: Mutex::new(outbox), filled: Notify::new() });
         publishing.viewers.retain(|viewer| viewer.strong_count() > 0);
         publishing.viewers.push(Arc::downgrade(&viewer));
-        Subscription { viewer, keyframe_wish: self.shared.keyframe_wish.clone() }
+        Subscription { key: self.shared.key, viewer, keyframe_wish: self.shared.keyframe_wish.clone() }
     }
 
     /// The source starts again: its numbers and timestamps may begin anywhere.
@@ -223,11 +237,17 @@ impl fmt::Debug for Broadcaster {
 /// One viewer's share of a stream: a bounded queue that its [`Broadcaster`] fills. Dropping it leaves.
 #[derive(Debug)]
 pub struct Subscription {
+    key: StreamKey,
     viewer: Arc<Viewer>,
     keyframe_wish: Arc<Notify>,
 }
 
 impl Subscription {
+    /// Whose it is.
+    pub(crate) fn stream(&self) -> StreamKey {
+        self.key
+    }
+
     /// From the next keyframe on, which this asks for, give pictures; sound at once. Again: no effect.
     pub fn start(&self) {
         if self.viewer.outbox().start() {

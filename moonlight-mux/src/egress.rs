@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::broadcast::{Media, Subscription};
+use crate::broadcast::{Media, StreamKey, Subscription};
 use crate::input::{GamepadFeedback, InputEvent, InputStatus, Pointer, ViewerInput};
 use crate::lifecycle::State;
 use crate::media::StreamInfo;
@@ -40,6 +40,11 @@ impl ViewerIo {
     #[must_use]
     pub fn id(&self) -> PeerId {
         self.id
+    }
+
+    /// Which stream it watches.
+    pub(crate) fn stream(&self) -> StreamKey {
+        self.media.stream()
     }
 
     /// Waits until it is known what the stream carries. `None` when the stream ended before. Cancel safe.

@@ -99,7 +99,9 @@ pub use input::{
     Pointer, PointerPhase, Position, Rights, Sensor, SensorReading, Touch,
 };
 pub use media::*;
-pub use peer::{InvalidPeerName, LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats};
+pub use peer::{
+    InvalidPeerName, LeaveReason, MediaPath, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats,
+};
 #[cfg(feature = "test-host")]
 pub use recording::{
     Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,

@@ -196,6 +196,32 @@ pub struct PeerStats {
     pub holds: u64,
     /// How often its media were stopped, since it was silent.
     pub pauses: u64,
+    /// By which way its media go; `None` before it is connected.
+    pub path: Option<MediaPath>,
+    /// How often the system did not take what was to be sent: lost for this viewer alone, and sent again if it asks. Counted on
+    /// the direct path.
+    pub send_failures: u64,
+}
+
+/// By which way a viewer's media leave this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MediaPath {
+    /// Encrypted here and sent with one call for each picture.
+    Direct,
+    /// Packet by packet through the WebRTC crate: for whoever cannot take the direct path.
+    Standard,
+}
+
+impl MediaPath {
+    /// `direct`, `standard`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Standard => "standard",
+        }
+    }
 }
 
 /// Holds a viewer of a Streamer. Dropping it asks the viewer to leave.

@@ -2,6 +2,9 @@
 
 mod candidates;
 mod channels;
+mod delivery;
+mod direct;
+mod dtls;
 mod endpoint;
 mod feedback;
 mod framing;
@@ -16,6 +19,7 @@ mod peer;
 mod runtime;
 mod standard;
 mod stun;
+mod tracks;
 mod turn;
 
 use std::fmt;
@@ -26,6 +30,7 @@ use std::sync::Arc;
 use rtc::peer_connection::certificate::RTCCertificate;
 
 use self::candidates::Reach;
+use self::direct::Histories;
 use self::endpoint::Endpoint;
 use self::peer::{Offerer, WebRtcPeer};
 use crate::egress::Egress;
@@ -54,6 +59,9 @@ pub struct WebRtcConfig {
     pub ice_servers: Vec<IceServer>,
     /// TURN servers for which each viewer gets credentials of its own, behind `ice_servers`. Default: none.
     pub turn_secrets: Vec<TurnSecret>,
+    /// Whether viewers may take the [direct path](crate::MediaPath::Direct), which costs a fraction of the standard one.
+    /// Default: they may, and each that cannot takes the standard one.
+    pub direct: bool,
 }
 
 impl Default for WebRtcConfig {
@@ -64,6 +72,7 @@ impl Default for WebRtcConfig {
             public_addresses: Vec::new(),
             ice_servers: Vec::new(),
             turn_secrets: Vec::new(),
+            direct: true,
         }
     }
 }
@@ -81,6 +90,8 @@ struct Shared {
     certificate: RTCCertificate,
     ice_servers: Vec<IceServer>,
     turn_secrets: Vec<TurnSecret>,
+    direct: bool,
+    histories: Arc<Histories>,
 }
 
 impl Shared {
@@ -101,7 +112,7 @@ impl WebRtc {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: WebRtcConfig) -> Result<Self, BindError> {
-        let WebRtcConfig { bind, tcp, public_addresses, ice_servers, turn_secrets } = config;
+        let WebRtcConfig { bind, tcp, public_addresses, ice_servers, turn_secrets, direct } = config;
         if let Some(&address) = public_addresses.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(BindError::PublicAddress { address });
         }
@@ -112,7 +123,9 @@ impl WebRtc {
         let reach = Reach { udp_port: endpoint.local_addr().port(), tcp, public: public_addresses };
         let certificate = negotiate::certificate()?;
         let reach = Arc::new(reach);
-        Ok(Self { shared: Arc::new(Shared { endpoint, reach, certificate, ice_servers, turn_secrets }) })
+        let histories = Arc::default();
+        let shared = Shared { endpoint, reach, certificate, ice_servers, turn_secrets, direct, histories };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The UDP address that viewers share.

@@ -8,6 +8,7 @@ pub(crate) mod input;
 pub(crate) mod machine;
 pub(crate) mod page;
 pub(crate) mod random;
+pub(crate) mod relay;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -245,6 +246,14 @@ pub(crate) fn loopback() -> WebRtc {
     let mut config = WebRtcConfig::default();
     config.bind = ([127, 0, 0, 1], 0).into();
     WebRtc::bind(config).expect("a free port")
+}
+
+/// Whose viewers take the standard path.
+pub(crate) fn standard() -> WebRtc {
+    let mut config = WebRtcConfig::default();
+    config.bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.direct = false;
+    WebRtc::bind(config).expect("a port")
 }
 
 /// WebRTC on loopback alone, over UDP and TCP.

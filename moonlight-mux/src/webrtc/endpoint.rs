@@ -17,13 +17,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
+use super::dtls;
 use super::heard::LastHeard;
 use super::stun::{self, Kind};
 use crate::task::{self, Task};
@@ -79,6 +81,27 @@ struct Peer {
     addresses: Mutex<VecDeque<SocketAddr>>,
     connections: tcp::Connections,
     nomination: Mutex<Nomination>,
+    path: Mutex<Option<Path>>,
+    /// Whether either side has ended the DTLS handshake.
+    refused: watch::Sender<bool>,
+    /// The first RTCP datagram that the crate has sent, for who waits for it.
+    first_rtcp: watch::Sender<Option<Bytes>>,
+}
+
+/// The way to a peer: where the crate sends what is not STUN, which goes by the pair of candidates that ICE has chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Path {
+    destination: SocketAddr,
+    local_ip: IpAddr,
+}
+
+/// What became of datagrams that were to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// They are on their way.
+    Whole,
+    /// There was no room, or no way: some are lost, for this peer alone.
+    Lost,
 }
 
 /// A browser's first nomination, which the crate leaves unanswered when its own check of that path is still under way, as it
@@ -146,6 +169,9 @@ impl Endpoint {
             addresses: Mutex::default(),
             connections: tcp::Connections::of_a_peer(),
             nomination: Mutex::default(),
+            path: Mutex::default(),
+            refused: watch::Sender::new(false),
+            first_rtcp: watch::Sender::new(None),
         };
         PeerPort { shared: self.shared.clone(), peer: Arc::new(peer), ufrags: Vec::new() }
     }
@@ -177,6 +203,16 @@ impl PeerPort {
     /// What makes the peer's sockets.
     pub(super) fn sockets(&self) -> PeerSockets {
         PeerSockets { shared: self.shared.clone(), peer: self.peer.clone() }
+    }
+
+    /// What sends past the crate.
+    pub(super) fn outlet(&self) -> Outlet {
+        Outlet { shared: self.shared.clone(), peer: self.peer.clone() }
+    }
+
+    /// Whether either side has ended the DTLS handshake before it stood, to watch: the crate does not tell.
+    pub(super) fn refused(&self) -> watch::Receiver<bool> {
+        self.peer.refused.subscribe()
     }
 
     /// When the peer was last heard.
@@ -221,6 +257,41 @@ impl fmt::Debug for PeerSockets {
     }
 }
 
+/// The way to a peer past the WebRTC crate, beside the sockets that the crate has.
+#[derive(Clone)]
+pub(super) struct Outlet {
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+}
+
+impl Outlet {
+    /// How many datagrams leave with one call at most; 1 where the system cannot send several.
+    pub(super) fn max_segments(&self) -> usize {
+        self.shared.state.max_gso_segments()
+    }
+
+    /// Sends datagrams that stand one behind the other, all of `segment_size` bytes but the last, which may be shorter: at
+    /// most [`max_segments`](Self::max_segments). Never waits. They leave the way that the crate's own leave now.
+    pub(super) fn send(&self, contents: &[u8], segment_size: usize) -> Sent {
+        let path = *self.peer.path();
+        let Some(Path { destination, local_ip }) = path else { return Sent::Lost };
+        self.shared.send(&self.peer, local_ip, destination, None, contents, Some(segment_size))
+    }
+
+    /// The first RTCP datagram that the crate has sent to the peer. Waits for it. Cancel safe.
+    pub(super) async fn first_rtcp(&self) -> Bytes {
+        let mut first = self.peer.first_rtcp.subscribe();
+        let first = first.wait_for(Option::is_some).await.ok().and_then(|first| first.clone());
+        first.expect("its sender lives as long as we do, and it is there")
+    }
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet").field("path", &*self.peer.path()).finish_non_exhaustive()
+    }
+}
+
 /// A peer's socket: its own inbox, the shared port's outlet, and that of the peer's TCP connections.
 pub(super) struct PeerSocket {
     shared: Arc<Shared>,
@@ -239,29 +310,10 @@ impl AsyncUdpSocket for PeerSocket {
 
     /// Never waits: a datagram that the kernel does not take at once is lost, for this peer alone.
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let shared = &self.shared;
-        if let Some(connection) = self.peer.connections.find(transmit.destination, self.inbox.local_ip) {
-            let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
-            let lost = connection.send(transmit.contents.chunks(size));
-            shared.counters.tcp_queue_full.fetch_add(lost, Relaxed);
-            return Poll::Ready(Ok(transmit.contents.len()));
-        }
-        // On a wildcard socket the answer must leave from the address that the peer knows.
-        let src_ip = shared.local_addr.ip().is_unspecified().then_some(self.inbox.local_ip);
-        let transmit = Transmit {
-            destination: transmit.destination,
-            ecn: transmit.ecn,
-            contents: transmit.contents,
-            segment_size: transmit.segment_size,
-            src_ip: src_ip.filter(|ip| !ip.is_unspecified()),
-        };
-        let sent = shared.socket.try_io(Interest::WRITABLE, || {
-            shared.state.try_send(UdpSockRef::from(&shared.socket), &transmit)
-        });
-        if sent.is_err() {
-            shared.counters.send_failed.fetch_add(1, Relaxed);
-        }
-        Poll::Ready(Ok(transmit.contents.len()))
+        self.peer.handle_sending(transmit.destination, self.inbox.local_ip, transmit.contents);
+        let Transmit { destination, ecn, contents, segment_size, .. } = *transmit;
+        let _ = self.shared.send(&self.peer, self.inbox.local_ip, destination, ecn, contents, segment_size);
+        Poll::Ready(Ok(contents.len()))
     }
 
     fn poll_recv(
@@ -332,6 +384,38 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 const MAX_DATAGRAM: usize = 2048;
 
 impl Shared {
+    /// Never waits: what is not taken at once is lost, for this peer alone.
+    fn send(
+        &self,
+        peer: &Peer,
+        local_ip: IpAddr,
+        destination: SocketAddr,
+        ecn: Option<EcnCodepoint>,
+        contents: &[u8],
+        segment_size: Option<usize>,
+    ) -> Sent {
+        if let Some(connection) = peer.connections.find(destination, local_ip) {
+            let size = segment_size.unwrap_or(contents.len()).max(1);
+            let lost = connection.send(contents.chunks(size));
+            self.counters.tcp_queue_full.fetch_add(lost, Relaxed);
+            return if lost == 0 { Sent::Whole } else { Sent::Lost };
+        }
+        // On a wildcard socket the answer must leave from the address that the peer knows.
+        let src_ip = self.local_addr.ip().is_unspecified().then_some(local_ip);
+        let src_ip = src_ip.filter(|ip| !ip.is_unspecified());
+        // One datagram is none to be cut up: some systems refuse that.
+        let segment_size = segment_size.filter(|&size| size < contents.len());
+        let transmit = Transmit { destination, ecn, contents, segment_size, src_ip };
+        let sent = self
+            .socket
+            .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), &transmit));
+        if sent.is_err() {
+            self.counters.send_failed.fetch_add(1, Relaxed);
+            return Sent::Lost;
+        }
+        Sent::Whole
+    }
+
     fn dispatch(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) {
         let kind = Kind::of(datagram);
         if kind == Kind::Other {
@@ -397,6 +481,7 @@ impl Peer {
 
     fn put(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
         self.heard.note();
+        self.note_alert(datagram);
         let inbox = {
             let inboxes = self.inboxes();
             inboxes.iter().find(|inbox| Some(inbox.local_ip) == to).or(inboxes.first()).cloned()
@@ -421,6 +506,35 @@ impl Peer {
 
     fn addresses(&self) -> MutexGuard<'_, VecDeque<SocketAddr>> {
         self.addresses.lock().expect("no holder of this lock panics")
+    }
+
+    fn note_alert(&self, datagram: &[u8]) {
+        if dtls::is_fatal_alert(datagram) {
+            self.refused.send_replace(true);
+        }
+    }
+
+    /// The crate sends this.
+    fn handle_sending(&self, destination: SocketAddr, local_ip: IpAddr, datagram: &[u8]) {
+        let kind = Kind::of(datagram);
+        if kind == Kind::Stun {
+            return;
+        }
+        self.note_alert(datagram);
+        *self.path() = Some(Path { destination, local_ip });
+        if kind == Kind::Rtcp {
+            self.first_rtcp.send_if_modified(|first| {
+                let is_first = first.is_none();
+                if is_first {
+                    *first = Some(Bytes::copy_from_slice(datagram));
+                }
+                is_first
+            });
+        }
+    }
+
+    fn path(&self) -> MutexGuard<'_, Option<Path>> {
+        self.path.lock().expect("no holder of this lock panics")
     }
 
     fn nomination(&self) -> MutexGuard<'_, Nomination> {

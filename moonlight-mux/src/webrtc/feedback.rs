@@ -30,6 +30,8 @@ pub(super) struct Negotiated {
     pub(super) payload_type: u8,
     /// The id of the playout-delay header extension, if the browser has it.
     pub(super) playout_delay_id: Option<u8>,
+    /// SSRC and payload type of its retransmissions, if the browser takes them as a stream of their own (RFC 4588).
+    pub(super) rtx: Option<(u32, u8)>,
 }
 
 /// The outgoing streams, as the crate binds them: their final payload types and extension ids, which it tells nobody else.
@@ -198,6 +200,7 @@ impl Interceptor for Feedback {
             ssrc: info.ssrc,
             payload_type: info.payload_type,
             playout_delay_id: playout_delay.and_then(|extension| u8::try_from(extension.id).ok()),
+            rtx: info.ssrc_rtx.zip(info.payload_type_rtx),
         });
     }
 

@@ -1,8 +1,10 @@
 //! What we offer and accept: codecs, extensions, timers, and the few edits that an SDP needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rtc::crypto::SignatureScheme;
+use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
@@ -20,6 +22,7 @@ use rtc::shared::error::Error;
 
 use super::BindError;
 use super::channels;
+use super::direct::keys::KeyTap;
 use super::feedback::{Feedback, PLAYOUT_DELAY, RESEND_PACKETS};
 use super::packetiser::Packetiser;
 use crate::media::VideoCodec;
@@ -247,8 +250,17 @@ pub(super) fn interceptors(feedback: Feedback) -> Registry {
 /// Nearer to the wire than what resends and what makes sender reports.
 const FEEDBACK_SLOT: Slot = Slot::Custom(3_500);
 
-pub(super) fn settings() -> SettingEngine {
-    SettingEngineBuilder::new()
+/// `keys`: what looks for the connection's SRTP keys, where media are sent past the crate. It does so with AEAD_AES_128_GCM
+/// alone, and nothing else may be in the list then: browsers take the slower AES_CM_128_HMAC_SHA1_80 wherever it is.
+pub(super) fn settings(keys: Option<Arc<KeyTap>>) -> SettingEngine {
+    let settings = SettingEngineBuilder::new();
+    let settings = match keys {
+        Some(keys) => settings
+            .with_crypto_provider(keys)
+            .with_srtp_protection_profiles(vec![SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm]),
+        None => settings,
+    };
+    settings
         // As client the crate sends its ClientHello late: 273 instead of 110 ms to the first frame.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         // A socket on port 5353 per connection otherwise. Browsers that hide their addresses behind mDNS names are found

@@ -20,7 +20,7 @@ pub(crate) struct Payload {
 }
 
 /// How the frames of one codec become payloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Packetiser {
     H264,
     Av1,

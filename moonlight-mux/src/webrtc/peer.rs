@@ -82,7 +82,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     }
 
     async fn serve(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
-        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         match self.offerer {
             Offerer::Viewer => self.serve_offering_viewer(viewer).await,
             Offerer::Server => self.serve_waiting_viewer(viewer).await,
@@ -90,32 +89,56 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     }
 
     async fn serve_offering_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+        if self.shared.direct
+            && let Some(reason) = self.serve_offer(viewer, true).await?
+        {
+            return Ok(reason);
+        }
+        // It may have none of the keys that the direct path needs (AEAD_AES_128_GCM): once more, with any.
+        Ok(self.serve_offer(viewer, false).await?.unwrap_or(LeaveReason::ConnectionFailed))
+    }
+
+    /// From the viewer's offer to its end; `None` when its connection could not be encrypted.
+    async fn serve_offer(
+        &mut self,
+        viewer: &ViewerIo,
+        direct: bool,
+    ) -> Result<Option<LeaveReason>, LeaveReason> {
+        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut candidates = Vec::new();
         let offer = self.description(viewer, DescriptionKind::Offer, &mut candidates).await?;
+        // Some may be those of an attempt before.
+        candidates.retain(|candidate| candidate.belongs_to(negotiate::ufrag(&offer)));
         let info = self.stream_info(viewer, &mut candidates).await?;
         let packetiser = packetiser(&info).filter(|_| negotiate::offers(&offer, info.video.codec));
         let packetiser = packetiser.ok_or_else(|| unsupported(&info))?;
         let with_audio = negotiate::offers_audio(&offer);
         let set =
             if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
-        let (mut connection, tracks, channels) =
-            Connection::open(&self.shared, packetiser, &info, with_audio, set).await?;
+        let (mut connection, delivery, channels) =
+            Connection::open(&self.shared, packetiser, &info, with_audio, set, direct).await?;
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
-            self.converse(viewer, &info, &mut connection, tracks, channels, candidates).await
+            self.converse(viewer, &info, &mut connection, delivery, channels, candidates).await
         };
-        let reason = conversation.await;
+        let reason = match conversation.await {
+            Ok(LeaveReason::ConnectionFailed) if *connection.refused().borrow() => Ok(None),
+            reason => reason.map(Some),
+        };
         connection.close().await;
         reason
     }
 
     async fn serve_waiting_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut candidates = Vec::new();
         let info = self.stream_info(viewer, &mut candidates).await?;
+        // Nothing here can ask such a viewer for another try, so its connection must fit any browser.
+        let direct = false;
         let packetiser = packetiser(&info).ok_or_else(|| unsupported(&info))?;
-        let (mut connection, tracks, channels) =
-            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage).await?;
+        let (mut connection, delivery, channels) =
+            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage, direct).await?;
         let conversation = async {
             let offer = connection.offer().await?;
             self.send(Signal::Description(offer)).await?;
@@ -124,7 +147,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 return Err(unsupported(&info));
             }
             connection.accept(&answer).await?;
-            self.converse(viewer, &info, &mut connection, tracks, channels, candidates).await
+            self.converse(viewer, &info, &mut connection, delivery, channels, candidates).await
         };
         let reason = conversation.await;
         connection.close().await;

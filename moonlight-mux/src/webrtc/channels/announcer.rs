@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use webrtc::data_channel::DataChannel;
 
-use super::event_message::{EventMessage, Input, Stream, VideoQuality};
+use super::event_message::{EventMessage, Input, Quality, Stream};
 use super::pacing::{Pacing, Topic};
 use crate::egress::ViewerIo;
 use crate::task;
@@ -28,7 +28,7 @@ impl Announcer {
     pub(in crate::webrtc) async fn serve(
         self,
         viewer: &ViewerIo,
-        mut quality: watch::Receiver<VideoQuality>,
+        mut quality: watch::Receiver<Quality>,
     ) -> Infallible {
         let Self { channel, opens } = self;
         if opens.await.is_err() {
@@ -84,8 +84,8 @@ impl Announcer {
                     tell(&*channel, &EventMessage::Pointers(others)).await;
                 }
                 Some(Topic::Quality) => {
-                    let video = *quality.borrow_and_update();
-                    tell(&*channel, &EventMessage::Quality { video }).await;
+                    let quality = *quality.borrow_and_update();
+                    tell(&*channel, &EventMessage::Quality(quality)).await;
                 }
                 None => {
                     let changed = tokio::select! {

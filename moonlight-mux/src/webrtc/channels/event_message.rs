@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::input::{DeviceClass, GamepadFeedback, HostFeedback, InputStatus, Pointer, Rights, Sensor};
 use crate::lifecycle::{EndReason, State};
 use crate::media::StreamInfo;
-use crate::peer::{PeerId, PeerInfo};
+use crate::peer::{MediaPath, PeerId, PeerInfo};
 
 /// How many viewers are listed; more are only counted.
 const LISTED: usize = 50;
@@ -35,10 +35,7 @@ pub(super) enum EventMessage<'a> {
     /// Where others point.
     Pointers(Vec<PointerOf>),
     /// How the viewer's own connection is.
-    Quality {
-        /// Its picture.
-        video: VideoQuality,
-    },
+    Quality(Quality),
     /// How strongly one of the viewer's gamepads rumbles, 0 to 65535.
     Rumble { gamepad: u8, low: u16, high: u16 },
     /// The same of its triggers.
@@ -114,6 +111,22 @@ enum Status {
     Stopped,
 }
 
+/// How a viewer's own connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Quality {
+    /// Its picture.
+    pub(crate) video: VideoQuality,
+    /// By which way its media go; `None` until that is chosen.
+    #[serde(serialize_with = "path_name", skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<MediaPath>,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self { video: VideoQuality::Flowing, path: None }
+    }
+}
+
 /// What a viewer's connection does with the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,6 +137,11 @@ pub(crate) enum VideoQuality {
     Held,
     /// It was silent: nothing is sent until it answers.
     Paused,
+}
+
+#[expect(clippy::ref_option, reason = "serde wants it so")]
+fn path_name<S: Serializer>(path: &Option<MediaPath>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.map(MediaPath::name).serialize(serializer)
 }
 
 impl<'a> EventMessage<'a> {
@@ -292,16 +310,23 @@ mod tests {
             (stream(State::Ended(EndReason::ByHost), Some(&info)), with("stopped", &known)),
             (stream(State::Ended(failed), None), with("failed", &nothing)),
             (stream(State::Ended(EndReason::SourcePanicked), None), with("failed", &nothing)),
+            (quality(VideoQuality::Flowing, None), json!({"Quality": {"video": "flowing"}})),
             (
-                EventMessage::Quality { video: VideoQuality::Flowing },
-                json!({"Quality": {"video": "flowing"}}),
+                quality(VideoQuality::Held, Some(MediaPath::Direct)),
+                json!({"Quality": {"video": "held", "path": "direct"}}),
             ),
-            (EventMessage::Quality { video: VideoQuality::Held }, json!({"Quality": {"video": "held"}})),
-            (EventMessage::Quality { video: VideoQuality::Paused }, json!({"Quality": {"video": "paused"}})),
+            (
+                quality(VideoQuality::Paused, Some(MediaPath::Standard)),
+                json!({"Quality": {"video": "paused", "path": "standard"}}),
+            ),
         ];
         for (message, expected) in table {
             assert_eq!(value(&message), expected);
         }
+    }
+
+    fn quality(video: VideoQuality, path: Option<MediaPath>) -> EventMessage<'static> {
+        EventMessage::Quality(Quality { video, path })
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::{RTCIceGatheringState, RTCPeerConnectionState};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
@@ -21,11 +21,14 @@ use crate::signalling::{Candidate, Description, DescriptionKind};
 use crate::task;
 use crate::webrtc::candidates::{Reach, with_candidates};
 use crate::webrtc::channels::{self, ChannelSet, Channels};
+use crate::webrtc::delivery::Delivery;
+use crate::webrtc::direct::Opening;
+use crate::webrtc::direct::keys::KeyTap;
 use crate::webrtc::endpoint::PeerPort;
 use crate::webrtc::feedback::Feedback;
 use crate::webrtc::packetiser::Packetiser;
 use crate::webrtc::runtime::PeerRuntime;
-use crate::webrtc::standard::Tracks;
+use crate::webrtc::tracks::Tracks;
 use crate::webrtc::{Shared, negotiate};
 
 /// Host candidates are there at once; this is for a machine in distress.
@@ -50,19 +53,25 @@ impl Connection {
         info: &StreamInfo,
         with_audio: bool,
         set: ChannelSet,
-    ) -> Result<(Self, Tracks, Channels), LeaveReason> {
+        direct: bool,
+    ) -> Result<(Self, Delivery, Channels), LeaveReason> {
         let (feedback, backchannel) = Feedback::new();
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
         let (opened_tx, opened) = mpsc::channel(channels::OPENED);
         let port = shared.endpoint.peer();
-        let tracks = Tracks::new(backchannel, port.heard(), packetiser, info, with_audio);
+        let tracks = Tracks::new(packetiser, info, with_audio);
+        let provider = rtc::crypto::default_provider().map_err(|error| {
+            tracing::error!(%error, "the WebRTC connection cannot be made");
+            LeaveReason::Internal
+        })?;
+        let keys = direct.then(|| Arc::new(KeyTap::new(provider)));
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(negotiate::media_engine(packetiser).map_err(internal)?)
-            .with_setting_engine(negotiate::settings())
+            .with_setting_engine(negotiate::settings(keys.clone()))
             .with_interceptor_registry(negotiate::interceptors(feedback))
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))
             .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx, opened: opened_tx }))
@@ -72,13 +81,16 @@ impl Connection {
         // Boxed: 20 kB that only the start needs.
         let pc = Box::pin(building).await.map_err(internal)?;
         let reach = shared.reach.clone();
+        let direct =
+            keys.map(|keys| Opening { outlet: port.outlet(), keys, histories: shared.histories.clone() });
+        let delivery = Delivery { tracks: tracks.clone(), backchannel, heard: port.heard(), direct };
         let connection = Self { pc: Arc::new(pc), states, gathered, port, reach, closed: false };
-        connection.pc.add_track(tracks.video.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
+        connection.pc.add_track(tracks.video.track.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
         if let Some(audio) = &tracks.audio {
-            connection.pc.add_track(audio.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
+            connection.pc.add_track(audio.track.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
         }
         let channels = Channels::open(&*connection.pc, set, opened).await.map_err(internal)?;
-        Ok((connection, tracks, channels))
+        Ok((connection, delivery, channels))
     }
 
     /// The answer to the browser's offer, with all of our candidates.
@@ -115,6 +127,11 @@ impl Connection {
         }
         let local = self.pc.local_description().await.ok_or(LeaveReason::Internal)?;
         Ok(with_candidates(&local.sdp, &self.reach))
+    }
+
+    /// Whether either side has ended the handshake before it stood, to watch.
+    pub(super) fn refused(&self) -> watch::Receiver<bool> {
+        self.port.refused()
     }
 
     /// # Errors

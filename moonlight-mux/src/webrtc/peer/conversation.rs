@@ -14,8 +14,9 @@ use crate::media::StreamInfo;
 use crate::peer::LeaveReason;
 use crate::signalling::{Candidate, Signal, SignalSink, SignalStream};
 use crate::task;
-use crate::webrtc::channels::{Channels, Fault, VideoQuality};
-use crate::webrtc::standard::{Tracks, is_audible};
+use crate::webrtc::channels::{Channels, Fault, Quality};
+use crate::webrtc::delivery::Delivery;
+use crate::webrtc::tracks::is_audible;
 
 /// From the offer to a connection: every attempt ends in a picture or a reason within 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         viewer: &ViewerIo,
         info: &StreamInfo,
         connection: &mut Connection,
-        tracks: Tracks,
+        delivery: Delivery,
         mut channels: Channels,
         candidates: Vec<Candidate>,
     ) -> Result<LeaveReason, LeaveReason> {
@@ -37,7 +38,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             self.add_candidate(connection, candidate).await?;
         }
 
-        let (quality, told) = watch::channel(VideoQuality::Flowing);
+        let (quality, told) = watch::channel(Quality::default());
         let (announcer, teller) = (channels.announcer.take(), channels.teller.take());
         let events = async {
             match (announcer, teller) {
@@ -46,10 +47,11 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 (None, None) => pending().await,
             }
         };
-        let media = tracks.serve(viewer, quality);
+        let media = delivery.serve(viewer, quality);
         viewer.expect_heartbeat(channels.has_heartbeat());
         let changed = format_change(viewer.watch_info(), info);
         tokio::pin!(events, media, changed);
+        let mut refused = connection.refused();
         let (mut connected, mut signalling) = (false, true);
         let mut deadline = Some(task::now() + CONNECT_TIMEOUT);
         loop {
@@ -86,7 +88,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     RTCPeerConnectionState::Failed => return Ok(LeaveReason::ConnectionFailed),
                     _ => {}
                 },
-                () = task::at(deadline) => {
+                () = is_true(&mut refused), if !connected => return Ok(LeaveReason::ConnectionFailed),() = task::at(deadline) => {
                     if !connected {
                         return Ok(LeaveReason::ConnectionFailed);
                     }
@@ -123,6 +125,12 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 self.spend("the candidate cannot be used")
             }
         }
+    }
+}
+
+async fn is_true(watched: &mut watch::Receiver<bool>) {
+    if watched.wait_for(|value| *value).await.is_err() {
+        pending().await
     }
 }
 

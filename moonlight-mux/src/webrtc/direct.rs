@@ -1,0 +1,386 @@
+//! Media past the WebRTC crate: a picture is packetised once for all viewers, encrypted into one buffer for each, and sent with
+//! one system call.
+//!
+//! The crate negotiates, connects, and carries RTCP and data channels; the packets that it would make of our tracks are made
+//! here instead (docs/egress.md).
+
+mod burst;
+mod history;
+pub(super) mod keys;
+mod pace;
+mod resend;
+mod rtp;
+mod sender_report;
+mod sent;
+mod srtp;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use webrtc::error::Error;
+use webrtc::media_stream::track_local::TrackLocal;
+
+use self::burst::{MAX_SEGMENTS, bursts};
+use self::history::{FramePackets, PacketHistory};
+use self::keys::KeyTap;
+use self::pace::Chunk;
+use self::resend::Resends;
+use self::rtp::{ExtendedSequence, Header};
+use self::sender_report::{SenderReport, SenderReports};
+use self::sent::Sent;
+use self::srtp::RtpSealer;
+use super::delivery::SentVideo;
+use super::endpoint::{self, Outlet};
+use super::feedback::{Negotiated, NegotiatedStreams};
+use super::packetiser::Packetiser;
+use super::tracks::{RtpStart, Track, Tracks};
+use crate::broadcast::StreamKey;
+use crate::media::{AudioFrame, AudioTimestamp, VideoFrame, VideoTimestamp};
+use crate::task;
+
+/// From the connection to the first RTCP packet that the crate sends, which is at once: this is for a machine in distress, and
+/// for a later version of the crate that sends none.
+const KEY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Sender reports tie sound to picture; the first ones decide how soon the lips fit.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The packets of all streams that are sent now, each for as long as somebody sends it.
+#[derive(Debug, Default)]
+pub(super) struct Histories(Mutex<HashMap<(StreamKey, Packetiser), Weak<History>>>);
+
+type History = Mutex<PacketHistory>;
+
+impl Histories {
+    fn of(&self, stream: StreamKey, packetiser: Packetiser) -> Arc<History> {
+        let mut histories = self.0.lock().expect("no holder of this lock panics");
+        if let Some(history) = histories.get(&(stream, packetiser)).and_then(Weak::upgrade) {
+            return history;
+        }
+        histories.retain(|_, history| history.strong_count() > 0);
+        let history = Arc::new(Mutex::new(PacketHistory::new(packetiser)));
+        histories.insert((stream, packetiser), Arc::downgrade(&history));
+        history
+    }
+}
+
+/// What it takes to send to one viewer past the crate.
+pub(super) struct Opening {
+    pub(super) outlet: Outlet,
+    pub(super) keys: Arc<KeyTap>,
+    pub(super) histories: Arc<Histories>,
+}
+
+impl Opening {
+    /// For a viewer that is connected. `None` when its keys are not found, or its picture is not negotiated: the crate can
+    /// send to it, and nothing was sent here.
+    pub(super) async fn open(
+        self,
+        tracks: &Tracks,
+        streams: &NegotiatedStreams,
+        stream: StreamKey,
+    ) -> Option<DirectPath> {
+        let Self { outlet, keys, histories } = self;
+        let video = streams.by_ssrc(tracks.video.start.ssrc)?;
+        // An empty report: the crate seals it as it seals everything.
+        let report = rtc::rtcp::receiver_report::ReceiverReport { ssrc: video.ssrc, ..Default::default() };
+        let first = async {
+            tracks.video.track.write_rtcp(vec![Box::new(report)]).await.ok()?;
+            Some(outlet.first_rtcp().await)
+        };
+        let Some(key) =
+            timeout(KEY_TIMEOUT, first).await.ok().flatten().and_then(|rtcp| keys.take_ours(&rtcp))
+        else {
+            tracing::warn!("the connection's SRTP key is not known: its media go through the WebRTC crate");
+            return None;
+        };
+        let audio = tracks.sound().and_then(|sound| Some((sound, streams.by_ssrc(sound.start.ssrc)?)));
+        Some(DirectPath {
+            sealer: RtpSealer::new(&key),
+            history: histories.of(stream, tracks.packetiser),
+            video: Video::new(&tracks.video, video),
+            audio: audio.map(|(track, negotiated)| Audio::new(track, negotiated)),
+            track: tracks.video.clone(),
+            waiting: None,
+            last_frame: None,
+            report_at: None,
+            outlet,
+        })
+    }
+}
+
+/// One viewer's media on this path. No method waits for the network: what the system does not take at once is lost, for this
+/// viewer alone.
+pub(super) struct DirectPath {
+    outlet: Outlet,
+    sealer: RtpSealer,
+    history: Arc<History>,
+    video: Video,
+    /// `None` where there is no sound, or the viewer takes none.
+    audio: Option<Audio>,
+    /// By which RTCP goes.
+    track: Track,
+    /// What has not left of a large picture.
+    waiting: Option<Waiting>,
+    /// The last picture's timestamp.
+    last_frame: Option<VideoTimestamp>,
+    /// `None` before the first picture or sound.
+    report_at: Option<Instant>,
+}
+
+struct Video {
+    start: RtpStart,
+    negotiated: Negotiated,
+    sent: Sent,
+    rtx: Option<Rtx>,
+    resends: Resends,
+    reports: SenderReports,
+}
+
+/// The stream of retransmissions (RFC 4588), if the viewer takes one.
+struct Rtx {
+    ssrc: u32,
+    payload_type: u8,
+    next: ExtendedSequence,
+}
+
+struct Audio {
+    start: RtpStart,
+    payload_type: u8,
+    next: ExtendedSequence,
+    reports: SenderReports,
+}
+
+struct Waiting {
+    frame: Arc<FramePackets>,
+    chunks: VecDeque<Chunk>,
+}
+
+impl DirectPath {
+    /// Whether nothing of a picture waits, so that the next may be sent.
+    pub(super) fn takes_media(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    /// Sends a picture, or its beginning where it is large: the rest follows at [`timeout`](Self::timeout)s. `None` where it
+    /// has no packets.
+    pub(super) fn send_video(&mut self, now: Instant, frame: &VideoFrame) -> Option<SentVideo> {
+        let packets = self.history().packets_of(frame);
+        let interval = self.last_frame.replace(frame.timestamp).map_or(FRAME_INTERVAL, |last| {
+            let ticks = frame.timestamp.0.saturating_sub(last.0);
+            Duration::from_micros(ticks * 1_000_000 / VideoTimestamp::HZ)
+        });
+        let chunks: VecDeque<_> = pace::chunks(packets.payloads.len(), now, interval).collect();
+        self.waiting = Some(Waiting { frame: packets, chunks });
+        self.send_waiting(now)
+    }
+
+    /// Sends what is due of a picture; `None` when nothing is.
+    pub(super) fn send_waiting(&mut self, now: Instant) -> Option<SentVideo> {
+        let waiting = self.waiting.as_mut()?;
+        let mut due: Option<Range<usize>> = None;
+        while let Some(Chunk { packets, .. }) = waiting.chunks.pop_front_if(|chunk| chunk.at <= now) {
+            due = Some(due.map_or(packets.clone(), |due| due.start..packets.end));
+        }
+        let frame = waiting.frame.clone();
+        if waiting.chunks.is_empty() {
+            self.waiting = None;
+        }
+        let sent = self.send_packets(now, &frame, due?);
+        self.report_at.get_or_insert(now);
+        Some(sent)
+    }
+
+    /// Sends a packet of sound, if the viewer hears any. Gives how many calls the system did not take.
+    pub(super) fn send_audio(&mut self, now: Instant, frame: &AudioFrame) -> u64 {
+        let Some(audio) = &mut self.audio else { return 0 };
+        let timestamp = frame.timestamp.rtp().wrapping_add(audio.start.timestamp_offset);
+        let header = Header {
+            marker: false,
+            payload_type: audio.payload_type,
+            sequence: audio.next.advance(1),
+            timestamp,
+            ssrc: audio.start.ssrc,
+            playout_delay: None,
+        };
+        audio.reports.handle_sent(now, timestamp, 1, frame.data.len());
+        self.report_at.get_or_insert(now);
+        let Self { sealer, outlet, .. } = self;
+        send(outlet, |batch| batch.put(|out| sealer.write(out, &header, &frame.data)))
+    }
+
+    /// Sends again what is asked for, as far as it is kept and the viewer has not asked for too much. Gives how many calls the
+    /// system did not take.
+    pub(super) fn resend(&mut self, lost: &[u16]) -> u64 {
+        let Self { sealer, outlet, history, video, .. } = self;
+        let history = lock(history);
+        send(outlet, |batch| {
+            for &number in lost {
+                let Some((index, sequence)) = video.sent.index_of(number) else { continue };
+                let Some((frame, at)) = history.get(index) else { continue };
+                if !video.resends.take() {
+                    return;
+                }
+                let original = video.header(frame, at, sequence);
+                let payload = &frame.payloads[at].bytes;
+                match &mut video.rtx {
+                    Some(rtx) => {
+                        let header = Header {
+                            ssrc: rtx.ssrc,
+                            payload_type: rtx.payload_type,
+                            sequence: rtx.next.advance(1),
+                            ..original
+                        };
+                        batch.put(|out| sealer.write_again(out, &header, sequence, payload));
+                    }
+                    // The same in every byte, since it has the same nonce.
+                    None => batch.put(|out| sealer.write(out, &original, payload)),
+                }
+            }
+        })
+    }
+
+    /// When [`send_waiting`](Self::send_waiting) or [`report`](Self::report) has something.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let chunk = self.waiting.as_ref().and_then(|waiting| waiting.chunks.front()).map(|chunk| chunk.at);
+        chunk.into_iter().chain(self.report_at).min()
+    }
+
+    /// Sends sender reports, if they are due, as the crate would.
+    pub(super) async fn report(&mut self, now: Instant) -> Result<(), Error> {
+        if self.report_at.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        self.report_at = Some(now + REPORT_INTERVAL);
+        let wall_clock = task::wall_clock();
+        let of = |reports: &SenderReports| reports.report(now, wall_clock);
+        let reports = [of(&self.video.reports), self.audio.as_ref().and_then(|audio| of(&audio.reports))];
+        let packets = reports.into_iter().flatten().map(rtcp).collect();
+        self.track.track.write_rtcp(packets).await
+    }
+
+    fn send_packets(&mut self, now: Instant, frame: &FramePackets, packets: Range<usize>) -> SentVideo {
+        let Self { sealer, outlet, video, .. } = self;
+        let first = video.sent.push(frame.first + packets.start as u64, packets.len());
+        let mut octets = 0;
+        let failed = send(outlet, |batch| {
+            for (at, i) in packets.clone().zip(0..) {
+                let header = video.header(frame, at, first.plus(i));
+                let payload = &frame.payloads[at].bytes;
+                octets += payload.len();
+                batch.put(|out| sealer.write(out, &header, payload));
+            }
+        });
+        let timestamp = frame.timestamp.wrapping_add(video.start.timestamp_offset);
+        video.reports.handle_sent(now, timestamp, packets.len(), octets);
+        video.resends.earn(packets.len());
+        SentVideo {
+            begins: packets.start == 0,
+            keyframe: frame.keyframe,
+            packets: packets.len(),
+            last: video.sent.last(),
+            failed,
+        }
+    }
+
+    fn history(&self) -> MutexGuard<'_, PacketHistory> {
+        lock(&self.history)
+    }
+}
+
+impl Video {
+    fn new(track: &Track, negotiated: Negotiated) -> Self {
+        let start = track.start;
+        Self {
+            sent: Sent::new(ExtendedSequence::initial(start.sequence_number)),
+            rtx: negotiated.rtx.map(|(ssrc, payload_type)| Rtx {
+                ssrc,
+                payload_type,
+                next: ExtendedSequence::initial(RtpStart::random().sequence_number),
+            }),
+            resends: Resends::default(),
+            reports: SenderReports::new(start.ssrc, VideoTimestamp::HZ as u32),
+            start,
+            negotiated,
+        }
+    }
+
+    /// Of a packet of a frame, by its place in it.
+    fn header(&self, frame: &FramePackets, at: usize, sequence: ExtendedSequence) -> Header {
+        Header {
+            marker: frame.payloads[at].marker,
+            payload_type: self.negotiated.payload_type,
+            sequence,
+            timestamp: frame.timestamp.wrapping_add(self.start.timestamp_offset),
+            ssrc: self.start.ssrc,
+            // On keyframes is enough (docs/webrtc.md).
+            playout_delay: self.negotiated.playout_delay_id.filter(|_| frame.keyframe && at == 0),
+        }
+    }
+}
+
+impl Audio {
+    fn new(track: &Track, negotiated: Negotiated) -> Self {
+        let start = track.start;
+        Self {
+            payload_type: negotiated.payload_type,
+            next: ExtendedSequence::initial(start.sequence_number),
+            reports: SenderReports::new(start.ssrc, AudioTimestamp::HZ as u32),
+            start,
+        }
+    }
+}
+
+fn rtcp(report: SenderReport) -> Box<dyn rtc::rtcp::Packet> {
+    let SenderReport { ssrc, ntp_time, rtp_time, packet_count, octet_count } = report;
+    Box::new(rtc::rtcp::sender_report::SenderReport {
+        ssrc,
+        ntp_time,
+        rtp_time,
+        packet_count,
+        octet_count,
+        ..Default::default()
+    })
+}
+
+/// Packets that stand one behind the other, and how long each is.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    lens: Vec<usize>,
+}
+
+impl Batch {
+    /// `write` appends a packet.
+    fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        self.lens.push(self.bytes.len() - start);
+    }
+}
+
+/// Sends what `fill` puts in, and gives how many calls the system did not take.
+fn send(outlet: &Outlet, fill: impl FnOnce(&mut Batch)) -> u64 {
+    thread_local! {
+        // One for each thread and not for each viewer: nothing is in it between two calls, and a large picture fills 100 kB.
+        static BATCH: RefCell<Batch> = RefCell::default();
+    }
+    BATCH.with_borrow_mut(|batch| {
+        batch.bytes.clear();
+        batch.lens.clear();
+        fill(batch);
+        let bursts = bursts(batch.lens.iter().copied(), outlet.max_segments().min(MAX_SEGMENTS));
+        let sent = bursts.map(|burst| outlet.send(&batch.bytes[burst.bytes], burst.segment_size));
+        sent.filter(|sent| *sent == endpoint::Sent::Lost).count() as u64
+    })
+}
+
+fn lock(history: &History) -> MutexGuard<'_, PacketHistory> {
+    history.lock().expect("no holder of this lock panics")
+}
+
+/// Of a stream whose first picture this is.
+const FRAME_INTERVAL: Duration = Duration::from_micros(16_667);

@@ -1,0 +1,139 @@
+//! The SRTP keys of a connection, which the WebRTC crate keeps to itself.
+//!
+//! A connection gets a crypto provider of its own, which does what the real one does and notes by which master keys session
+//! keys are derived: the first block that rtc-srtp 0.21.1 encrypts under a master key is its salt (RFC 3711, 4.3.3: label 0,
+//! counter 0). Which of them is ours is not taken from the order of calls: [`KeyTap::take_ours`] looks which one opens a
+//! datagram that the crate itself has sent, and there is none if a later version derives keys in another way.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rtc::crypto::{
+    ActiveKeyExchange, AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CbcAlgorithm, CbcCipher,
+    CryptoAlgorithm, CryptoError, HashAlgorithm, HmacAlgorithm, KeyExchangeAlgorithm, Mac, PublicKey,
+    RTCCrypto, RTCCryptoProvider, RTCRandom, SignatureScheme, SigningKey, StreamCipher,
+    StreamCipherAlgorithm,
+};
+
+use super::srtp::{MasterKey, RtcpOpener};
+
+/// The keys that a connection has derived from: its own and the viewer's. There are no more without a second handshake.
+const MOST: usize = 2;
+
+/// The crypto provider of one connection.
+pub(in crate::webrtc) struct KeyTap {
+    provider: Arc<dyn RTCCryptoProvider>,
+    seen: Mutex<Vec<MasterKey>>,
+}
+
+impl KeyTap {
+    pub(in crate::webrtc) fn new(provider: Arc<dyn RTCCryptoProvider>) -> Self {
+        Self { provider, seen: Mutex::default() }
+    }
+
+    /// The key by which `rtcp`, which the crate has sent, was encrypted; all others are forgotten. `None` when it is none of
+    /// those that were seen.
+    pub(in crate::webrtc) fn take_ours(&self, rtcp: &[u8]) -> Option<MasterKey> {
+        let seen = std::mem::take(&mut *self.seen());
+        seen.into_iter().find(|key| RtcpOpener::new(key).opens(rtcp))
+    }
+
+    fn note(&self, key: &[u8], block: &[u8]) {
+        let (Ok(key), Some((salt, [0, 0, 0, 0]))) = (<[u8; 16]>::try_from(key), block.split_first_chunk())
+        else {
+            return;
+        };
+        let mut seen = self.seen();
+        if seen.len() < MOST && !seen.iter().any(|known| known.key == key) {
+            seen.push(MasterKey { key, salt: *salt });
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<MasterKey>> {
+        self.seen.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl RTCCryptoProvider for KeyTap {
+    fn name(&self) -> &'static str {
+        self.provider.name()
+    }
+
+    fn crypto(&self) -> &dyn RTCCrypto {
+        self
+    }
+
+    fn random(&self) -> &dyn RTCRandom {
+        self.provider.random()
+    }
+}
+
+impl RTCCrypto for KeyTap {
+    fn supports(&self, algorithm: CryptoAlgorithm) -> bool {
+        self.provider.crypto().supports(algorithm)
+    }
+
+    fn hash(&self, algorithm: HashAlgorithm, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.provider.crypto().hash(algorithm, data)
+    }
+
+    fn block_encrypt(
+        &self,
+        algorithm: BlockCipherAlgorithm,
+        key: &[u8],
+        block: &mut [u8],
+    ) -> Result<(), CryptoError> {
+        if algorithm == BlockCipherAlgorithm::Aes128 {
+            self.note(key, block);
+        }
+        self.provider.crypto().block_encrypt(algorithm, key, block)
+    }
+
+    fn new_hmac(&self, algorithm: HmacAlgorithm, key: &[u8]) -> Result<Box<dyn Mac>, CryptoError> {
+        self.provider.crypto().new_hmac(algorithm, key)
+    }
+
+    fn new_stream_cipher(
+        &self,
+        algorithm: StreamCipherAlgorithm,
+        key: &[u8],
+    ) -> Result<Box<dyn StreamCipher>, CryptoError> {
+        self.provider.crypto().new_stream_cipher(algorithm, key)
+    }
+
+    fn new_aead(&self, algorithm: AeadAlgorithm, key: &[u8]) -> Result<Box<dyn AeadCipher>, CryptoError> {
+        self.provider.crypto().new_aead(algorithm, key)
+    }
+
+    fn new_cbc(&self, algorithm: CbcAlgorithm, key: &[u8]) -> Result<Box<dyn CbcCipher>, CryptoError> {
+        self.provider.crypto().new_cbc(algorithm, key)
+    }
+
+    fn start_key_exchange(
+        &self,
+        algorithm: KeyExchangeAlgorithm,
+    ) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
+        self.provider.crypto().start_key_exchange(algorithm)
+    }
+
+    fn generate_signing_key(&self, scheme: SignatureScheme) -> Result<Arc<dyn SigningKey>, CryptoError> {
+        self.provider.crypto().generate_signing_key(scheme)
+    }
+
+    fn import_signing_key(
+        &self,
+        scheme: SignatureScheme,
+        pkcs8_der: &[u8],
+    ) -> Result<Arc<dyn SigningKey>, CryptoError> {
+        self.provider.crypto().import_signing_key(scheme, pkcs8_der)
+    }
+
+    fn verify_signature(
+        &self,
+        scheme: SignatureScheme,
+        public_key: PublicKey<'_>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), CryptoError> {
+        self.provider.crypto().verify_signature(scheme, public_key, message, signature)
+    }
+}
