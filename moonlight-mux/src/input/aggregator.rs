@@ -104,7 +104,8 @@ impl Aggregator {
             self.end_turn();
         }
         let Some(viewer) = self.viewers.get_mut(&peer) else { return Ok(()) };
-        (viewer.heard, viewer.waits) = (Some(now), false);
+        viewer.heard = Some(now);
+        let waited = std::mem::take(&mut viewer.waits);
         let held = viewer.holds(peer, &self.host);
         let begins = begins(event);
         if let Some(class) = class_that_acts(event) {
@@ -132,8 +133,16 @@ impl Aggregator {
             if let InputMode::OneAtATime { .. } = self.mode {
                 self.turn = Some(Turn { peer, acted: now });
             }
+        } else if let Some(turn) = self.turn.as_mut().filter(|turn| waited && turn.peer == peer) {
+            // It has not rested: what it did next waited behind this.
+            turn.acted = now;
         }
         Ok(())
+    }
+
+    /// Whether the viewer's last event was not taken.
+    pub(crate) fn waits(&self, peer: PeerId) -> bool {
+        self.viewers.get(&peer).is_some_and(|viewer| viewer.waits)
     }
 
     /// Lets everything go that the viewer holds; it is still there.

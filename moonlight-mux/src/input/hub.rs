@@ -1,6 +1,6 @@
 //! The [`Aggregator`] between viewers' tasks and the source's: as the Broadcaster is for media, in the other direction.
 //!
-//! Each call is a short lock and at most one wake-up. What the Streamer's actor does is what may take its time: it keeps
+//! Each event is a short lock and at most one wake-up. What the Streamer's actor does is what may take its time: it keeps
 //! the deadlines, and tells who acts, who points where and whose turn it is, [ten times a second](TELL_EVERY) at most.
 //!
 //! Nothing is sent to a watcher, and nobody is woken, while the lock is held.
@@ -61,8 +61,6 @@ struct Viewer {
     status: watch::Sender<InputStatus>,
     mailbox: Mailbox,
     mail: Arc<Notify>,
-    /// Its last event was not taken, so that it waits for `room`.
-    waits: bool,
     room: Arc<Notify>,
 }
 
@@ -125,8 +123,7 @@ impl InputHub {
             let (sender, status) = watch::channel(told);
             let mailbox = Mailbox::default();
             let (mail, room) = (mail.clone(), room.clone());
-            let viewer =
-                Viewer { rights, acting: false, told, status: sender, mailbox, mail, waits: false, room };
+            let viewer = Viewer { rights, acting: false, told, status: sender, mailbox, mail, room };
             state.viewers.insert(peer, viewer);
             status
         });
@@ -277,7 +274,7 @@ impl InputHub {
         let mut state = self.state();
         let result = change(&mut state);
         let sooner = state.will_tell(task::now());
-        let rooms: Vec<_> = state.viewers.values_mut().filter_map(Viewer::room_to_tell).collect();
+        let rooms: Vec<_> = state.viewers.keys().filter_map(|&peer| state.room(peer)).collect();
         drop(state);
         self.shared.filled.notify_one();
         rooms.iter().for_each(|room| room.notify_one());
@@ -294,14 +291,17 @@ impl InputHub {
 
 impl State {
     fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
-        let Some(viewer) = self.viewers.get_mut(&peer) else { return Ok(()) };
-        let taken = self.aggregator.handle(now, peer, event);
-        viewer.waits = taken.is_err();
-        taken?;
+        let Some(viewer) = self.viewers.get(&peer) else { return Ok(()) };
+        self.aggregator.handle(now, peer, event)?;
         if viewer.rights.allows(DeviceClass::Pointer) && self.mode != InputMode::ViewOnly {
             self.pointers.handle(now, peer, event);
         }
         Ok(())
+    }
+
+    /// Whom to tell that the viewer's event may be taken now, if one waits.
+    fn room(&self, peer: PeerId) -> Option<Arc<Notify>> {
+        self.viewers.get(&peer).filter(|_| self.aggregator.waits(peer)).map(|viewer| viewer.room.clone())
     }
 
     /// Only if the rights are still those `before`. Gives whom to tell that there is mail.
@@ -428,13 +428,6 @@ impl Drop for ViewerInput {
     }
 }
 
-impl Viewer {
-    /// Whom to tell that there may be room, once.
-    fn room_to_tell(&mut self) -> Option<Arc<Notify>> {
-        std::mem::take(&mut self.waits).then(|| self.room.clone())
-    }
-}
-
 impl Inputs {
     /// What the host is to be told next. Take it when the host has room for it: what waits meanwhile is merged, and
     /// viewers whose input may not be lost wait too. Waits for ever once the run has ended, or the source has asked for
@@ -465,7 +458,7 @@ impl Inputs {
             return None;
         }
         let (peer, input) = state.aggregator.poll(change)?;
-        let room = state.viewers.get_mut(&peer).and_then(Viewer::room_to_tell);
+        let room = state.room(peer);
         drop(state);
         if let Some(room) = room {
             room.notify_one();

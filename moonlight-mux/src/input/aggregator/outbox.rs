@@ -1,6 +1,6 @@
 //! What waits for the host, and what of it is told next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::motion::{Motion, Moves};
 use crate::input::event::{GamepadState, Sensor};
@@ -29,7 +29,7 @@ pub(super) struct Outbox {
     /// Of each device the number of the item that it may be merged with.
     open: HashMap<Device, u64>,
     /// What is in here of those of whom anything is.
-    places: HashMap<PeerId, Places>,
+    places: BTreeMap<PeerId, Places>,
     /// Whether it is the turn of text.
     text: bool,
     /// The number that was the next one when the turn began.
@@ -153,17 +153,23 @@ impl Outbox {
     }
 
     fn next_lane(&self, change: TextChange) -> Option<usize> {
-        let oldest = |order| {
-            let fronts = self.lanes.iter().zip(0..).filter_map(|(lane, index)| Some((lane.front()?, index)));
-            let fronts = fronts.filter(|(item, _)| item.content.order() == order);
-            fronts.map(|(item, index)| (item.number, index)).min()
-        };
-        let (text, action) = (oldest(Order::Text), oldest(Order::Action));
+        let (mut text, mut action, mut free) = (None, None, None);
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let Some(item) = lane.front() else { continue };
+            let oldest = match item.content.order() {
+                Order::Text => &mut text,
+                Order::Action => &mut action,
+                Order::Free => &mut free,
+            };
+            if oldest.is_none_or(|(number, _)| item.number < number) {
+                *oldest = Some((item.number, index));
+            }
+        }
         let (own, other) = if self.text { (text, action) } else { (action, text) };
         let goes_on = own.filter(|own| other.is_none_or(|other| own.0 < other.0.max(self.until)));
         let changes = || other.filter(|_| change == TextChange::Allowed);
-        let next = oldest(Order::Free).into_iter().chain(goes_on.or_else(changes)).min();
-        next.map(|(_, index)| index)
+        let (_, index) = free.into_iter().chain(goes_on.or_else(changes)).min()?;
+        Some(index)
     }
 
     fn append(&mut self, peer: PeerId, device: Device, content: Content, places: usize) {

@@ -77,6 +77,7 @@ impl Reference {
 
     /// It said something that was not taken yet.
     pub(super) fn refuse(&mut self, now: Instant, peer: PeerId) {
+        self.wait(now);
         self.person(peer).heard = Some(now);
         self.person(peer).waits = true;
     }
@@ -188,7 +189,7 @@ impl Reference {
         // A turn that lasted only for as long as an event waited is over.
         self.wait(now);
         self.person(peer).heard = Some(now);
-        self.person(peer).waits = false;
+        let waited = std::mem::take(&mut self.person(peer).waits);
         let held = self.holds(peer);
         let begins = does_something(event);
         let counts = match event {
@@ -226,8 +227,10 @@ impl Reference {
                 let may = may && self.connected && self.right(peer, class_of(event));
                 if may {
                     self.perform(now, peer, event);
+                } else {
+                    return;
                 }
-                may && (begins || held)
+                begins || held
             }
         };
         if counts {
@@ -235,6 +238,8 @@ impl Reference {
             if matches!(self.mode, InputMode::OneAtATime { .. }) {
                 self.turn = Some((peer, now));
             }
+        } else if waited && self.turn.is_some_and(|turn| turn.0 == peer) {
+            self.turn = Some((peer, now));
         }
     }
 
