@@ -1,7 +1,9 @@
-//! Benches, and the viewer that tests and benches join with.
+//! Benches, and the viewers that tests and benches join with.
 
 pub mod chromium;
+pub mod crowd;
 pub mod driver;
 pub mod firefox;
+pub mod measure;
 mod task;
 pub mod viewer;

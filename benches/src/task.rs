@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::{JoinError, JoinHandle};
 
@@ -43,4 +43,9 @@ impl<T> Drop for Task<T> {
 /// Now, as str0m counts time.
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Now, since 1970: what the kernel stamps datagrams with, the same in all processes.
+pub(crate) fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use support::decoded::{COUNTER_Y, Decoded, pitches, watch as start_watching, watched};
 use support::page::{keep, open, reach, until};
+use support::relay::{Relay, without_aes_128_gcm};
 use support::{Served, loopback_with_tcp, serve, serve_through};
 
 /// How long the pages are watched.
@@ -269,6 +270,48 @@ async fn a_page_without_udp_plays_over_tcp() {
     chromium.quit().await;
     wait_for_peers(&served.streamer, 0).await;
 }
+
+/// As a browser without AEAD_AES_128_GCM, which the direct path needs: here a relay takes it out of what the first connection
+/// says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_without_the_direct_paths_encryption_plays_on_the_standard_path_unseen() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(TestPicture::new(TestPictureConfig::default()).expect("in range")).await;
+    let relay = Relay::to(served.rtc.local_addr(), without_aes_128_gcm).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let page = chromium.open("about:blank").await.expect("a page");
+    chromium.command(&page, "Page.enable", json!({})).await.expect("the browser takes it");
+    let ports = [served.rtc.local_addr().port(), relay.port].map(|port| port.to_string());
+    let script = FIRST_THROUGH_RELAY.replace("SERVER", &ports[0]).replace("RELAY", &ports[1]);
+    let added =
+        chromium.command(&page, "Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    added.expect("the browser takes it");
+    let url = json!({ "url": served.page_url() });
+    chromium.command(&page, "Page.navigate", url).await.expect("the page opens");
+    becomes(&mut chromium, &page, "document.getElementById('viewer')?.dataset.state", "playing").await;
+    becomes(&mut chromium, &page, "String(window.moonlightMux.events.Quality?.path)", "standard").await;
+    let seen = chromium.evaluate(&page, "seen").await.expect("the page answers");
+    eprintln!("{seen}");
+    assert_eq!(seen["connections"], 2, "{seen}");
+    let states = seen["states"].as_array().expect("a list");
+    assert!(states.iter().all(|state| state == "connecting" || state == "playing"), "{seen}");
+    chromium.quit().await;
+    wait_for_peers(&served.streamer, 0).await;
+}
+
+const FIRST_THROUGH_RELAY: &str = r#"
+window.seen = { connections: 0, states: [] };
+const take = RTCPeerConnection.prototype.setRemoteDescription;
+RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+  if (seen.connections++ === 0) sdp = sdp.replaceAll(" SERVER ", " RELAY ");
+  return take.call(this, { type, sdp });
+};
+addEventListener("DOMContentLoaded", () => {
+  const viewer = document.getElementById("viewer");
+  const note = () => seen.states.push(viewer.dataset.state);
+  new MutationObserver(note).observe(viewer, { attributes: true, attributeFilter: ["data-state"] });
+});
+"#;
 
 /// No UDP that a proxy does not carry, and there is no proxy.
 const WITHOUT_UDP: &str = "--webrtc-ip-handling-policy=disable_non_proxied_udp";

@@ -9,6 +9,8 @@ import { Watchdog } from "./watchdog.js";
 
 /** For the WebSocket, and for the media connection once the server has answered. In between the server keeps time. */
 const CONNECT_TIMEOUT_MS = 10_000;
+/** From a connection that failed before it stood to the server's word that another will do better, which is under way. */
+const RETRY_MS = 2_000;
 /** What the watchdog says and the server wants to know. */
 const REPORTS = new Set(["first_frame", "black", "frozen", "playing"]);
 
@@ -128,12 +130,13 @@ export class Connection {
 
   async #offer(iceServers) {
     this.#mark("config");
+    this.#discard();
     const pc = new RTCPeerConnection({ iceServers });
     this.#pc = pc;
     pc.onicecandidate = ({ candidate }) => candidate && this.#sendCandidate(candidate);
     pc.ontrack = ({ track }) => this.#play(track);
     pc.oniceconnectionstatechange = () => pc.iceConnectionState === "connected" && this.#mark("ice");
-    pc.onconnectionstatechange = () => this.#connectionChanged();
+    pc.onconnectionstatechange = () => pc === this.#pc && this.#connectionChanged();
     pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     this.#handlers.peer(pc);
@@ -144,12 +147,22 @@ export class Connection {
     this.#mark("offer");
   }
 
+  /** The server asks for another connection: this browser's first cannot be encrypted as the server wants it. */
+  #discard() {
+    const failed = this.#pc;
+    this.#pc = null;
+    this.#early = [];
+    for (const track of this.#media.getTracks()) this.#media.removeTrack(track);
+    failed?.close();
+  }
+
   async #signal({ Description: description, AddIceCandidate: candidate }) {
     if (description) {
       this.#mark("answer");
-      await this.#pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
+      const pc = this.#pc;
+      await pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
       this.#after(CONNECT_TIMEOUT_MS, () => {
-        if (this.state === "connecting" || this.state === "new") this.end(noMedia(browser()));
+        if (pc === this.#pc && (this.state === "connecting" || this.state === "new")) this.end(noMedia(browser()));
       });
       for (const early of this.#early.splice(0)) await this.#pc.addIceCandidate(early);
     } else if (candidate) {
@@ -206,8 +219,13 @@ export class Connection {
       this.#mark("dtls");
       this.#progress("Waiting for the picture…");
     }
-    if (this.state === "failed") this.end(this.#firstFrameAt === null ? noMedia(browser()) : LOST);
+    if (this.state === "failed" && this.#firstFrameAt === null) return this.#failed(this.#pc);
+    if (this.state === "failed") this.end(LOST);
     else this.#handlers.change(this.state);
+  }
+
+  #failed(pc) {
+    this.#after(RETRY_MS, () => pc === this.#pc && this.end(noMedia(browser())));
   }
 
   #progress(text) {

@@ -43,8 +43,8 @@ export class History {
     while (snapshot.at - this.#snapshots[0].at > WINDOW_MS) this.#snapshots.shift();
   }
 
-  /** Null until there are two snapshots. Rates are those of the last second, loss that of the last five. */
-  figures() {
+  /** `serverPath`: what the server says of how it sends. Null until there are two snapshots. Rates are those of the last second, loss that of the last five. */
+  figures(serverPath) {
     if (this.#snapshots.length < 2) return null;
     const [oldest, older, newest] = [this.#snapshots[0], this.#snapshots.at(-2), this.#snapshots.at(-1)];
     const seconds = (newest.at - older.at) / 1000;
@@ -66,6 +66,7 @@ export class History {
       height: newest.height,
       codec: newest.codec,
       path: newest.path,
+      serverPath,
     };
   }
 }
@@ -88,6 +89,7 @@ export function rows(figures) {
     ["Picture", known(figures?.width, () => `${figures.width}×${figures.height}`)],
     ["Codec", known(figures?.codec, (codec) => codec)],
     ["Path", known(figures?.path, (path) => path)],
+    ["Server's path", known(figures?.serverPath, (path) => path)],
   ];
 }
 

@@ -130,7 +130,10 @@ const eventHandlers = {
   },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
-  input: (status) => input.handleStatus(status),
+  input(status) {
+    input.handleStatus(status);
+    people.handleTurn(status.turn ?? null);
+  },
   pointers: (pointers) => cursors.handlePointers(pointers),
   feedback: (feedback) => control.handleFeedback(feedback),
 };
@@ -144,7 +147,7 @@ function setHealth(changes) {
 async function observe() {
   const counted = await connection?.sample();
   if (counted) history.add(counted);
-  overlay.show(connection && history.figures());
+  overlay.show(connection && history.figures(page.events.Quality?.path ?? null));
   people.tick(performance.now());
   showInterruption();
 }

@@ -14,7 +14,8 @@ use crate::peer::LeaveReason;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// To the viewer, first of all: the ICE servers that it should use.
+    /// To the viewer, first of all: the ICE servers that it should use. Again: its connection has failed in a way that the next
+    /// will not, so it shall close that, make a new one, and offer again.
     IceServers(Vec<IceServer>),
     /// Either way: an offer or an answer.
     Description(Description),
@@ -53,6 +54,13 @@ pub struct Candidate {
     pub sdp_mline_index: Option<u16>,
     /// The ICE user name fragment that it belongs to.
     pub username_fragment: Option<String>,
+}
+
+impl Candidate {
+    /// Whether it may be one of the connection with this user name fragment.
+    pub(crate) fn belongs_to(&self, ufrag: Option<&str>) -> bool {
+        self.username_fragment.is_none() || self.username_fragment.as_deref() == ufrag
+    }
 }
 
 /// A STUN or TURN server.

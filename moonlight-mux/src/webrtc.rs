@@ -8,6 +8,7 @@ mod candidates;
 mod channels;
 mod delivery;
 mod direct;
+mod dtls;
 mod endpoint;
 mod feedback;
 mod framing;

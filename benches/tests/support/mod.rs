@@ -8,6 +8,7 @@ pub(crate) mod input;
 pub(crate) mod machine;
 pub(crate) mod page;
 pub(crate) mod random;
+pub(crate) mod relay;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -25,7 +25,7 @@ use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
 pub(super) use self::announcer::Announcer;
-pub(super) use self::event_message::VideoQuality;
+pub(super) use self::event_message::{Quality, VideoQuality};
 use self::existing_page::Teller;
 use self::inbox::Inbox;
 use crate::egress::ViewerIo;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use webrtc::error::Error;
 
-use super::channels::VideoQuality;
+use super::channels::Quality;
 use super::direct::{DirectPath, Opening};
 use super::feedback::{Backchannel, NegotiatedStreams, RESEND_PACKETS};
 use super::health::{Health, Report, Verdict};
@@ -49,11 +49,12 @@ pub(super) struct SentVideo {
 impl Delivery {
     /// Sends what the viewer, who is connected, gets until the stream or the connection ends, as far as its [`Health`]
     /// allows, of which `quality` tells. Not cancel safe: a frame may be sent in part, so the viewer cannot go on afterwards.
-    pub(super) async fn serve(self, viewer: &ViewerIo, quality: watch::Sender<VideoQuality>) -> LeaveReason {
+    pub(super) async fn serve(self, viewer: &ViewerIo, quality: watch::Sender<Quality>) -> LeaveReason {
         let Self { tracks, backchannel, heard, direct } = self;
         let Backchannel { streams, mut reports } = backchannel;
         let video = tracks.video.start.ssrc;
         let mut way = Way::choose(tracks, streams, direct, viewer).await;
+        let path = Some(way.path());
         let mut health = Health::new(task::now(), RESEND_PACKETS);
         loop {
             while let Some(verdict) = health.poll_verdict() {
@@ -61,7 +62,7 @@ impl Delivery {
                     return reason;
                 }
             }
-            let now = health.quality();
+            let now = Quality { video: health.quality(), path };
             quality.send_if_modified(|told| std::mem::replace(told, now) != now);
             let done = tokio::select! {
                 media = viewer.media(), if way.takes_media() => match media {
@@ -111,13 +112,21 @@ impl Way {
             Some(direct) => direct.open(&tracks, &streams, viewer.stream()).await,
             None => None,
         };
-        let (way, path) = match opened {
-            Some(path) => (Self::Direct(Box::new(path)), MediaPath::Direct),
-            None => (Self::Standard(Box::new(StandardPath::new(tracks, streams))), MediaPath::Standard),
+        let way = match opened {
+            Some(path) => Self::Direct(Box::new(path)),
+            None => Self::Standard(Box::new(StandardPath::new(tracks, streams))),
         };
+        let path = way.path();
         tracing::info!(path = path.name(), "the viewer's media path");
         viewer.update_stats(|stats| stats.path = Some(path));
         way
+    }
+
+    fn path(&self) -> MediaPath {
+        match self {
+            Self::Direct(_) => MediaPath::Direct,
+            Self::Standard(_) => MediaPath::Standard,
+        }
     }
 
     /// Whether nothing of a picture waits to be sent.

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
+use super::dtls;
 use super::heard::LastHeard;
 use super::stun::{self, Kind};
 use crate::task::{self, Task};
@@ -81,6 +82,8 @@ struct Peer {
     connections: tcp::Connections,
     nomination: Mutex<Nomination>,
     path: Mutex<Option<Path>>,
+    /// Whether either side has ended the DTLS handshake.
+    refused: watch::Sender<bool>,
     /// The first RTCP datagram that the crate has sent, for who waits for it.
     first_rtcp: watch::Sender<Option<Bytes>>,
 }
@@ -167,6 +170,7 @@ impl Endpoint {
             connections: tcp::Connections::of_a_peer(),
             nomination: Mutex::default(),
             path: Mutex::default(),
+            refused: watch::Sender::new(false),
             first_rtcp: watch::Sender::new(None),
         };
         PeerPort { shared: self.shared.clone(), peer: Arc::new(peer), ufrags: Vec::new() }
@@ -204,6 +208,11 @@ impl PeerPort {
     /// What sends past the crate.
     pub(super) fn outlet(&self) -> Outlet {
         Outlet { shared: self.shared.clone(), peer: self.peer.clone() }
+    }
+
+    /// Whether either side has ended the DTLS handshake before it stood, to watch: the crate does not tell.
+    pub(super) fn refused(&self) -> watch::Receiver<bool> {
+        self.peer.refused.subscribe()
     }
 
     /// When the peer was last heard.
@@ -472,6 +481,7 @@ impl Peer {
 
     fn put(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
         self.heard.note();
+        self.note_alert(datagram);
         let inbox = {
             let inboxes = self.inboxes();
             inboxes.iter().find(|inbox| Some(inbox.local_ip) == to).or(inboxes.first()).cloned()
@@ -498,12 +508,19 @@ impl Peer {
         self.addresses.lock().expect("no holder of this lock panics")
     }
 
+    fn note_alert(&self, datagram: &[u8]) {
+        if dtls::is_fatal_alert(datagram) {
+            self.refused.send_replace(true);
+        }
+    }
+
     /// The crate sends this.
     fn handle_sending(&self, destination: SocketAddr, local_ip: IpAddr, datagram: &[u8]) {
         let kind = Kind::of(datagram);
         if kind == Kind::Stun {
             return;
         }
+        self.note_alert(datagram);
         *self.path() = Some(Path { destination, local_ip });
         if kind == Kind::Rtcp {
             self.first_rtcp.send_if_modified(|first| {

@@ -1,5 +1,6 @@
 //! One viewer over WebRTC: its negotiation, its connection, its end.
 
+mod budget;
 mod connection;
 mod conversation;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
+use self::budget::ErrorBudget;
 use self::connection::Connection;
 use super::channels::ChannelSet;
 use super::{Shared, negotiate};
@@ -24,8 +26,6 @@ use crate::task;
 const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The farewell to a browser that takes no more messages.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Malformed messages that a viewer may send before it has to go, by signalling and on data channels together.
-const ERROR_BUDGET: usize = 20;
 /// Candidates that may come before there is a connection to give them to. A browser has about ten. More: an error each.
 const EARLY_CANDIDATES: usize = 64;
 
@@ -55,7 +55,8 @@ impl<S: Signalling> WebRtcPeer<S> {
 impl<S: Signalling> Egress for WebRtcPeer<S> {
     async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
         let (sink, stream) = self.signalling.split();
-        let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors: 0 };
+        let errors = ErrorBudget::new(task::now());
+        let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors };
         let reason = session.run(&viewer).await;
         if timeout(CLOSE_TIMEOUT, session.sink.close(reason)).await.is_err() {
             tracing::debug!("the viewer's signalling takes no farewell");
@@ -69,8 +70,7 @@ struct Session<Sink, Stream> {
     offerer: Offerer,
     sink: Sink,
     stream: Stream,
-    /// Malformed messages so far.
-    errors: usize,
+    errors: ErrorBudget,
 }
 
 impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
@@ -81,7 +81,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     }
 
     async fn serve(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
-        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         match self.offerer {
             Offerer::Viewer => self.serve_offering_viewer(viewer).await,
             Offerer::Server => self.serve_waiting_viewer(viewer).await,
@@ -89,8 +88,26 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     }
 
     async fn serve_offering_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+        if self.shared.direct
+            && let Some(reason) = self.serve_offer(viewer, true).await?
+        {
+            return Ok(reason);
+        }
+        // It may have none of the keys that the direct path needs (AEAD_AES_128_GCM): once more, with any.
+        Ok(self.serve_offer(viewer, false).await?.unwrap_or(LeaveReason::ConnectionFailed))
+    }
+
+    /// From the viewer's offer to its end; `None` when its connection could not be encrypted.
+    async fn serve_offer(
+        &mut self,
+        viewer: &ViewerIo,
+        direct: bool,
+    ) -> Result<Option<LeaveReason>, LeaveReason> {
+        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut candidates = Vec::new();
         let offer = self.description(viewer, DescriptionKind::Offer, &mut candidates).await?;
+        // Some may be those of an attempt before.
+        candidates.retain(|candidate| candidate.belongs_to(negotiate::ufrag(&offer)));
         let info = self.stream_info(viewer, &mut candidates).await?;
         if !negotiate::offers(&offer, info.video.codec) {
             return Err(unsupported(&info));
@@ -99,22 +116,28 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let set =
             if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, &info, with_audio, set, self.shared.direct).await?;
+            Connection::open(&self.shared, &info, with_audio, set, direct).await?;
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
             self.converse(viewer, &info, &mut connection, delivery, channels, candidates).await
         };
-        let reason = conversation.await;
+        let reason = match conversation.await {
+            Ok(LeaveReason::ConnectionFailed) if *connection.refused().borrow() => Ok(None),
+            reason => reason.map(Some),
+        };
         connection.close().await;
         reason
     }
 
     async fn serve_waiting_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+        self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut candidates = Vec::new();
         let info = self.stream_info(viewer, &mut candidates).await?;
+        // Nothing here can ask such a viewer for another try, so its connection must fit any browser.
+        let direct = false;
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, &info, true, ChannelSet::ExistingPage, false).await?;
+            Connection::open(&self.shared, &info, true, ChannelSet::ExistingPage, direct).await?;
         let conversation = async {
             let offer = connection.offer().await?;
             self.send(Signal::Description(offer)).await?;
@@ -202,9 +225,9 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
 
     /// Counts a message that cannot be used.
     fn spend(&mut self, reason: &'static str) -> Result<(), LeaveReason> {
-        self.errors += 1;
-        tracing::warn!(reason, errors = self.errors, "a message cannot be used");
-        if self.errors >= ERROR_BUDGET { Err(LeaveReason::BadSignalling) } else { Ok(()) }
+        let left = self.errors.spend(task::now());
+        tracing::warn!(reason, left = left.unwrap_or(0), "a message cannot be used");
+        left.map(drop).map_err(|_| LeaveReason::BadSignalling)
     }
 }
 

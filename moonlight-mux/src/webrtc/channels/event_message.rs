@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::input::{DeviceClass, GamepadFeedback, HostFeedback, InputStatus, Pointer, Rights, Sensor};
 use crate::lifecycle::{EndReason, State};
 use crate::media::StreamInfo;
-use crate::peer::{PeerId, PeerInfo};
+use crate::peer::{MediaPath, PeerId, PeerInfo};
 
 /// How many viewers are listed; more are only counted.
 const LISTED: usize = 50;
@@ -25,8 +25,6 @@ pub(super) enum EventMessage<'a> {
         count: usize,
         /// In the order in which they joined, the first [`LISTED`].
         viewers: Vec<Viewer<'a>>,
-        /// Whose turn it is, where one at a time acts.
-        turn: Option<String>,
     },
     /// How the stream is.
     Stream(Stream),
@@ -35,10 +33,7 @@ pub(super) enum EventMessage<'a> {
     /// Where others point.
     Pointers(Vec<PointerOf>),
     /// How the viewer's own connection is.
-    Quality {
-        /// Its picture.
-        video: VideoQuality,
-    },
+    Quality(Quality),
     /// How strongly one of the viewer's gamepads rumbles, 0 to 65535.
     Rumble { gamepad: u8, low: u16, high: u16 },
     /// The same of its triggers.
@@ -65,6 +60,8 @@ pub(super) struct Viewer<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Input {
     mode: &'static str,
+    /// Whose turn it is, where one at a time acts.
+    turn: Option<String>,
     /// Whether the source takes input now; and of that, the rest.
     takes: bool,
     touch: bool,
@@ -114,6 +111,22 @@ enum Status {
     Stopped,
 }
 
+/// How a viewer's own connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Quality {
+    /// Its picture.
+    pub(crate) video: VideoQuality,
+    /// By which way its media go; `None` until that is chosen.
+    #[serde(serialize_with = "path_name", skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<MediaPath>,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self { video: VideoQuality::Flowing, path: None }
+    }
+}
+
 /// What a viewer's connection does with the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -126,8 +139,13 @@ pub(crate) enum VideoQuality {
     Paused,
 }
 
+#[expect(clippy::ref_option, reason = "serde wants it so")]
+fn path_name<S: Serializer>(path: &Option<MediaPath>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.map(MediaPath::name).serialize(serializer)
+}
+
 impl<'a> EventMessage<'a> {
-    pub(super) fn viewers(you: PeerId, peers: &'a [PeerInfo], turn: Option<PeerId>, now: SystemTime) -> Self {
+    pub(super) fn viewers(you: PeerId, peers: &'a [PeerInfo], now: SystemTime) -> Self {
         let viewers = peers.iter().take(LISTED).map(|peer| Viewer {
             id: peer.id.to_string(),
             name: peer.name.as_ref().map(|name| name.as_str()),
@@ -138,8 +156,7 @@ impl<'a> EventMessage<'a> {
             rights: names(peer.rights),
             acting: peer.acting,
         });
-        let turn = turn.map(|peer| peer.to_string());
-        Self::Viewers { you: you.to_string(), count: peers.len(), viewers: viewers.collect(), turn }
+        Self::Viewers { you: you.to_string(), count: peers.len(), viewers: viewers.collect() }
     }
 
     /// The pointers without `you`'s own.
@@ -201,6 +218,7 @@ impl Input {
         let may = |class| status.rights.allows(class);
         Self {
             mode: status.mode.name(),
+            turn: status.turn.map(|peer| peer.to_string()),
             takes: status.features.is_some(),
             touch: features.touch,
             gamepad_sensors: features.gamepad_sensors,
@@ -274,13 +292,13 @@ mod tests {
         };
         let table = [
             (
-                EventMessage::viewers(peers[1].id, &peers, Some(peers[2].id), now),
+                EventMessage::viewers(peers[1].id, &peers, now),
                 json!({"Viewers": {"you": second, "count": 3, "viewers": [
                     {"id": first, "name": null, "since_ms": 12345, "acting": false,
                      "rights": ["keyboard", "pointer", "touch", "pen", "gamepad", "text"]},
                     {"id": second, "name": "Ann", "since_ms": 0, "acting": false, "rights": ["pointer", "text"]},
                     {"id": third, "name": "late", "since_ms": 0, "acting": true, "rights": []},
-                ], "turn": third}}),
+                ]}}),
             ),
             (stream(State::Starting, None), with("starting", &nothing)),
             (stream(State::Connecting(Stage::Launch), None), with("starting", &nothing)),
@@ -292,34 +310,48 @@ mod tests {
             (stream(State::Ended(EndReason::ByHost), Some(&info)), with("stopped", &known)),
             (stream(State::Ended(failed), None), with("failed", &nothing)),
             (stream(State::Ended(EndReason::SourcePanicked), None), with("failed", &nothing)),
+            (quality(VideoQuality::Flowing, None), json!({"Quality": {"video": "flowing"}})),
             (
-                EventMessage::Quality { video: VideoQuality::Flowing },
-                json!({"Quality": {"video": "flowing"}}),
+                quality(VideoQuality::Held, Some(MediaPath::Direct)),
+                json!({"Quality": {"video": "held", "path": "direct"}}),
             ),
-            (EventMessage::Quality { video: VideoQuality::Held }, json!({"Quality": {"video": "held"}})),
-            (EventMessage::Quality { video: VideoQuality::Paused }, json!({"Quality": {"video": "paused"}})),
+            (
+                quality(VideoQuality::Paused, Some(MediaPath::Standard)),
+                json!({"Quality": {"video": "paused", "path": "standard"}}),
+            ),
         ];
         for (message, expected) in table {
             assert_eq!(value(&message), expected);
         }
     }
 
+    fn quality(video: VideoQuality, path: Option<MediaPath>) -> EventMessage<'static> {
+        EventMessage::Quality(Quality { video, path })
+    }
+
     #[test]
     fn what_a_viewer_may_do_has_its_documented_form() {
+        let turn = PeerId::random();
         let mut status = InputStatus {
             mode: InputMode::one_at_a_time(),
             features: None,
             rights: [DeviceClass::Keyboard, DeviceClass::Pen].into_iter().collect(),
-            turn: Some(PeerId::random()),
+            turn: Some(turn),
         };
         let rights = json!({"keyboard": true, "pointer": false, "touch": false, "pen": true, "gamepad": false,
             "text": false});
-        let mut expected = json!({"mode": "one_at_a_time", "takes": false, "touch": false, "gamepad_sensors": false,
+        let mut expected = json!({"mode": "one_at_a_time", "turn": turn.to_string(), "takes": false, "touch": false, "gamepad_sensors": false,
             "rights": rights});
         assert_eq!(value(&EventMessage::Input(Input::new(&status))), json!({"Input": expected}));
         status.mode = InputMode::ViewOnly;
+        status.turn = None;
         status.features = Some(InputFeatures { touch: true, gamepad_sensors: false });
-        for (field, value) in [("mode", json!("view_only")), ("takes", json!(true)), ("touch", json!(true))] {
+        for (field, value) in [
+            ("mode", json!("view_only")),
+            ("turn", json!(null)),
+            ("takes", json!(true)),
+            ("touch", json!(true)),
+        ] {
             expected[field] = value;
         }
         assert_eq!(value(&EventMessage::Input(Input::new(&status))), json!({"Input": expected}));
@@ -377,8 +409,7 @@ mod tests {
         let names = ["\"".repeat(PeerName::MAX_LEN), "\u{10ffff}".repeat(PeerName::MAX_LEN)];
         for name in names {
             let peers: Vec<_> = (0..5000).map(|_| peer(Some(&name), SystemTime::UNIX_EPOCH)).collect();
-            let message =
-                EventMessage::viewers(peers[0].id, &peers, Some(peers[0].id), SystemTime::UNIX_EPOCH + LONG);
+            let message = EventMessage::viewers(peers[0].id, &peers, SystemTime::UNIX_EPOCH + LONG);
             let json = message.to_json();
             assert!(json.len() <= MAX_MESSAGE as usize, "{} bytes", json.len());
             assert_eq!(value(&message)["Viewers"]["count"], 5000);
@@ -394,7 +425,7 @@ mod tests {
         ) {
             let now = SystemTime::UNIX_EPOCH;
             let peers: Vec<_> = names.iter().map(|name| peer(name.as_deref(), now)).collect();
-            let value = value(&EventMessage::viewers(PeerId::random(), &peers, None, now));
+            let value = value(&EventMessage::viewers(PeerId::random(), &peers, now));
             let listed = value["Viewers"]["viewers"].as_array().expect("a list");
             prop_assert_eq!(&value["Viewers"]["count"], &json!(peers.len()));
             prop_assert_eq!(listed.len(), peers.len().min(LISTED));

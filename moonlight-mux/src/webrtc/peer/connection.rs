@@ -9,7 +9,7 @@ use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::{RTCIceGatheringState, RTCPeerConnectionState};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
@@ -127,6 +127,11 @@ impl Connection {
         }
         let local = self.pc.local_description().await.ok_or(LeaveReason::Internal)?;
         Ok(with_candidates(&local.sdp, &self.reach))
+    }
+
+    /// Whether either side has ended the handshake before it stood, to watch.
+    pub(super) fn refused(&self) -> watch::Receiver<bool> {
+        self.port.refused()
     }
 
     /// # Errors

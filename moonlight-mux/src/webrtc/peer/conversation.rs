@@ -14,7 +14,7 @@ use crate::media::StreamInfo;
 use crate::peer::LeaveReason;
 use crate::signalling::{Candidate, Signal, SignalSink, SignalStream};
 use crate::task;
-use crate::webrtc::channels::{Channels, Fault, VideoQuality};
+use crate::webrtc::channels::{Channels, Fault, Quality};
 use crate::webrtc::delivery::Delivery;
 use crate::webrtc::tracks::is_audible;
 
@@ -38,7 +38,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             self.add_candidate(connection, candidate).await?;
         }
 
-        let (quality, told) = watch::channel(VideoQuality::Flowing);
+        let (quality, told) = watch::channel(Quality::default());
         let (announcer, teller) = (channels.announcer.take(), channels.teller.take());
         let events = async {
             match (announcer, teller) {
@@ -51,6 +51,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         viewer.expect_heartbeat(channels.has_heartbeat());
         let changed = format_change(viewer.watch_info(), info);
         tokio::pin!(events, media, changed);
+        let mut refused = connection.refused();
         let (mut connected, mut signalling) = (false, true);
         let mut deadline = Some(task::now() + CONNECT_TIMEOUT);
         loop {
@@ -87,7 +88,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     RTCPeerConnectionState::Failed => return Ok(LeaveReason::ConnectionFailed),
                     _ => {}
                 },
-                () = task::at(deadline) => {
+                () = is_true(&mut refused), if !connected => return Ok(LeaveReason::ConnectionFailed),() = task::at(deadline) => {
                     if !connected {
                         return Ok(LeaveReason::ConnectionFailed);
                     }
@@ -124,6 +125,12 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                 self.spend("the candidate cannot be used")
             }
         }
+    }
+}
+
+async fn is_true(watched: &mut watch::Receiver<bool>) {
+    if watched.wait_for(|value| *value).await.is_err() {
+        pending().await
     }
 }
 

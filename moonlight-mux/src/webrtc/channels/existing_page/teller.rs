@@ -11,7 +11,7 @@ use webrtc::error::Error;
 use super::{controllers_message, general_message};
 use crate::egress::ViewerIo;
 use crate::input::GamepadFeedback;
-use crate::webrtc::channels::VideoQuality;
+use crate::webrtc::channels::{Quality, VideoQuality};
 
 /// The sending ends of `general` and `controllers`.
 pub(in crate::webrtc) struct Teller {
@@ -35,7 +35,7 @@ impl Teller {
     pub(in crate::webrtc) async fn serve(
         mut self,
         viewer: &ViewerIo,
-        mut quality: watch::Receiver<VideoQuality>,
+        mut quality: watch::Receiver<Quality>,
     ) -> Infallible {
         let (mut waits, mut open) = (true, false);
         // What a page takes its connection for.
@@ -47,7 +47,7 @@ impl Teller {
                     continue;
                 }
                 Ok(()) = quality.changed(), if open => {
-                    let status = general_message(*quality.borrow_and_update());
+                    let status = general_message(quality.borrow_and_update().video);
                     if status == told {
                         continue;
                     }

@@ -1,0 +1,314 @@
+//! What one more viewer costs: processor time of the sending process for each RTP packet and viewer, beside what the
+//! system alone takes for encrypting and sending it.
+//!
+//! `cargo run --release -p moonlight-mux-benches --bin fanout_cost -- --viewers 50 --mbps 20 --json`
+//!
+//! The ways are measured one after the other, the limit with GSO first and last. Receivers are another process.
+
+#![expect(clippy::print_stdout, reason = "it is what the program is for")]
+
+use std::io;
+use std::time::Duration;
+
+use clap::Parser;
+use moonlight_mux_benches::crowd::CrowdConfig;
+use moonlight_mux_benches::measure::figures::Figures;
+use moonlight_mux_benches::measure::frame::{PAYLOAD, Rate};
+use moonlight_mux_benches::measure::limit::{Call, Sender};
+use moonlight_mux_benches::measure::process::{Spent, Stopwatch, load_average, resident};
+use moonlight_mux_benches::measure::receivers::{self, Received, Receivers};
+use moonlight_mux_benches::measure::server::{Egress, Server};
+use moonlight_mux_benches::measure::{AUDIO_PACKET, Flow, MeasuredSource};
+use serde::Serialize;
+use tokio::time::sleep;
+
+/// Measures what a viewer costs.
+#[derive(Clone, Debug, Parser)]
+struct Arguments {
+    /// How many viewers.
+    #[arg(long, default_value_t = 50)]
+    viewers: usize,
+    /// Megabits of RTP payload per second, for each viewer.
+    #[arg(long, default_value_t = 18.432)]
+    mbps: f64,
+    /// Frames per second.
+    #[arg(long, default_value_t = 60)]
+    fps: u32,
+    /// Seconds for each way of sending.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// With a packet of sound each 5 ms.
+    #[arg(long)]
+    audio: bool,
+    /// Receivers get each datagram by itself, without UDP_GRO.
+    #[arg(long)]
+    no_gro: bool,
+    /// Receivers open one packet of so many, beside each frame's first: for more viewers than they could open all of.
+    #[arg(long, default_value_t = 1)]
+    open_every: u64,
+    /// Which of the product's ways are measured. For memory, one: the second finds what the first has left free.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Egress::Direct, Egress::Standard])]
+    egress: Vec<Egress>,
+    /// Prints one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    viewers: usize,
+    mbps: f64,
+    fps: u32,
+    seconds: u64,
+    audio: bool,
+    gro: bool,
+    open_every: u64,
+    packets_per_frame: usize,
+    payload_bytes: usize,
+    us_per_packet_viewer: Costs,
+    /// To `limit_gso`.
+    ratio: Ratios,
+    /// Whether each way is ([`Way::valid`]).
+    valid: bool,
+    load_average: f64,
+    ways: Ways,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Costs {
+    limit_gso: Option<f64>,
+    limit_sendmmsg: Option<f64>,
+    limit_sendto: Option<f64>,
+    direct: Option<f64>,
+    standard: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Ratios {
+    direct: Option<f64>,
+    standard: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ways {
+    limit_gso: Way,
+    limit_sendmmsg: Way,
+    limit_sendto: Way,
+    direct: Option<Way>,
+    standard: Option<Way>,
+    limit_gso_again: Way,
+}
+
+/// One way of sending.
+#[derive(Clone, Debug, Serialize)]
+struct Way {
+    us_per_packet_viewer: f64,
+    /// Of one processor.
+    cores: f64,
+    /// At most 1 % of the packets were lost, none was forged, they came at nine tenths of the wanted pace or more, and all
+    /// viewers stayed.
+    valid: bool,
+    /// Packets of those that the rate says; 1 when the machine keeps up.
+    pace: f64,
+    /// RTP packets that were sent, to all viewers together.
+    packets: u64,
+    received: Received,
+    /// Of the product: until a viewer was connected.
+    join_ms: Option<Figures>,
+    /// Of the product.
+    memory: Option<Memory>,
+}
+
+/// Resident bytes of the sending process, in kB.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Memory {
+    without_viewers: u64,
+    /// For each viewer that is connected and gets next to nothing.
+    idle_viewer: f64,
+    /// For each viewer after it has been streamed to.
+    streaming_viewer: f64,
+}
+
+impl Way {
+    /// `wanted`: packets per second to all viewers together.
+    fn of(spent: Spent, packets: u64, wanted: f64, received: Received) -> Self {
+        let Spent { cpu, elapsed } = spent;
+        let pace = packets as f64 / (wanted * elapsed.as_secs_f64());
+        let opens = received.forged == 0 && received.opened > 0;
+        Self {
+            us_per_packet_viewer: cpu.as_secs_f64() * 1e6 / packets as f64,
+            cores: cpu.as_secs_f64() / elapsed.as_secs_f64(),
+            valid: opens && received.loss <= MOST_LOSS && pace >= LEAST_PACE,
+            pace,
+            packets,
+            received,
+            join_ms: None,
+            memory: None,
+        }
+    }
+}
+
+const MOST_LOSS: f64 = 0.01;
+const LEAST_PACE: f64 = 0.9;
+/// From the flow's beginning to what is measured.
+const SETTLE: Duration = Duration::from_secs(1);
+/// For what is on its way to the receivers.
+const ARRIVE: Duration = Duration::from_millis(200);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if receivers::run_if_told()? {
+        return Ok(());
+    }
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(Box::pin(measure(&arguments)))?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+async fn measure(arguments: &Arguments) -> io::Result<Report> {
+    let &Arguments { viewers, mbps, fps, seconds, audio, no_gro, open_every, .. } = arguments;
+    let rate = Rate { mbps, fps };
+    let mut bench = Bench {
+        receivers: Receivers::start().await?,
+        viewers,
+        rate,
+        audio,
+        time: Duration::from_secs(seconds),
+        config: CrowdConfig { gro: !no_gro, open_every, ..CrowdConfig::default() },
+    };
+    let load_average = load_average()?;
+    let limit_gso = bench.limit(Call::Gso).await?;
+    let limit_sendmmsg = bench.limit(Call::Sendmmsg).await?;
+    let limit_sendto = bench.limit(Call::Sendto).await?;
+    let wanted = |egress| arguments.egress.contains(&egress);
+    let direct = if wanted(Egress::Direct) { bench.product(Egress::Direct).await? } else { None };
+    let standard = if wanted(Egress::Standard) { bench.product(Egress::Standard).await? } else { None };
+    let limit_gso_again = bench.limit(Call::Gso).await?;
+
+    let us = |way: &Way| way.us_per_packet_viewer;
+    let limit = (us(&limit_gso) + us(&limit_gso_again)) / 2.0;
+    let ratio = |way: &Option<Way>| way.as_ref().map(|way| us(way) / limit);
+    let costs = Costs {
+        limit_gso: Some(limit),
+        limit_sendmmsg: Some(us(&limit_sendmmsg)),
+        limit_sendto: Some(us(&limit_sendto)),
+        direct: direct.as_ref().map(us),
+        standard: standard.as_ref().map(us),
+    };
+    let all = [&limit_gso, &limit_sendmmsg, &limit_sendto, &limit_gso_again];
+    let valid = all.into_iter().chain(&direct).chain(&standard).all(|way| way.valid);
+    Ok(Report {
+        viewers,
+        mbps,
+        fps,
+        seconds,
+        audio,
+        gro: !no_gro,
+        open_every,
+        packets_per_frame: rate.packets_per_frame(),
+        payload_bytes: PAYLOAD,
+        us_per_packet_viewer: costs,
+        ratio: Ratios { direct: ratio(&direct), standard: ratio(&standard) },
+        valid,
+        load_average,
+        ways: Ways { limit_gso, limit_sendmmsg, limit_sendto, direct, standard, limit_gso_again },
+    })
+}
+
+struct Bench {
+    receivers: Receivers,
+    viewers: usize,
+    rate: Rate,
+    audio: bool,
+    time: Duration,
+    config: CrowdConfig,
+}
+
+impl Bench {
+    /// RTP packets per second to all viewers together.
+    fn wanted(&self) -> f64 {
+        let video = self.rate.packets_per_frame() as f64 * f64::from(self.rate.fps);
+        let audio = if self.audio { 1.0 / AUDIO_PACKET.as_secs_f64() } else { 0.0 };
+        (video + audio) * self.viewers as f64
+    }
+
+    async fn limit(&mut self, call: Call) -> io::Result<Way> {
+        let addresses = self.receivers.open(self.viewers, self.config).await?;
+        let mut sender = Sender::new(call, &addresses)?;
+        let (spent, packets) = sender.run(self.rate, self.audio, self.time).await?;
+        sleep(ARRIVE).await;
+        let received = self.receivers.take().await?;
+        self.receivers.leave().await?;
+        Ok(Way::of(spent, packets, self.wanted(), received))
+    }
+
+    /// `None` when the product has no such egress.
+    async fn product(&mut self, egress: Egress) -> io::Result<Option<Way>> {
+        let source = MeasuredSource::new(self.rate, self.audio);
+        let Some(server) = Server::start(source.clone(), egress).await? else { return Ok(None) };
+        let without = resident()?;
+        let join_ms = self.receivers.join(server.url(), self.viewers, self.config).await?;
+        sleep(SETTLE).await;
+        let idle = resident()?;
+
+        source.set_flow(Flow::Full);
+        sleep(SETTLE).await;
+        self.receivers.take().await?;
+        let watch = Stopwatch::start()?;
+        sleep(self.time).await;
+        let spent = watch.spent()?;
+        let received = self.receivers.take().await?;
+        let streaming = resident()?;
+
+        self.receivers.leave().await?;
+        server.stop().await;
+        let packets = received.expected;
+        let each = |held: u64| held.saturating_sub(without) as f64 / 1000.0 / self.viewers as f64;
+        let memory = Memory {
+            without_viewers: without / 1000,
+            idle_viewer: each(idle),
+            streaming_viewer: each(streaming),
+        };
+        let all_here = received.connected == self.viewers;
+        let way = Way::of(spent, packets, self.wanted(), received);
+        Ok(Some(Way { join_ms, memory: Some(memory), valid: way.valid && all_here, ..way }))
+    }
+}
+
+fn print(report: &Report) {
+    let &Report { viewers, mbps, fps, packets_per_frame, load_average, .. } = report;
+    println!(
+        "{viewers} viewers, {mbps} Mbit/s, {fps} frames per second of {packets_per_frame} packets; load average {load_average}"
+    );
+    println!();
+    println!(
+        "| way | µs per packet and viewer | times the limit | cores | pace | lost | latency, 99th percentile |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    let ways = &report.ways;
+    let limit = report.us_per_packet_viewer.limit_gso.unwrap_or(f64::NAN);
+    let rows = [
+        ("limit: GSO", Some(&ways.limit_gso)),
+        ("limit: sendmmsg", Some(&ways.limit_sendmmsg)),
+        ("limit: sendto", Some(&ways.limit_sendto)),
+        ("direct", ways.direct.as_ref()),
+        ("standard", ways.standard.as_ref()),
+        ("limit: GSO, again", Some(&ways.limit_gso_again)),
+    ];
+    for (name, way) in rows {
+        let Some(way) = way else { continue };
+        let Way { us_per_packet_viewer: us, cores, pace, received, valid, .. } = way;
+        let latency = received.latency_ms.map_or(f64::NAN, |latency| latency.p99);
+        let lost = received.loss * 100.0;
+        let note = if *valid { "" } else { ", not valid" };
+        println!(
+            "| {name} | {us:.2} | {:.2} | {cores:.2} | {pace:.2} | {lost:.2} %{note} | {latency:.2} ms |",
+            us / limit
+        );
+    }
+}

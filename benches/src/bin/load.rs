@@ -1,0 +1,90 @@
+//! Viewers of another WebRTC stack at a server's URL, through its real signalling.
+//!
+//! `cargo run --release -p moonlight-mux-benches --bin load -- --url ws://127.0.0.1:8080/api/streamers/{id}/peer --viewers 20`
+//!
+//! Each frame's packets are decrypted and put together; with `--recording` one viewer of ten compares each frame with the
+//! recording that the server plays. Exits with 1 when a frame was wrong or a viewer ended early.
+
+#![expect(clippy::print_stdout, reason = "it is what the program is for")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use moonlight_mux::{Recording, VideoCodec};
+use moonlight_mux_benches::measure::figures::Figures;
+use moonlight_mux_benches::measure::load::{Load, load};
+use moonlight_mux_benches::viewer::{AccessUnit, Codec, FrameCheck};
+use tokio_tungstenite::tungstenite::http::Uri;
+
+/// Joins viewers at a server.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The server's peer WebSocket: ws://HOST:PORT/api/streamers/ID/peer
+    #[arg(long)]
+    url: Uri,
+    /// How many viewers.
+    #[arg(long, default_value_t = 1)]
+    viewers: usize,
+    /// How long they stay once all have a picture.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// The stream is AV1.
+    #[arg(long)]
+    av1: bool,
+    /// The folder of the recording that the server plays, to compare frames with.
+    #[arg(long)]
+    recording: Option<PathBuf>,
+    /// Of so many viewers one compares.
+    #[arg(long, default_value_t = 10)]
+    check_every: usize,
+    /// Prints one JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse();
+    let mut codec = if arguments.av1 { Codec::Av1 } else { Codec::H264 };
+    let mut check = None;
+    if let Some(folder) = arguments.recording {
+        let recording = Recording::open(folder)?;
+        if recording.info().video.codec == VideoCodec::Av1 {
+            codec = Codec::Av1;
+        }
+        let units: Result<Vec<_>, _> =
+            recording.frames().map(|frame| AccessUnit::parse(codec, &frame.data)).collect();
+        check = Some(Arc::new(FrameCheck::new(&units?)));
+    }
+    let wanted = Load {
+        url: arguments.url,
+        viewers: arguments.viewers,
+        time: Duration::from_secs(arguments.seconds),
+        codec,
+        check,
+        check_every: arguments.check_every,
+    };
+    let report = load(&wanted).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{} viewers", report.viewers);
+        let times = [
+            ("connected after", report.connected_ms),
+            ("first frame after", report.first_frame_ms),
+            ("from frame to frame", report.frame_gap_ms),
+        ];
+        for (name, figures) in times {
+            let Some(Figures { median, p99, max, .. }) = figures else { continue };
+            println!("{name:<20} median {median:.1} ms, 99th percentile {p99:.1}, longest {max:.1}");
+        }
+        println!("{:<20} {:.3} % of {} packets", "lost", report.loss * 100.0, report.packets + report.lost);
+        println!("{:<20} {} of {} frames compared", "right", report.verified, report.frames);
+        println!("{:<20} {} frames, {} viewers ended early", "wrong", report.wrong, report.ended_early);
+    }
+    let well = report.wrong == 0 && report.ended_early == 0;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,79 @@
+//! The product, as a program serves it, in this process.
+
+use std::future::pending;
+use std::io;
+
+use moonlight_mux::{ExitPolicy, Registry, Streamer, StreamerConfig, WebRtc, WebRtcConfig};
+use moonlight_mux_http::ServerConfig;
+use serde::{Deserialize, Serialize};
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use super::MeasuredSource;
+use crate::task::{self, Task};
+
+/// How a viewer's media leave the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Egress {
+    /// One send per viewer and frame, where that is possible.
+    Direct,
+    /// Through the WebRTC crate.
+    Standard,
+}
+
+/// One streamer behind a real HTTP server on loopback.
+#[derive(Debug)]
+pub struct Server {
+    streamer: Streamer,
+    url: Uri,
+    /// Stops the server when it is dropped.
+    _server: Task<io::Result<()>>,
+}
+
+impl Server {
+    /// `None` when the product has no such egress.
+    ///
+    /// # Errors
+    /// When there is no port to be had.
+    pub async fn start(source: MeasuredSource, egress: Egress) -> io::Result<Option<Self>> {
+        let Some(config) = config(egress) else { return Ok(None) };
+        let rtc = WebRtc::bind(config).map_err(io::Error::other)?;
+        let listener =
+            moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.map_err(io::Error::other)?;
+        let address = listener.local_addr()?;
+        let registry = Registry::new();
+        let id = "bench".parse().map_err(io::Error::other)?;
+        let streamer = registry.create(id, source, StreamerConfig::default()).map_err(io::Error::other)?;
+        let router = moonlight_mux_http::router(registry.clone(), rtc, ServerConfig::default());
+        let url = format!("ws://{address}/api/streamers/{}/peer", streamer.id());
+        let server = task::spawn(moonlight_mux_http::serve(listener, router, registry, pending()));
+        Ok(Some(Self { streamer, url: url.parse().map_err(io::Error::other)?, _server: server }))
+    }
+
+    /// The peer WebSocket.
+    #[must_use]
+    pub fn url(&self) -> &Uri {
+        &self.url
+    }
+
+    /// Its viewers.
+    #[must_use]
+    pub fn viewers(&self) -> usize {
+        self.streamer.peers().len()
+    }
+
+    /// Ends the stream, and waits until nothing of it is left.
+    pub async fn stop(self) {
+        self.streamer.shutdown(ExitPolicy::LeaveRunning).await;
+    }
+}
+
+/// `None`: the product has the standard egress alone.
+fn config(egress: Egress) -> Option<WebRtcConfig> {
+    let mut config = WebRtcConfig::default();
+    config.bind = ([127, 0, 0, 1], 0).into();
+    match egress {
+        Egress::Standard => Some(config),
+        Egress::Direct => None,
+    }
+}
