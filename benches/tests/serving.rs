@@ -76,6 +76,18 @@ async fn a_wolf_session_arrives_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_hevc_session_of_sunshine_arrives_byte_for_byte() {
+    let test = "an_hevc_session_of_sunshine_arrives_byte_for_byte";
+    a_recording_arrives_byte_for_byte(test, "v0.23-hevc-all-encrypted", Codec::Hevc).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hevc_session_of_wolf_arrives_byte_for_byte() {
+    let test = "an_hevc_session_of_wolf_arrives_byte_for_byte";
+    a_recording_arrives_byte_for_byte(test, "wolf-hevc", Codec::Hevc).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_av1_session_arrives_byte_for_byte() {
     a_recording_arrives_byte_for_byte("an_av1_session_arrives_byte_for_byte", "v0.23-av1", Codec::Av1).await;
 }
