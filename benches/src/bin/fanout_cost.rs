@@ -185,9 +185,12 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
     let limit_gso = bench.limit(Call::Gso).await?;
     let limit_sendmmsg = bench.limit(Call::Sendmmsg).await?;
     let limit_sendto = bench.limit(Call::Sendto).await?;
-    let wanted = |egress| arguments.egress.contains(&egress);
-    let direct = if wanted(Egress::Direct) { bench.product(Egress::Direct).await? } else { None };
-    let standard = if wanted(Egress::Standard) { bench.product(Egress::Standard).await? } else { None };
+    let (mut direct, mut standard) = (None, None);
+    for (egress, way) in [(Egress::Direct, &mut direct), (Egress::Standard, &mut standard)] {
+        if arguments.egress.contains(&egress) {
+            *way = Some(bench.product(egress).await?);
+        }
+    }
     let limit_gso_again = bench.limit(Call::Gso).await?;
 
     let us = |way: &Way| way.us_per_packet_viewer;
@@ -247,10 +250,9 @@ impl Bench {
         Ok(Way::of(spent, packets, self.wanted(), received))
     }
 
-    /// `None` when the product has no such egress.
-    async fn product(&mut self, egress: Egress) -> io::Result<Option<Way>> {
+    async fn product(&mut self, egress: Egress) -> io::Result<Way> {
         let source = MeasuredSource::new(self.rate, self.audio);
-        let Some(server) = Server::start(source.clone(), egress).await? else { return Ok(None) };
+        let server = Server::start(source.clone(), egress).await?;
         let without = resident()?;
         let join_ms = self.receivers.join(server.url(), self.viewers, self.config).await?;
         sleep(SETTLE).await;
@@ -274,9 +276,10 @@ impl Bench {
             idle_viewer: each(idle),
             streaming_viewer: each(streaming),
         };
-        let all_here = received.connected == self.viewers;
+        let as_wanted = egress == Egress::Standard || received.with_aes_128_gcm == self.viewers;
+        let all_here = received.connected == self.viewers && as_wanted;
         let way = Way::of(spent, packets, self.wanted(), received);
-        Ok(Some(Way { join_ms, memory: Some(memory), valid: way.valid && all_here, ..way }))
+        Ok(Way { join_ms, memory: Some(memory), valid: way.valid && all_here, ..way })
     }
 }
 

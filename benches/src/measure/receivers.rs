@@ -54,6 +54,8 @@ pub struct Received {
     pub loss: f64,
     /// That of the viewer with the most.
     pub worst_loss: f64,
+    /// Viewers under AEAD_AES_128_GCM, without which there is no direct way.
+    pub with_aes_128_gcm: usize,
     /// Packets that were opened.
     pub opened: u64,
     /// Packets that were not authentic.
@@ -81,6 +83,7 @@ impl Received {
             expected: sum.expected,
             loss: sum.loss(),
             worst_loss,
+            with_aes_128_gcm: crowd.with_aes_128_gcm(),
             opened: sum.opened,
             forged: sum.forged,
             frames: sum.frames.len(),
