@@ -89,6 +89,7 @@ async fn troublemakers_make_trouble() {
     assert_eq!(server.viewers(), 3);
     timeout(PATIENCE, troublemakers.suffer()).await.expect("they suffer").expect("they stay");
     let report = troublemakers.end().await;
-    assert!(report.narrow.lost > 0, "{report:?}");
+    // A line of a sixth of the stream loses packets whatever the machine does.
+    assert!(report.narrow.keyframes_asked > 0, "{report:?}");
     server.stop().await;
 }
