@@ -333,26 +333,25 @@ async fn viewers_are_told_who_may_what_who_acts_and_where_others_point() {
     let (mut ann, ann_is) = join(&streamer, &rtc, with_channels()).await;
     let (mut bob, bob_is) = join(&streamer, &rtc, with_channels()).await;
     let may = json!({
-        "mode": "one_at_a_time", "takes": true, "touch": true, "gamepad_sensors": true,
+        "mode": "one_at_a_time", "turn": null, "takes": true, "touch": true, "gamepad_sensors": true,
         "rights": {"keyboard": true, "pointer": true, "touch": true, "pen": true, "gamepad": true, "text": true},
     });
     let id = |handle: &PeerHandle| Value::String(handle.id().to_string());
     for viewer in [&mut ann, &mut bob] {
         let told = told(viewer, |told| told["Input"].is_object() && told["Viewers"]["count"] == 2).await;
         assert_eq!(told["Input"], may);
-        assert_eq!(told["Viewers"]["turn"], Value::Null);
         assert_eq!(told["Viewers"]["viewers"][0]["acting"], false);
     }
 
     let pointers = json!([{"id": id(&ann_is), "x": 100, "y": 200}]);
     let has_turn = |told: &Value| {
-        let (viewers, turn) = (&told["Viewers"]["viewers"], &told["Viewers"]["turn"]);
+        let (viewers, turn) = (&told["Viewers"]["viewers"], &told["Input"]["turn"]);
         *turn == id(&ann_is)
             && viewers[0]["id"] == *turn
             && viewers[0]["acting"] == true
             && viewers[1]["acting"] == false
     };
-    // Who acts and whose turn it is passes with time, and is told once a second at most: Ann goes on until both know.
+    // Who acts passes with time, and is told once a second at most: Ann goes on until both know.
     let mut clicks = Clicks::new();
     let knows = told(&mut bob, |told| has_turn(told) && told["Pointers"] == pointers);
     tokio::select! {

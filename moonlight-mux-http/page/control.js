@@ -70,7 +70,7 @@ export class Control {
     element("control").focus({ preventScroll: true });
   }
 
-  /** Who is here and whose turn it is: the body of `Viewers` on `events`. */
+  /** Who is here: the body of `Viewers` on `events`. */
   handleViewers(viewers) {
     this.#viewers = viewers;
     this.#show();
@@ -233,9 +233,9 @@ export function sayingOf(status, engaged, viewers, fingers = false) {
   if (status.mode === "view_only") return viewOnly("Everybody only watches this stream.");
   if (!Object.values(status.rights).some((allowed) => allowed === true)) return viewOnly("You may watch, and not control.");
   if (!status.takes) return viewOnly("The host takes no input at the moment.");
-  const turn = status.mode === "one_at_a_time" ? viewers?.turn ?? null : null;
-  if (turn !== null && turn !== viewers.you) {
-    const name = viewers.viewers.find(({ id }) => id === turn)?.name || "Somebody else";
+  const turn = status.mode === "one_at_a_time" ? status.turn ?? null : null;
+  if (turn !== null && turn !== viewers?.you) {
+    const name = viewers?.viewers.find(({ id }) => id === turn)?.name || "Somebody else";
     return { state: "other", label: `${name} has the turn`, short: name, hint: `It is free again when ${name} pauses.` };
   }
   if (engaged) return { state: "control", label: "You are in control", short: "In control", hint: fingers ? "Give control back." : `Give control back. ${WAY_OUT}` };

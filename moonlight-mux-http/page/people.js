@@ -12,6 +12,9 @@ export class People {
   /** Each viewer's element, and when it joined on this page's clock. */
   #shown = new Map();
   #you = null;
+  /** Those of the server's list that are shown. */
+  #viewers = [];
+  #turn = null;
   /** Who is shown on the button. */
   #acting = "[]";
 
@@ -20,20 +23,16 @@ export class People {
     this.#list = list;
   }
 
-  /**
-   * The server's list: `{ you, count, viewers: [{ id, name, since_ms, rights, acting }], turn }`; it may hold fewer than
-   * `count`. `turn` is the id of the one whose turn it is, or null.
-   */
-  handleViewers({ you, count, viewers, turn }, now) {
+  /** The server's list: `{ you, count, viewers: [{ id, name, since_ms, rights, acting }] }`; it may hold fewer than `count`. */
+  handleViewers({ you, count, viewers }, now) {
     this.#you = you;
+    this.#viewers = viewers;
     const gone = new Set(this.#shown.keys());
     viewers.forEach((viewer, index) => {
       gone.delete(viewer.id);
       const shown = this.#shown.get(viewer.id) ?? this.#add(viewer);
       shown.joined = now - viewer.since_ms;
       this.#name(shown, viewer);
-      setText(shown.item.querySelector(".rights"), doing(viewer, turn));
-      shown.item.classList.toggle("acts", viewer.acting === true || viewer.id === turn);
       const { item } = shown;
       if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
     });
@@ -41,6 +40,7 @@ export class People {
       this.#shown.get(id).item.remove();
       this.#shown.delete(id);
     }
+    this.#showDoing();
     const acting = viewers.filter((viewer) => viewer.acting);
     this.#showActing(acting);
     const text = [watching(count ?? viewers.length), actingText(acting.map((viewer) => this.#called(viewer)))].join("");
@@ -51,11 +51,19 @@ export class People {
     this.tick(now);
   }
 
+  /** The id of the one whose turn it is, or null. It is known sooner than who acts, and before the list. */
+  handleTurn(turn) {
+    this.#turn = turn;
+    this.#showDoing();
+  }
+
   /** Nothing is known any more. */
   clear() {
     this.#button.hidden = true;
     this.#list.replaceChildren();
     this.#shown.clear();
+    this.#viewers = [];
+    this.#turn = null;
     this.#showActing([]);
   }
 
@@ -75,6 +83,14 @@ export class People {
   #name({ item }, viewer) {
     setText(item.querySelector(".avatar"), initial(viewer));
     setText(item.querySelector(".name"), this.#called(viewer));
+  }
+
+  #showDoing() {
+    for (const viewer of this.#viewers) {
+      const { item } = this.#shown.get(viewer.id);
+      setText(item.querySelector(".rights"), doing(viewer, this.#turn));
+      item.classList.toggle("acts", viewer.acting === true || viewer.id === this.#turn);
+    }
   }
 
   #called(viewer) {

@@ -130,7 +130,10 @@ const eventHandlers = {
   },
   stream: ({ status }) => setHealth({ status }),
   quality: ({ video }) => setHealth({ video }),
-  input: (status) => input.handleStatus(status),
+  input(status) {
+    input.handleStatus(status);
+    people.handleTurn(status.turn ?? null);
+  },
   pointers: (pointers) => cursors.handlePointers(pointers),
   feedback: (feedback) => control.handleFeedback(feedback),
 };

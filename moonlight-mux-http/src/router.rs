@@ -157,7 +157,7 @@ async fn change(Named(streamer): Named, fields: Fields) -> Result<Json<StreamerI
     if !["input_mode", "idle_ms"].iter().any(|&field| fields.has(field)) {
         return Err(Fault::Missing.of("input_mode").into());
     }
-    streamer.set_input_mode(input::mode(&fields, streamer.input_mode())?);
+    streamer.update_input_mode(|now| input::mode(&fields, now))?;
     Ok(Json(StreamerInfo::from(&streamer)))
 }
 

@@ -3,6 +3,10 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -13,6 +17,7 @@ use moonlight_mux::{
 };
 use serde_json::json;
 use support::{Fixture, call, exchange, patch, request};
+use tokio::task::JoinSet;
 
 fn from_page(method: &str, path: &str, origin: &str) -> Request<Body> {
     let mut request = request(method, path);
@@ -206,6 +211,61 @@ async fn an_input_mode_that_cannot_be_is_refused_and_changes_nothing() {
         assert_eq!((answer.status.as_u16(), answer.json()), (422, expected), "{body}");
         assert_eq!(streamer.input_mode(), InputMode::Shared, "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_mode_is_changed_by_what_it_was_with_nothing_in_between() {
+    let fixture = Fixture::new();
+    let (streamer, _script) = fixture.streamer("desk", connected);
+    let mode = thread::scope(|scope| {
+        let (sets, set) = mpsc::channel();
+        streamer.update_input_mode(|now| {
+            let other = streamer.clone();
+            scope.spawn(move || {
+                other.set_input_mode(InputMode::ViewOnly);
+                // Nobody waits for it any more when it was in time.
+                let _ = sets.send(());
+            });
+            // The other one waits. One that did not would be through by then, and undone by this.
+            assert!(set.recv_timeout(Duration::from_millis(200)).is_err(), "it came in between");
+            assert_eq!(now, InputMode::Shared);
+            Ok::<_, Infallible>(InputMode::one_at_a_time())
+        })
+    });
+    assert_eq!(mode, Ok(InputMode::one_at_a_time()));
+    assert_eq!(streamer.input_mode(), InputMode::ViewOnly);
+
+    assert_eq!(streamer.update_input_mode(|_| Err("no")), Err("no"));
+    assert_eq!(streamer.input_mode(), InputMode::ViewOnly);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_changes_the_gap_alone_undoes_no_change_of_the_mode() {
+    let fixture = Fixture::new();
+    let router = fixture.router();
+    let (streamer, _script) = fixture.streamer("desk", connected);
+    let other = router.clone();
+    let mut calls = JoinSet::new();
+    calls.spawn(async move {
+        loop {
+            call(&other, patch("/api/streamers/desk", r#"{"idle_ms":500}"#)).await;
+            tokio::task::yield_now().await;
+        }
+    });
+    // On the workers' threads, as the other: each many times within the other's call.
+    let mut rounds = JoinSet::new();
+    rounds.spawn(async move {
+        for round in 0..10_000 {
+            streamer.set_input_mode(InputMode::one_at_a_time());
+            tokio::task::yield_now().await;
+            let answer = call(&router, patch("/api/streamers/desk", r#"{"input_mode":"view_only"}"#)).await;
+            assert_eq!(answer.status, StatusCode::OK);
+            for _ in 0..50 {
+                assert_eq!(streamer.input_mode(), InputMode::ViewOnly, "round {round}");
+            }
+        }
+    });
+    rounds.join_all().await;
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
 pub mod bench_support {
     pub use crate::gamestream::bench_support::*;
     pub use crate::input::bench_support::*;
+    pub use crate::webrtc::bench_support::*;
 }
 
 /// What the fuzz targets call. No public interface.

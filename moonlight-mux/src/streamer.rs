@@ -366,6 +366,18 @@ impl Streamer {
         self.inner.input.set_mode(mode);
     }
 
+    /// The same by what the mode is so far, with nothing in between; gives what it is now. `change` may not call the
+    /// streamer.
+    ///
+    /// # Errors
+    /// What `change` refuses with; then the mode stays.
+    pub fn update_input_mode<E>(
+        &self,
+        change: impl FnOnce(InputMode) -> Result<InputMode, E>,
+    ) -> Result<InputMode, E> {
+        self.inner.input.update_mode(change)
+    }
+
     /// What its source does with input; `None` while it takes none.
     #[must_use]
     pub fn input_features(&self) -> Option<InputFeatures> {

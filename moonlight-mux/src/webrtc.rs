@@ -1,5 +1,9 @@
 //! Viewers over WebRTC. The only module that names the WebRTC crate.
 
+#[cfg(feature = "bench-support")]
+pub(crate) mod bench_support {
+    pub use super::direct::bench_support::*;
+}
 mod candidates;
 mod channels;
 mod delivery;

@@ -3,19 +3,21 @@ const { sayingOf } = await import("/assets/control.js");
 const ALL = { keyboard: true, pointer: true, touch: true, pen: true, gamepad: true, text: true };
 const NONE = Object.fromEntries(Object.keys(ALL).map((name) => [name, false]));
 const status = (changes = {}) => ({ mode: "shared", takes: true, rights: ALL, ...changes });
-const viewers = { you: "a", turn: "b", viewers: [{ id: "a", name: "Ann" }, { id: "b", name: "Bob" }, { id: "c", name: null }] };
+const viewers = { you: "a", viewers: [{ id: "a", name: "Ann" }, { id: "b", name: "Bob" }, { id: "c", name: null }] };
 const label = (...of) => sayingOf(...of).label;
 
 test("the pill says who is in control", () => {
   equal(label(status(), false, null), "Control");
   equal(label(status(), true, viewers), "You are in control");
-  const one = status({ mode: "one_at_a_time" });
-  equal(label(one, true, viewers), "Bob has the turn");
-  equal(label(one, true, { ...viewers, turn: "a" }), "You are in control");
-  equal(label(one, false, { ...viewers, turn: null }), "Control");
-  equal(label(one, false, { ...viewers, turn: "c" }), "Somebody else has the turn");
-  // Among very many not all are listed.
-  equal(label(one, false, { ...viewers, turn: "z" }), "Somebody else has the turn");
+  equal(label(status({ turn: "b" }), true, viewers), "You are in control");
+  const one = (turn) => status({ mode: "one_at_a_time", turn });
+  equal(label(one("b"), true, viewers), "Bob has the turn");
+  equal(label(one("a"), true, viewers), "You are in control");
+  equal(label(one(null), false, viewers), "Control");
+  equal(label(one("c"), false, viewers), "Somebody else has the turn");
+  // Among very many not all are listed, and a turn may be told before the list.
+  equal(label(one("z"), false, viewers), "Somebody else has the turn");
+  equal(label(one("b"), false, null), "Somebody else has the turn");
 });
 
 test("who has fingers alone is told of no keys", () => {

@@ -10,6 +10,9 @@ const { Touch } = await import("/assets/touch.js");
 const EVERYTHING = { keyboard: true, pointer: true, touch: true, pen: true, gamepad: true, text: true };
 const MESSAGE = { 3: "button", 4: "scroll", 5: "pointer", 6: "touch", 7: "pen", 8: "connected", 9: "disconnected", 10: "gamepad", 11: "sensor", 13: "held", 14: "release" };
 
+/** Where the browser has both, the page takes the finer one. */
+const MOVES = "onpointerrawupdate" in document.body ? "pointerrawupdate" : "pointermove";
+
 /** An `Input` whose channels write down what is sent on them: `[channel, message, bytes behind the kind]`. */
 function sender(status = {}) {
   const sent = [];
@@ -38,7 +41,7 @@ function stage() {
     video.dispatchEvent(event);
     return event;
   };
-  return { picture, video, finger: fire("touch"), tip: fire("pen") };
+  return { picture, video, finger: fire("touch"), tip: fire("pen"), mouse: fire("mouse") };
 }
 
 // Touch.
@@ -131,6 +134,48 @@ test("a viewer that may use neither touch nor the mouse touches nothing", () => 
   input.engaged = true;
   finger("pointerdown", 110, 120);
   equal(take(), []);
+});
+
+// The mouse, locked.
+
+// So a press may overtake moves on the other channel, or be overtaken: it never takes the pointer back to where it was locked.
+test("a press in a locked pointer carries the movement so far, also before the first move", () => {
+  const { input, take } = sender();
+  const { picture, video, mouse } = stage();
+  let locked = null;
+  Object.defineProperty(document, "pointerLockElement", { get: () => locked, configurable: true });
+  const lock = (element) => {
+    locked = element;
+    document.dispatchEvent(new Event("pointerlockchange"));
+  };
+  new Pointer(picture, video, input);
+  input.engaged = true;
+  const totalsOf = ([, , bytes]) => {
+    const view = new DataView(new Uint8Array(bytes.slice(-8)).buffer);
+    equal(bytes.at(-9), 2);
+    return [view.getInt32(0), view.getInt32(4)];
+  };
+  mouse(MOVES, 60, 95);
+  equal(take().map(([channel, message, [kind]]) => [channel, message, kind]), [["motion", "pointer", 1]]);
+
+  lock(picture);
+  mouse("pointerdown", 60, 95, { button: 0, buttons: 1 });
+  mouse(MOVES, 60, 95, { buttons: 1, movementX: 7, movementY: -3 });
+  mouse("pointerup", 60, 95, { button: 0, buttons: 0 });
+  const said = take();
+  equal(said.map(([channel, message, bytes]) => [channel, message, ...(message === "button" ? bytes.slice(0, 2) : [])]), [["input", "button", 1, 1], ["motion", "pointer"], ["input", "button", 1, 0]]);
+  equal(said.map(totalsOf), [[0, 0], [7, -3], [7, -3]]);
+
+  // Locked again, it is where the movement ended, not where it was locked at first.
+  lock(null);
+  mouse(MOVES, 110, 120);
+  lock(picture);
+  take();
+  mouse("pointerdown", 110, 120, { button: 0, buttons: 1 });
+  mouse(MOVES, 110, 120, { buttons: 1, movementX: 1, movementY: 1 });
+  equal(take().map(totalsOf), [[7, -3], [8, -2]]);
+  lock(null);
+  delete document.pointerLockElement;
 });
 
 // Pens.

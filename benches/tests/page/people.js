@@ -36,8 +36,14 @@ test("who acts or has the turn is marked in the list, and those who act on the b
   const list = document.createElement("ul");
   const people = new People(button, list);
   const viewer = (id, acting) => ({ id, name: id, since_ms: 0, rights: ALL, acting });
-  people.handleViewers({ you: "Ann", count: 3, viewers: [viewer("Ann", false), viewer("Bob", true), viewer("Cy", false)], turn: "Cy" }, 0);
-  equal([...list.children].map((item) => item.classList.contains("acts")), [false, true, true]);
+  people.handleViewers({ you: "Ann", count: 3, viewers: [viewer("Ann", false), viewer("Bob", true), viewer("Cy", false)] }, 0);
+  const acts = () => [...list.children].map((item) => item.classList.contains("acts"));
+  equal(acts(), [false, true, false]);
+  people.handleTurn("Cy");
+  equal(acts(), [false, true, true]);
+  equal(list.children[2].querySelector(".rights").textContent, "Has the turn · Full control");
+  people.handleTurn("Ann");
+  equal(acts(), [true, true, false]);
   equal([button.textContent, button.title], ["3B", "3 are watching. Acting now: Bob"]);
   people.clear();
   equal([list.children.length, button.querySelector(".acting").textContent], [0, ""]);

@@ -6,6 +6,7 @@
 //! Nothing is sent to a watcher, and nobody is woken, while the lock is held.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -176,14 +177,23 @@ impl InputHub {
     }
 
     pub(crate) fn set_mode(&self, mode: InputMode) {
-        let mode = mode.in_range();
+        let Ok(_) = self.update_mode(|_| Ok::<_, Infallible>(mode));
+    }
+
+    /// Changes the mode by what it is so far, unless `change` refuses; gives what it is now.
+    pub(crate) fn update_mode<E>(
+        &self,
+        change: impl FnOnce(InputMode) -> Result<InputMode, E>,
+    ) -> Result<InputMode, E> {
         self.change(|state| {
+            let mode = change(state.mode)?.in_range();
             state.mode = mode;
             state.aggregator.set_mode(mode);
             if mode == InputMode::ViewOnly {
                 state.pointers.clear();
             }
-        });
+            Ok(mode)
+        })
     }
 
     /// What the source does with input; `None` while it takes none.

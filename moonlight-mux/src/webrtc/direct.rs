@@ -4,7 +4,11 @@
 //! The crate negotiates, connects, and carries RTCP and data channels; the packets that it would make of our tracks are made
 //! here instead (docs/egress.md).
 
+#[cfg(feature = "bench-support")]
+pub(super) mod bench_support;
 mod burst;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod history;
 pub(super) mod keys;
 mod pace;

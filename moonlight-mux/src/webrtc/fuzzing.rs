@@ -11,12 +11,14 @@ use super::channels::inbox::Inbox;
 use super::channels::input_message::{Channel, InputMessage};
 use super::channels::{Decode, existing_page};
 use super::framing::{self, Decoder};
-use super::packetiser::{MAX_PAYLOAD, Payload, av1, h264};
+use super::packetiser::{MAX_PAYLOAD, Payload, annex_b, av1, h264, hevc};
 use super::{negotiate, stun};
 use crate::gamestream::fuzzing::Forms;
 use crate::input::{InputEvent, PointerPhase};
 use crate::media::VideoCodec;
 use crate::task;
+
+pub use super::direct::fuzzing::{nack, srtcp};
 
 /// A datagram at the viewers' UDP port.
 pub fn stun(datagram: &[u8]) -> Forms {
@@ -28,7 +30,7 @@ pub fn stun(datagram: &[u8]) -> Forms {
     forms
 }
 
-/// A frame of either codec: payloads are bounded, and the last one is marked.
+/// A frame of each codec: payloads are bounded, and the last one is marked.
 pub fn packetiser(frame: &[u8]) -> Forms {
     let mut forms = Forms::new();
     let frame = Bytes::copy_from_slice(frame);
@@ -36,7 +38,13 @@ pub fn packetiser(frame: &[u8]) -> Forms {
     assert_payloads(&payloads);
     if !payloads.is_empty() {
         forms.insert("h264");
-        assert!(h264::nal_units(&frame).next().is_some());
+        assert!(annex_b::nal_units(&frame).next().is_some());
+    }
+    let payloads = hevc::packetise(&frame);
+    assert_payloads(&payloads);
+    if !payloads.is_empty() {
+        forms.insert("hevc");
+        assert!(annex_b::nal_units(&frame).next().is_some());
     }
     let payloads = av1::packetise(&frame, true);
     assert_payloads(&payloads);
@@ -46,7 +54,7 @@ pub fn packetiser(frame: &[u8]) -> Forms {
     forms
 }
 
-fn assert_payloads(payloads: &[Payload]) {
+pub(super) fn assert_payloads(payloads: &[Payload]) {
     assert!(payloads.iter().all(|payload| (1..=MAX_PAYLOAD).contains(&payload.bytes.len())));
     assert_eq!(payloads.iter().filter(|payload| payload.marker).count(), payloads.len().min(1));
     assert!(payloads.last().is_none_or(|payload| payload.marker));
@@ -58,6 +66,7 @@ pub fn description(sdp: &[u8]) -> Forms {
     let sdp = String::from_utf8_lossy(sdp);
     for (form, offered) in [
         ("h264", negotiate::offers(&sdp, VideoCodec::H264)),
+        ("hevc", negotiate::offers(&sdp, VideoCodec::Hevc)),
         ("av1", negotiate::offers(&sdp, VideoCodec::Av1)),
         ("audio", negotiate::offers_audio(&sdp)),
     ] {
@@ -277,7 +286,7 @@ const PAGE_CHANNELS: [&str; 13] = [
 ];
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
     use std::{env, fs};
@@ -296,6 +305,8 @@ mod tests {
             packetiser(&bytes);
             description(&bytes);
             tcp_frames(&bytes);
+            srtcp(&bytes);
+            nack(&bytes);
             existing_page(&bytes);
             input_message(&bytes);
             input_channels(&bytes);
@@ -338,14 +349,18 @@ mod tests {
         }
         seeds.extend(scripts.into_iter().map(|(name, script)| ("input_channels", name, script)));
         for (target, name, bytes) in seeds {
-            let folder = Path::new(SEEDS).join(target);
-            let path = folder.join(name);
-            if env::var_os("WRITE_SEEDS").is_some() {
-                fs::create_dir_all(&folder).unwrap();
-                fs::write(&path, &bytes).unwrap();
-            }
-            let is_there = fs::read(&path).is_ok_and(|found| found == bytes);
-            assert!(is_there, "{} differs: see fuzz/README.md", path.display());
+            assert_seed(target, &name, &bytes);
         }
+    }
+
+    pub(in crate::webrtc) fn assert_seed(target: &str, name: &str, bytes: &[u8]) {
+        let folder = Path::new(SEEDS).join(target);
+        let path = folder.join(name);
+        if env::var_os("WRITE_SEEDS").is_some() {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(&path, bytes).unwrap();
+        }
+        let is_there = fs::read(&path).is_ok_and(|found| found == bytes);
+        assert!(is_there, "{} differs: see fuzz/README.md", path.display());
     }
 }

@@ -9,7 +9,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
+    MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_HEVC, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
 };
 use rtc::peer_connection::configuration::setting_engine::{
     SctpMaxMessageSize, SettingEngine, SettingEngineBuilder,
@@ -185,12 +185,14 @@ pub(super) fn ufrag(sdp: &str) -> Option<&str> {
 /// A codec as our track and our side of the negotiation have it.
 ///
 /// Browsers decode every H.264 profile under 42e01f, and offer none beyond 4d001f (docs/webrtc.md). AV1 is profile 0, which
-/// an offer without format parameters means as well (RTP payload format for AV1, 7).
+/// an offer without format parameters means as well (RTP payload format for AV1, 7). HEVC is the Main profile; it has no level
+/// here, since the crate takes a browser's format for another one where the two differ in any parameter that both name.
 pub(super) fn video(packetiser: Packetiser) -> RTCRtpCodec {
     let (mime_type, parameters) = match packetiser {
         Packetiser::H264 => {
             (MIME_TYPE_H264, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
         }
+        Packetiser::Hevc => (MIME_TYPE_HEVC, "profile-id=1;tier-flag=0;tx-mode=SRST"),
         Packetiser::Av1 => (MIME_TYPE_AV1, "profile=0"),
     };
     RTCRtpCodec {
@@ -290,6 +292,7 @@ mod tests {
         assert!(offers(sdp, VideoCodec::Av1));
         assert!(!offers(sdp, VideoCodec::H264));
         assert!(!offers(sdp, VideoCodec::Hevc));
+        assert!(offers("a=rtpmap:98 H265/90000\r\n", VideoCodec::Hevc));
         assert!(offers_audio(sdp));
         assert!(!offers_audio("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n"));
         assert!(!offers_channels(sdp));

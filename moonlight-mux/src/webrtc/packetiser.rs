@@ -1,7 +1,9 @@
 //! Frames into RTP payloads, pure and in no crate's types.
 
+pub(super) mod annex_b;
 pub(super) mod av1;
 pub(super) mod h264;
+pub(super) mod hevc;
 
 use bytes::Bytes;
 
@@ -23,16 +25,16 @@ pub(crate) struct Payload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Packetiser {
     H264,
+    Hevc,
     Av1,
 }
 
 impl Packetiser {
-    /// `None` for a codec without a packetiser: HEVC, which few browsers take over WebRTC.
-    pub(crate) fn of(codec: VideoCodec) -> Option<Self> {
+    pub(crate) fn of(codec: VideoCodec) -> Self {
         match codec {
-            VideoCodec::H264 => Some(Self::H264),
-            VideoCodec::Av1 => Some(Self::Av1),
-            VideoCodec::Hevc => None,
+            VideoCodec::H264 => Self::H264,
+            VideoCodec::Hevc => Self::Hevc,
+            VideoCodec::Av1 => Self::Av1,
         }
     }
 
@@ -40,6 +42,7 @@ impl Packetiser {
     pub(crate) fn packetise(self, frame: &VideoFrame) -> Vec<Payload> {
         match self {
             Self::H264 => h264::packetise(&frame.data),
+            Self::Hevc => hevc::packetise(&frame.data),
             Self::Av1 => av1::packetise(&frame.data, frame.keyframe),
         }
     }

@@ -1,5 +1,6 @@
 //! One viewer over WebRTC: its negotiation, its connection, its end.
 
+mod budget;
 mod connection;
 mod conversation;
 
@@ -9,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
+use self::budget::ErrorBudget;
 use self::connection::Connection;
 use super::channels::ChannelSet;
-use super::packetiser::Packetiser;
 use super::{Shared, negotiate};
 use crate::egress::{Egress, ViewerIo};
 use crate::media::StreamInfo;
@@ -25,8 +26,6 @@ use crate::task;
 const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The farewell to a browser that takes no more messages.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Malformed messages that a viewer may send before it has to go, by signalling and on data channels together.
-const ERROR_BUDGET: usize = 20;
 /// Candidates that may come before there is a connection to give them to. A browser has about ten. More: an error each.
 const EARLY_CANDIDATES: usize = 64;
 
@@ -56,7 +55,8 @@ impl<S: Signalling> WebRtcPeer<S> {
 impl<S: Signalling> Egress for WebRtcPeer<S> {
     async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
         let (sink, stream) = self.signalling.split();
-        let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors: 0 };
+        let errors = ErrorBudget::new(task::now());
+        let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors };
         let reason = session.run(&viewer).await;
         if timeout(CLOSE_TIMEOUT, session.sink.close(reason)).await.is_err() {
             tracing::debug!("the viewer's signalling takes no farewell");
@@ -70,8 +70,7 @@ struct Session<Sink, Stream> {
     offerer: Offerer,
     sink: Sink,
     stream: Stream,
-    /// Malformed messages so far.
-    errors: usize,
+    errors: ErrorBudget,
 }
 
 impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
@@ -110,13 +109,14 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         // Some may be those of an attempt before.
         candidates.retain(|candidate| candidate.belongs_to(negotiate::ufrag(&offer)));
         let info = self.stream_info(viewer, &mut candidates).await?;
-        let packetiser = packetiser(&info).filter(|_| negotiate::offers(&offer, info.video.codec));
-        let packetiser = packetiser.ok_or_else(|| unsupported(&info))?;
+        if !negotiate::offers(&offer, info.video.codec) {
+            return Err(unsupported(&info));
+        }
         let with_audio = negotiate::offers_audio(&offer);
         let set =
             if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, packetiser, &info, with_audio, set, direct).await?;
+            Connection::open(&self.shared, &info, with_audio, set, direct).await?;
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
@@ -136,9 +136,8 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let info = self.stream_info(viewer, &mut candidates).await?;
         // Nothing here can ask such a viewer for another try, so its connection must fit any browser.
         let direct = false;
-        let packetiser = packetiser(&info).ok_or_else(|| unsupported(&info))?;
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, packetiser, &info, true, ChannelSet::ExistingPage, direct).await?;
+            Connection::open(&self.shared, &info, true, ChannelSet::ExistingPage, direct).await?;
         let conversation = async {
             let offer = connection.offer().await?;
             self.send(Signal::Description(offer)).await?;
@@ -226,15 +225,10 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
 
     /// Counts a message that cannot be used.
     fn spend(&mut self, reason: &'static str) -> Result<(), LeaveReason> {
-        self.errors += 1;
-        tracing::warn!(reason, errors = self.errors, "a message cannot be used");
-        if self.errors >= ERROR_BUDGET { Err(LeaveReason::BadSignalling) } else { Ok(()) }
+        let left = self.errors.spend(task::now());
+        tracing::warn!(reason, left = left.unwrap_or(0), "a message cannot be used");
+        left.map(drop).map_err(|_| LeaveReason::BadSignalling)
     }
-}
-
-/// How the stream's frames are split; `None` for a codec that no browser gets.
-fn packetiser(info: &StreamInfo) -> Option<Packetiser> {
-    Packetiser::of(info.video.codec)
 }
 
 fn unsupported(info: &StreamInfo) -> LeaveReason {

@@ -41,7 +41,7 @@ impl Announcer {
         for topic in [Topic::Stream, Topic::Input, Topic::Viewers, Topic::Pointers] {
             pacing.handle_change(topic);
         }
-        let (mut stream_told, mut input_told, mut turn_told) = (None, None, None);
+        let (mut stream_told, mut input_told) = (None, None);
         let mut pointers_told = Vec::new();
         loop {
             if channel.writable().await.is_err() {
@@ -50,10 +50,9 @@ impl Announcer {
             }
             match pacing.poll(task::now()) {
                 Some(Topic::Viewers) => {
-                    turn_told = input.borrow().turn;
                     let peers = peers.borrow_and_update().clone();
                     let now = task::wall_clock();
-                    tell(&*channel, &EventMessage::viewers(viewer.id(), &peers, turn_told, now)).await;
+                    tell(&*channel, &EventMessage::viewers(viewer.id(), &peers, now)).await;
                 }
                 Some(Topic::Stream) => {
                     let stream = Stream::new(&state.borrow_and_update(), info.borrow_and_update().as_deref());
@@ -64,11 +63,7 @@ impl Announcer {
                     tell(&*channel, &EventMessage::Stream(stream)).await;
                 }
                 Some(Topic::Input) => {
-                    let status = *input.borrow_and_update();
-                    if status.turn != turn_told {
-                        pacing.handle_change(Topic::Viewers);
-                    }
-                    let status = Input::new(&status);
+                    let status = Input::new(&input.borrow_and_update());
                     if input_told.as_ref() == Some(&status) {
                         continue;
                     }

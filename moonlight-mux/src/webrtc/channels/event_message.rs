@@ -25,8 +25,6 @@ pub(super) enum EventMessage<'a> {
         count: usize,
         /// In the order in which they joined, the first [`LISTED`].
         viewers: Vec<Viewer<'a>>,
-        /// Whose turn it is, where one at a time acts.
-        turn: Option<String>,
     },
     /// How the stream is.
     Stream(Stream),
@@ -62,6 +60,8 @@ pub(super) struct Viewer<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Input {
     mode: &'static str,
+    /// Whose turn it is, where one at a time acts.
+    turn: Option<String>,
     /// Whether the source takes input now; and of that, the rest.
     takes: bool,
     touch: bool,
@@ -145,7 +145,7 @@ fn path_name<S: Serializer>(path: &Option<MediaPath>, serializer: S) -> Result<S
 }
 
 impl<'a> EventMessage<'a> {
-    pub(super) fn viewers(you: PeerId, peers: &'a [PeerInfo], turn: Option<PeerId>, now: SystemTime) -> Self {
+    pub(super) fn viewers(you: PeerId, peers: &'a [PeerInfo], now: SystemTime) -> Self {
         let viewers = peers.iter().take(LISTED).map(|peer| Viewer {
             id: peer.id.to_string(),
             name: peer.name.as_ref().map(|name| name.as_str()),
@@ -156,8 +156,7 @@ impl<'a> EventMessage<'a> {
             rights: names(peer.rights),
             acting: peer.acting,
         });
-        let turn = turn.map(|peer| peer.to_string());
-        Self::Viewers { you: you.to_string(), count: peers.len(), viewers: viewers.collect(), turn }
+        Self::Viewers { you: you.to_string(), count: peers.len(), viewers: viewers.collect() }
     }
 
     /// The pointers without `you`'s own.
@@ -219,6 +218,7 @@ impl Input {
         let may = |class| status.rights.allows(class);
         Self {
             mode: status.mode.name(),
+            turn: status.turn.map(|peer| peer.to_string()),
             takes: status.features.is_some(),
             touch: features.touch,
             gamepad_sensors: features.gamepad_sensors,
@@ -292,13 +292,13 @@ mod tests {
         };
         let table = [
             (
-                EventMessage::viewers(peers[1].id, &peers, Some(peers[2].id), now),
+                EventMessage::viewers(peers[1].id, &peers, now),
                 json!({"Viewers": {"you": second, "count": 3, "viewers": [
                     {"id": first, "name": null, "since_ms": 12345, "acting": false,
                      "rights": ["keyboard", "pointer", "touch", "pen", "gamepad", "text"]},
                     {"id": second, "name": "Ann", "since_ms": 0, "acting": false, "rights": ["pointer", "text"]},
                     {"id": third, "name": "late", "since_ms": 0, "acting": true, "rights": []},
-                ], "turn": third}}),
+                ]}}),
             ),
             (stream(State::Starting, None), with("starting", &nothing)),
             (stream(State::Connecting(Stage::Launch), None), with("starting", &nothing)),
@@ -331,20 +331,27 @@ mod tests {
 
     #[test]
     fn what_a_viewer_may_do_has_its_documented_form() {
+        let turn = PeerId::random();
         let mut status = InputStatus {
             mode: InputMode::one_at_a_time(),
             features: None,
             rights: [DeviceClass::Keyboard, DeviceClass::Pen].into_iter().collect(),
-            turn: Some(PeerId::random()),
+            turn: Some(turn),
         };
         let rights = json!({"keyboard": true, "pointer": false, "touch": false, "pen": true, "gamepad": false,
             "text": false});
-        let mut expected = json!({"mode": "one_at_a_time", "takes": false, "touch": false, "gamepad_sensors": false,
+        let mut expected = json!({"mode": "one_at_a_time", "turn": turn.to_string(), "takes": false, "touch": false, "gamepad_sensors": false,
             "rights": rights});
         assert_eq!(value(&EventMessage::Input(Input::new(&status))), json!({"Input": expected}));
         status.mode = InputMode::ViewOnly;
+        status.turn = None;
         status.features = Some(InputFeatures { touch: true, gamepad_sensors: false });
-        for (field, value) in [("mode", json!("view_only")), ("takes", json!(true)), ("touch", json!(true))] {
+        for (field, value) in [
+            ("mode", json!("view_only")),
+            ("turn", json!(null)),
+            ("takes", json!(true)),
+            ("touch", json!(true)),
+        ] {
             expected[field] = value;
         }
         assert_eq!(value(&EventMessage::Input(Input::new(&status))), json!({"Input": expected}));
@@ -402,8 +409,7 @@ mod tests {
         let names = ["\"".repeat(PeerName::MAX_LEN), "\u{10ffff}".repeat(PeerName::MAX_LEN)];
         for name in names {
             let peers: Vec<_> = (0..5000).map(|_| peer(Some(&name), SystemTime::UNIX_EPOCH)).collect();
-            let message =
-                EventMessage::viewers(peers[0].id, &peers, Some(peers[0].id), SystemTime::UNIX_EPOCH + LONG);
+            let message = EventMessage::viewers(peers[0].id, &peers, SystemTime::UNIX_EPOCH + LONG);
             let json = message.to_json();
             assert!(json.len() <= MAX_MESSAGE as usize, "{} bytes", json.len());
             assert_eq!(value(&message)["Viewers"]["count"], 5000);
@@ -419,7 +425,7 @@ mod tests {
         ) {
             let now = SystemTime::UNIX_EPOCH;
             let peers: Vec<_> = names.iter().map(|name| peer(name.as_deref(), now)).collect();
-            let value = value(&EventMessage::viewers(PeerId::random(), &peers, None, now));
+            let value = value(&EventMessage::viewers(PeerId::random(), &peers, now));
             let listed = value["Viewers"]["viewers"].as_array().expect("a list");
             prop_assert_eq!(&value["Viewers"]["count"], &json!(peers.len()));
             prop_assert_eq!(listed.len(), peers.len().min(LISTED));

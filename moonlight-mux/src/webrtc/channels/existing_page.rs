@@ -75,6 +75,8 @@ pub(in crate::webrtc) struct Decoder {
     fingers: Vec<(u32, Position)>,
     /// A bit for each gamepad that is plugged in.
     gamepads: u16,
+    /// A bit for each that was unplugged, until it is announced again: its last states may come later than that.
+    unplugged: u16,
 }
 
 impl Decode for Decoder {
@@ -129,11 +131,17 @@ impl Decoder {
             }
             (Message::ControllerAdded { index, buttons, capabilities }, _) => {
                 self.gamepads |= bit(index);
+                self.unplugged &= !bit(index);
                 let capabilities = capabilities | GamepadInfo::default().capabilities;
                 let info = GamepadInfo { buttons, capabilities, ..GamepadInfo::default() };
                 vec![InputEvent::GamepadConnected { index, info }]
             }
             (Message::ControllerRemoved { id }, _) => self.remove_gamepad(id),
+            (Message::ControllerState(_), PageChannel::Controller(index))
+                if self.unplugged & bit(index) != 0 =>
+            {
+                Vec::new()
+            }
             (Message::ControllerState(state), PageChannel::Controller(index)) => {
                 self.gamepads |= bit(index);
                 vec![InputEvent::Gamepad { index, state }]
@@ -199,6 +207,7 @@ impl Decoder {
         let only = only.and_then(|index| GamepadIndex::new(index.try_into().ok()?));
         let Some(index) = named.or(only) else { return Vec::new() };
         self.gamepads &= !bit(index);
+        self.unplugged |= bit(index);
         vec![InputEvent::GamepadDisconnected { index }]
     }
 }

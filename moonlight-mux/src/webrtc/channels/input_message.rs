@@ -109,7 +109,7 @@ impl Body {
         Some(match bytes.try_get_u8().ok()? {
             KEY => {
                 let flags = bits(bytes, 0x03)?;
-                let code = KeyCode(bytes.try_get_u8().ok()?);
+                let code = Some(KeyCode(bytes.try_get_u8().ok()?)).filter(|&code| code != NO_KEY)?;
                 let modifiers = Modifiers(bits(bytes, Modifiers::ALL.0)?);
                 let known = flags & LOCKS_KNOWN != 0;
                 let locks = Locks(bits(bytes, if known { Locks::ALL.0 } else { 0 })?);
@@ -156,15 +156,15 @@ impl Body {
                 index: index(bytes)?,
                 info: GamepadInfo {
                     kind: one_of(bytes, &GAMEPAD_KINDS)?,
-                    capabilities: bytes.try_get_u16().ok()?,
-                    buttons: GamepadButtons(bytes.try_get_u32().ok()?),
+                    capabilities: bytes.try_get_u16().ok()? & CAPABILITIES,
+                    buttons: gamepad_buttons(bytes)?,
                 },
             },
             GAMEPAD_DISCONNECTED => Self::GamepadDisconnected { index: index(bytes)? },
             GAMEPAD => Self::Gamepad {
                 index: index(bytes)?,
                 state: GamepadState {
-                    buttons: GamepadButtons(bytes.try_get_u32().ok()?),
+                    buttons: gamepad_buttons(bytes)?,
                     left_trigger: bytes.try_get_u8().ok()?,
                     right_trigger: bytes.try_get_u8().ok()?,
                     left_stick: (bytes.try_get_i16().ok()?, bytes.try_get_i16().ok()?),
@@ -195,6 +195,9 @@ impl Body {
             HELD => {
                 let buttons = Buttons(bits(bytes, HELD_BUTTONS)?);
                 let keys: KeySet = bytes.iter().copied().map(KeyCode).collect();
+                if keys.contains(NO_KEY) {
+                    return None;
+                }
                 bytes.advance(bytes.len());
                 Self::Held { keys, buttons }
             }
@@ -344,6 +347,11 @@ fn index(bytes: &mut &[u8]) -> Option<GamepadIndex> {
     GamepadIndex::new(bytes.try_get_u8().ok()?)
 }
 
+/// Without those that have no meaning yet: a newer page may know more.
+fn gamepad_buttons(bytes: &mut &[u8]) -> Option<GamepadButtons> {
+    Some(GamepadButtons(bytes.try_get_u32().ok()? & GAMEPAD_BUTTONS))
+}
+
 fn finite(bytes: &mut &[u8]) -> Option<f32> {
     bytes.try_get_f32().ok().filter(|number| number.is_finite())
 }
@@ -385,6 +393,11 @@ const UNKNOWN_ROTATION: u16 = 0xffff;
 const UNKNOWN_TILT: u8 = 0xff;
 /// Buttons 1 to 5.
 const HELD_BUTTONS: u8 = 0x3e;
+/// No key has this code.
+const NO_KEY: KeyCode = KeyCode(0);
+/// Those that have a meaning.
+pub(super) const GAMEPAD_BUTTONS: u32 = 0x003f_f7ff;
+const CAPABILITIES: u16 = 0x01ff;
 
 /// From 1.
 const FINGER_PHASES: [PointerPhase; 4] =

@@ -1,5 +1,5 @@
-//! What a viewer has not been told yet, and when it may be. Pure. What comes seldom by itself (pointers: ten times a second) is told
-//! at once.
+//! What a viewer has not been told yet, and when it may be. Pure. What comes seldom by itself (input and pointers: ten times a second) is
+//! told at once.
 
 use std::time::{Duration, Instant};
 

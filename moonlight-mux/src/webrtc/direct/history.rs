@@ -107,3 +107,6 @@ impl PacketHistory {
 fn bytes_of(frame: &FramePackets) -> usize {
     frame.payloads.iter().map(|payload| payload.bytes.len()).sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,3 +137,52 @@ impl RTCCrypto for KeyTap {
         self.provider.crypto().verify_signature(scheme, public_key, message, signature)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rtc::srtp::context::Context;
+    use rtc::srtp::protection_profile::ProtectionProfile;
+
+    use super::*;
+
+    const OURS: MasterKey = MasterKey { key: [1; 16], salt: [2; 12] };
+    const VIEWERS: MasterKey = MasterKey { key: [3; 16], salt: [4; 12] };
+    /// An empty receiver report.
+    const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 7];
+
+    fn tap() -> KeyTap {
+        KeyTap::new(rtc::crypto::default_provider().expect("one is built in"))
+    }
+
+    /// As the crate makes them, with this crypto.
+    fn context(key: &MasterKey, profile: ProtectionProfile, tap: &KeyTap) -> Context {
+        let (key, salt) = (&key.key[..profile.key_len()], [key.salt, [9; 12]].concat());
+        Context::new(key, &salt[..profile.salt_len()], profile, None, None, tap.crypto()).expect("keys")
+    }
+
+    #[test]
+    fn our_key_is_the_one_that_opens_what_the_crate_sends_in_whatever_order_they_were_derived() {
+        for order in [[OURS, VIEWERS], [VIEWERS, OURS]] {
+            let tap = tap();
+            let profile = ProtectionProfile::AeadAes128Gcm;
+            let mut contexts: Vec<_> = order.iter().map(|key| context(key, profile, &tap)).collect();
+            let ours = order.iter().position(|key| *key == OURS).expect("it is there");
+            let sent = contexts[ours].encrypt_rtcp(&REPORT).expect("a packet");
+            assert_eq!(tap.take_ours(&sent), Some(OURS));
+            assert_eq!(tap.take_ours(&sent), None, "all were forgotten");
+        }
+    }
+
+    #[test]
+    fn no_key_is_found_where_the_datagram_or_the_profile_is_another() {
+        let gcm = tap();
+        context(&OURS, ProtectionProfile::AeadAes128Gcm, &gcm);
+        let mut stranger = context(&VIEWERS, ProtectionProfile::AeadAes128Gcm, &tap());
+        assert_eq!(gcm.take_ours(&stranger.encrypt_rtcp(&REPORT).expect("a packet")), None);
+
+        let cm = tap();
+        let mut ours = context(&OURS, ProtectionProfile::Aes128CmHmacSha1_80, &cm);
+        assert_eq!(cm.take_ours(&ours.encrypt_rtcp(&REPORT).expect("a packet")), None);
+        assert_eq!(tap().take_ours(&[]), None);
+    }
+}

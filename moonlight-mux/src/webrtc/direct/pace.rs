@@ -35,3 +35,70 @@ pub(crate) fn chunks(packets: usize, now: Instant, interval: Duration) -> impl I
         .zip(0u32..)
         .map(move |(first, i)| Chunk { packets: first..packets.min(first + size), at: now + step * i })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// About 60 frames per second.
+    const INTERVAL: Duration = Duration::from_millis(16);
+
+    fn offsets(packets: usize, interval: Duration) -> Vec<(Range<usize>, u128)> {
+        let now = crate::task::now();
+        let chunks = chunks(packets, now, interval);
+        chunks.map(|chunk| (chunk.packets, (chunk.at - now).as_micros())).collect()
+    }
+
+    #[test]
+    fn a_small_frame_leaves_at_once() {
+        assert_eq!(offsets(0, INTERVAL), []);
+        assert_eq!(offsets(1, INTERVAL), [(0..1, 0)]);
+        assert_eq!(offsets(64, INTERVAL), [(0..64, 0)]);
+    }
+
+    #[test]
+    fn a_large_frame_is_spread_over_a_quarter_of_the_interval() {
+        let expected = [(0..16, 0), (16..32, 800), (32..48, 1600), (48..64, 2400), (64..65, 3200)];
+        assert_eq!(offsets(65, INTERVAL), expected);
+    }
+
+    #[test]
+    fn a_huge_frame_has_larger_chunks_and_no_more_time() {
+        let chunks = offsets(1000, INTERVAL);
+        assert_eq!(chunks.len(), 8);
+        assert_eq!(chunks[..2], [(0..125, 0), (125..250, 500)]);
+        // A quarter of a second's frame would be too long.
+        let chunks = offsets(1000, Duration::from_secs(1));
+        assert_eq!(chunks.len(), 16);
+        assert_eq!(chunks[15], (945..1000, 7500));
+    }
+
+    #[test]
+    fn without_time_all_leaves_at_once() {
+        assert_eq!(offsets(1000, Duration::ZERO), [(0..1000, 0)]);
+        assert_eq!(offsets(1000, Duration::from_micros(1999)), [(0..1000, 0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_packet_leaves_once_in_order_and_in_time(
+            packets in 0usize..20_000,
+            interval in 0u64..2_000_000,
+        ) {
+            let interval = Duration::from_micros(interval);
+            let now = crate::task::now();
+            let (mut next, mut last) = (0, None);
+            for chunk in chunks(packets, now, interval) {
+                prop_assert_eq!(chunk.packets.start, next);
+                prop_assert!(!chunk.packets.is_empty());
+                next = chunk.packets.end;
+                prop_assert!(chunk.at == now || chunk.at < now + interval / 4 && chunk.at < now + MAX_SPREAD);
+                prop_assert!(last.is_none_or(|last| chunk.at >= last + MIN_STEP));
+                last = Some(chunk.at);
+            }
+            prop_assert_eq!(next, packets);
+        }
+    }
+}

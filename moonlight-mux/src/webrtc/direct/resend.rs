@@ -21,3 +21,29 @@ impl Resends {
         left.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(resends: &mut Resends) -> usize {
+        std::iter::repeat_with(|| resends.take()).take_while(|&granted| granted).count()
+    }
+
+    #[test]
+    fn as_many_are_sent_again_as_were_sent_and_no_more_than_are_kept() {
+        let mut resends = Resends::default();
+        assert_eq!(taken(&mut resends), 0);
+        resends.earn(3);
+        assert!(resends.take());
+        resends.earn(2);
+        assert_eq!(taken(&mut resends), 4);
+        assert!(!resends.take());
+        resends.earn(KEPT_PACKETS - 1);
+        resends.earn(usize::MAX);
+        assert_eq!(taken(&mut resends), KEPT_PACKETS);
+        // What was refused is no debt.
+        resends.earn(1);
+        assert_eq!(taken(&mut resends), 1);
+    }
+}

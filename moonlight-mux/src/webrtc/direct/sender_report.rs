@@ -67,3 +67,76 @@ fn ntp(wall_clock: SystemTime) -> u64 {
 
 /// Seconds from 1900 to 1970.
 const UNIX_EPOCH_IN_NTP: u64 = 2_208_988_800;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::task;
+
+    fn wall_clock(seconds: u64, nanos: u32) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
+    }
+
+    #[test]
+    fn a_report_counts_what_was_sent_and_names_this_moment_in_both_clocks() {
+        let start = task::now();
+        let mut reports = SenderReports::new(7, 90_000);
+        assert_eq!(reports.report(start, wall_clock(0, 0)), None);
+        reports.handle_sent(start, 1000, 3, 3300);
+        reports.handle_sent(start + Duration::from_millis(16), 2440, 2, 1200);
+        let now = start + Duration::from_millis(116);
+        let report = SenderReport {
+            ssrc: 7,
+            // 2026-11-30 20:00 UTC, and half a second.
+            ntp_time: (1_796_068_800 + 2_208_988_800) << 32 | 0x8000_0000,
+            rtp_time: 2440 + 9000,
+            packet_count: 5,
+            octet_count: 4500,
+        };
+        assert_eq!(reports.report(now, wall_clock(1_796_068_800, 500_000_000)), Some(report));
+    }
+
+    #[test]
+    fn counters_and_timestamps_wrap() {
+        let start = task::now();
+        let mut reports = SenderReports::new(7, 48_000);
+        reports.handle_sent(start, u32::MAX, u32::MAX as usize, u32::MAX as usize);
+        reports.handle_sent(start, u32::MAX, 2, 3);
+        let report = reports.report(start + Duration::from_secs(1), wall_clock(0, 0)).unwrap();
+        assert_eq!((report.packet_count, report.octet_count), (1, 2));
+        assert_eq!(report.rtp_time, 47_999);
+    }
+
+    #[test]
+    fn the_wall_clock_wraps_in_2036_and_before_1970_stands_still() {
+        assert_eq!(ntp(wall_clock(2_085_978_496, 0)), 0);
+        assert_eq!(ntp(wall_clock(2_085_978_495, 999_999_999)) >> 32, u64::from(u32::MAX));
+        assert_eq!(ntp(SystemTime::UNIX_EPOCH - Duration::from_secs(5)), 2_208_988_800 << 32);
+    }
+
+    proptest! {
+        /// What was taken and sent at one moment is at one moment for the receiver, whenever each stream reports.
+        #[test]
+        fn sound_and_picture_of_one_moment_meet(
+            (video, audio) in any::<(u32, u32)>(),
+            (video_after, audio_after) in (0u64..10_000_000, 0u64..10_000_000),
+            unix in 0u64..4_000_000_000,
+        ) {
+            let sent = task::now();
+            let mut streams = [(SenderReports::new(1, 90_000), video, video_after), (SenderReports::new(2, 48_000), audio, audio_after)];
+            let [a, b] = streams.each_mut().map(|(reports, timestamp, after)| {
+                let after = Duration::from_micros(*after);
+                reports.handle_sent(sent, *timestamp, 1, 100);
+                let report = reports.report(sent + after, wall_clock(unix, 0) + after).unwrap();
+                // The receiver's own sum: when by our wall clock is this timestamp?
+                let back = f64::from(report.rtp_time.wrapping_sub(*timestamp)) / f64::from(reports.clock_rate);
+                report.ntp_time.wrapping_sub((back * 4_294_967_296.0) as u64)
+            });
+            // Within two ticks of the slower clock.
+            let apart = a.wrapping_sub(b) as i64;
+            prop_assert!(apart.unsigned_abs() < (2 << 32) / 48_000, "{apart}");
+        }
+    }
+}

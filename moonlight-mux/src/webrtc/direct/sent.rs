@@ -85,3 +85,87 @@ impl Sent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: ExtendedSequence = ExtendedSequence(100);
+
+    #[test]
+    fn numbers_rise_without_a_gap_whatever_is_skipped() {
+        let mut sent = Sent::new(START);
+        assert_eq!((sent.last(), sent.index_of(99), sent.index_of(100)), (99, None, None));
+        assert_eq!(sent.push(5000, 3), START);
+        assert_eq!(sent.push(5003, 2), START.plus(3));
+        assert_eq!(sent.push(7000, 1), START.plus(5));
+        assert_eq!(sent.push(7001, 0), START.plus(6));
+        assert_eq!((sent.last(), sent.spans.len()), (105, 2));
+        let found: Vec<_> = (98..108).map(|number| sent.index_of(number).map(|(index, _)| index)).collect();
+        let expected = [5000, 5001, 5002, 5003, 5004, 7000].map(Some);
+        assert_eq!(found, [&[None, None][..], &expected, &[None, None]].concat());
+    }
+
+    #[test]
+    fn a_number_is_that_of_its_last_packet_over_a_wrap() {
+        let mut sent = Sent::new(ExtendedSequence(0xfffe));
+        sent.push(10, 4);
+        assert_eq!(sent.index_of(0xffff), Some((11, ExtendedSequence(0xffff))));
+        assert_eq!(sent.index_of(0), Some((12, ExtendedSequence(0x1_0000))));
+        assert_eq!(sent.index_of(1), Some((13, ExtendedSequence(0x1_0001))));
+        assert_eq!(sent.index_of(2), None);
+    }
+
+    #[test]
+    fn as_many_are_known_as_the_history_keeps_or_a_whole_frame() {
+        let mut sent = Sent::new(START);
+        for i in 0..200 {
+            sent.push(i * 10, 10);
+        }
+        assert_eq!((sent.packets, sent.spans.len()), (1024, 1));
+        assert_eq!(
+            sent.index_of(sent.last().wrapping_sub(1023)),
+            Some((2000 - 1024, START.plus(2000 - 1024)))
+        );
+        assert_eq!(sent.index_of(sent.last().wrapping_sub(1024)), None);
+        let first = sent.push(9000, 3000);
+        assert_eq!(sent.index_of(first.number()), Some((9000, first)));
+        assert_eq!(sent.index_of(first.number().wrapping_sub(1)), None);
+        sent.push(12_000, 1);
+        assert_eq!((sent.packets, sent.index_of(first.number())), (1024, None));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sent_last_is_found_and_nothing_else(
+            first in any::<u16>(),
+            pushes in prop::collection::vec((0u64..3, 0u64..5000, prop_oneof![9 => 0usize..60, 1 => 900usize..40_000]), 1..60),
+            asked in prop::collection::vec(any::<u16>(), 20),
+        ) {
+            let mut sent = Sent::new(ExtendedSequence::initial(first));
+            let (mut all, mut index, mut kept) = (Vec::new(), 0, 0);
+            for (skips, skipped, count) in pushes {
+                index += if skips == 0 { skipped } else { 0 };
+                let sequence = sent.push(index, count);
+                all.extend((0..count as u64).map(|i| (sequence.plus(i), index + i)));
+                index += count as u64;
+                if count > 0 {
+                    kept = (kept + count).min(count.clamp(1024, 1 << 15));
+                }
+            }
+            prop_assert_eq!(sent.packets, kept as u64);
+            prop_assert!(sent.spans.len() <= kept);
+            prop_assert!(all.windows(2).all(|pair| pair[0].0.plus(1) == pair[1].0));
+            let known = &all[all.len() - kept..];
+            for &(sequence, index) in known {
+                prop_assert_eq!(sent.index_of(sequence.number()), Some((index, sequence)));
+            }
+            for number in asked {
+                let expected = known.iter().find(|(sequence, _)| sequence.number() == number);
+                prop_assert_eq!(sent.index_of(number), expected.map(|&(sequence, index)| (index, sequence)));
+            }
+        }
+    }
+}

@@ -146,9 +146,14 @@ impl SessionKey {
         derive(&master.key, &master_salt, key_label, &mut key);
         derive(&master.key, &master_salt, salt_label, &mut salt);
         wipe(&mut master_salt);
-        let unbound = UnboundKey::new(&AES_128_GCM, &key).expect("the key has the cipher's length");
+        let session = Self::new(&key, salt);
         wipe(&mut key);
-        Self { key: LessSafeKey::new(unbound), salt }
+        session
+    }
+
+    fn new(key: &[u8; 16], salt: [u8; NONCE_LEN]) -> Self {
+        let key = UnboundKey::new(&AES_128_GCM, key).expect("the key has the cipher's length");
+        Self { key: LessSafeKey::new(key), salt }
     }
 
     /// `00 00`, SSRC, and 48 bits of index, under the salt (RFC 7714, 8.1 and 9.1).
@@ -197,3 +202,6 @@ const LABEL_RTCP_SALT: u8 = 5;
 
 const ENCRYPTED: u8 = 0x80;
 const INDEX: u32 = 0x7fff_ffff;
+
+#[cfg(test)]
+mod tests;

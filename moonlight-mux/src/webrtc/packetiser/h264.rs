@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::annex_b::nal_units;
 use super::{MAX_PAYLOAD, Payload, marked};
 
 /// Splits an access unit (Annex B) into payloads of at most [`MAX_PAYLOAD`] bytes.
@@ -24,35 +25,6 @@ pub(crate) fn packetise(access_unit: &Bytes) -> Vec<Payload> {
     }
     payloads.extend(parameter_sets.take());
     marked(payloads)
-}
-
-/// The NAL units of an Annex B stream, without start codes and without the zero bytes before the next one. None is empty.
-pub(crate) fn nal_units(stream: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
-    let mut rest = next_start_code(stream, 0).map(|code| code + START_CODE);
-    std::iter::from_fn(move || {
-        let start = rest?;
-        let next = next_start_code(stream, start);
-        rest = next.map(|code| code + START_CODE);
-        let end = next.unwrap_or(stream.len());
-        // A NAL unit never ends in a zero byte (H.264, 7.4.1): these belong to the next, longer start code.
-        let zeros = stream[start..end].iter().rev().take_while(|&&byte| byte == 0).count();
-        Some(stream.slice(start..end - zeros))
-    })
-    .filter(|nal| !nal.is_empty())
-}
-
-/// Where the next `00 00 01` stands, from `from` on.
-fn next_start_code(stream: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    // Looks at each third byte: only 0 or 1 there can be part of a start code.
-    while at + START_CODE <= stream.len() {
-        match stream[at + 2] {
-            0 => at += 1,
-            1 if stream[at] == 0 && stream[at + 1] == 0 => return Some(at),
-            _ => at += 3,
-        }
-    }
-    None
 }
 
 fn packetise_nal(nal: &Bytes, payloads: &mut Vec<Bytes>) {
@@ -109,7 +81,6 @@ impl StapA {
     }
 }
 
-const START_CODE: usize = 3;
 const NAL_TYPE_MASK: u8 = 0x1f;
 const NRI_MASK: u8 = 0x60;
 const NAL_SPS: u8 = 7;
@@ -128,15 +99,7 @@ mod tests {
     use rtc::rtp::packetizer::Depacketizer;
 
     use super::*;
-
-    fn annex_b(nals: &[&[u8]]) -> Bytes {
-        let mut stream = BytesMut::new();
-        for (i, nal) in nals.iter().enumerate() {
-            stream.put_slice(if i == 0 { &[0, 0, 0, 1] } else { &[0, 0, 1] });
-            stream.put_slice(nal);
-        }
-        stream.freeze()
-    }
+    use crate::webrtc::packetiser::annex_b::tests::annex_b;
 
     #[test]
     fn parameter_sets_travel_together_and_delimiters_stay_behind() {
@@ -192,21 +155,6 @@ mod tests {
             }
             let out: Vec<Bytes> = nal_units(&out.freeze()).collect();
             prop_assert_eq!(out, nals.into_iter().map(Bytes::from).collect::<Vec<_>>());
-        }
-
-        #[test]
-        fn any_bytes_are_taken(bytes in prop::collection::vec(prop_oneof![3 => 0u8..2, 1 => any::<u8>()], 0..4000)) {
-            let stream = Bytes::from(bytes);
-            let kept: usize = nal_units(&stream).map(|nal| nal.len()).sum();
-            prop_assert!(kept <= stream.len());
-            packetise(&stream);
-        }
-
-        /// The search that skips bytes finds what the plain one finds.
-        #[test]
-        fn start_codes_are_found_as_by_a_plain_search(bytes in prop::collection::vec(0u8..3, 0..60), from in 0usize..60) {
-            let plain = (from..bytes.len()).find(|&at| bytes[at..].starts_with(&[0, 0, 1]));
-            prop_assert_eq!(next_start_code(&bytes, from), plain);
         }
     }
 }

@@ -49,7 +49,6 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn open(
         shared: &Shared,
-        packetiser: Packetiser,
         info: &StreamInfo,
         with_audio: bool,
         set: ChannelSet,
@@ -60,6 +59,7 @@ impl Connection {
         let (gathered_tx, gathered) = mpsc::channel(1);
         let (opened_tx, opened) = mpsc::channel(channels::OPENED);
         let port = shared.endpoint.peer();
+        let packetiser = Packetiser::of(info.video.codec);
         let tracks = Tracks::new(packetiser, info, with_audio);
         let provider = rtc::crypto::default_provider().map_err(|error| {
             tracing::error!(%error, "the WebRTC connection cannot be made");

@@ -3,6 +3,7 @@
 use bytes::Buf;
 
 use crate::input::{GamepadButtons, GamepadIndex, GamepadState, Modifiers, MouseButton, Position};
+use crate::webrtc::channels::input_message::GAMEPAD_BUTTONS;
 
 /// A message from a page, whatever its channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,7 +105,7 @@ pub(super) fn controllers(bytes: &[u8]) -> Option<Message<'static>> {
     Some(match (kind, rest.len()) {
         (0, 7) => {
             let index = GamepadIndex::new(rest.get_u8())?;
-            let buttons = GamepadButtons(rest.get_u32() & BUTTONS);
+            let buttons = GamepadButtons(rest.get_u32() & GAMEPAD_BUTTONS);
             Message::ControllerAdded { index, buttons, capabilities: rest.get_u16() & CAPABILITIES }
         }
         (1, 1) => Message::ControllerRemoved { id: rest.get_u8() },
@@ -117,7 +118,7 @@ pub(super) fn controller(bytes: &[u8]) -> Option<Message<'static>> {
     let (&kind, mut rest) = bytes.split_first()?;
     (kind == 0 && rest.len() == 14).then(|| {
         Message::ControllerState(GamepadState {
-            buttons: GamepadButtons(rest.get_u32() & BUTTONS),
+            buttons: GamepadButtons(rest.get_u32() & GAMEPAD_BUTTONS),
             left_trigger: rest.get_u8(),
             right_trigger: rest.get_u8(),
             left_stick: (rest.get_i16(), rest.get_i16()),
@@ -150,7 +151,5 @@ fn share(share: f32) -> Option<u16> {
 
 /// As on our own channels. Pages count a text's length in a byte.
 const MAX_TEXT: usize = 4096;
-/// Those that have a meaning.
-const BUTTONS: u32 = 0x003f_f7ff;
 /// Rumble, trigger rumble: pages know no others.
 const CAPABILITIES: u16 = 0x06;

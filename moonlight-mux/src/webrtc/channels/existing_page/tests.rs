@@ -304,6 +304,31 @@ fn a_gamepad_that_is_removed_by_another_name_is_unplugged_if_it_is_the_only_one(
 }
 
 #[test]
+fn a_gamepad_that_was_removed_stays_so_until_it_is_announced_again() {
+    let mut page = Decoder::default();
+    let mut say = |channel, bytes: &[u8]| {
+        let events = decode(&mut page, channel, bytes).expect("pages send such");
+        let of = |event| match event {
+            InputEvent::GamepadConnected { index, .. } => ("connected", index.get()),
+            InputEvent::Gamepad { index, .. } => ("state", index.get()),
+            InputEvent::GamepadDisconnected { index } => ("gone", index.get()),
+            event => panic!("{event:?}"),
+        };
+        events.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let (added, removed, state) = (|index| [0, index, 0, 0, 0, 0, 0, 0], |index| [1, index], [0; 15]);
+    let channel = |index| PageChannel::Controller(pad(index));
+    assert_eq!(say(PageChannel::Controllers, &added(3)), [("connected", 3)]);
+    assert_eq!(say(PageChannel::Controllers, &added(4)), [("connected", 4)]);
+    assert_eq!(say(PageChannel::Controllers, &removed(3)), [("gone", 3)]);
+    assert_eq!(say(channel(3), &state), [], "it was on its way when the gamepad went");
+    assert_eq!(say(channel(4), &state), [("state", 4)], "the other is there");
+    assert_eq!(say(channel(5), &state), [("state", 5)], "one that was never announced is plugged in by it");
+    assert_eq!(say(PageChannel::Controllers, &added(3)), [("connected", 3)]);
+    assert_eq!(say(channel(3), &state), [("state", 3)]);
+}
+
+#[test]
 fn an_up_that_overtakes_its_down_leaves_no_button_down() {
     let begin = any_time();
     let mut clicks = Clicks::default();
