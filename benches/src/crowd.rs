@@ -132,6 +132,12 @@ impl Crowd {
         self.members.iter().filter(|member| member.is_connected()).count()
     }
 
+    /// How many of them are sent to under AEAD_AES_128_GCM, by the first packet that each opened.
+    #[must_use]
+    pub fn with_aes_128_gcm(&self) -> usize {
+        self.members.iter().filter(|member| member.has_aes_128_gcm()).count()
+    }
+
     /// Leaves in order (DTLS `close_notify`, WebSocket close).
     pub async fn leave(self) {
         stream::iter(self.members).for_each_concurrent(AT_ONCE, Member::leave).await;

@@ -3,6 +3,7 @@
 
 pub mod figures;
 pub mod frame;
+pub mod janus;
 pub mod limit;
 pub mod load;
 pub mod plot;

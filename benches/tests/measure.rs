@@ -15,15 +15,21 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(60);
 const RATE: Rate = Rate { mbps: 1.0, fps: 30 };
 
-async fn server(audio: bool) -> (MeasuredSource, Server) {
+async fn server(audio: bool, egress: Egress) -> (MeasuredSource, Server) {
     let source = MeasuredSource::new(RATE, audio);
-    let server = Server::start(source.clone(), Egress::Standard).await.expect("a free port");
-    (source, server.expect("the product has a standard egress"))
+    let server = Server::start(source.clone(), egress).await.expect("a free port");
+    (source, server)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_opens_what_the_product_sends_and_leaves_nobody_behind() {
-    let (source, server) = server(true).await;
+    for egress in [Egress::Direct, Egress::Standard] {
+        a_crowd_opens_what_comes(egress).await;
+    }
+}
+
+async fn a_crowd_opens_what_comes(egress: Egress) {
+    let (source, server) = server(true, egress).await;
     let (crowd, times) = Crowd::join(server.url(), 3, CrowdConfig::default()).await.expect("all join");
     assert_eq!((times.len(), crowd.connected(), server.viewers()), (3, 3, 3));
     source.set_flow(Flow::Full);
@@ -43,6 +49,8 @@ async fn a_crowd_opens_what_the_product_sends_and_leaves_nobody_behind() {
         // Three packets each, and more than as many of sound.
         assert!(counts.packets > 6 * counts.frames.len() as u64, "{counts:?}");
     }
+    let direct = egress == Egress::Direct;
+    assert_eq!(crowd.with_aes_128_gcm(), if direct { 3 } else { 0 }, "the direct way has no other key");
     crowd.leave().await;
     let gone = async {
         while server.viewers() > 0 {
@@ -55,7 +63,7 @@ async fn a_crowd_opens_what_the_product_sends_and_leaves_nobody_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn load_watches_through_the_real_signalling() {
-    let (source, server) = server(true).await;
+    let (source, server) = server(true, Egress::Direct).await;
     source.set_flow(Flow::Full);
     let wanted = Load {
         url: server.url().clone(),
@@ -74,13 +82,14 @@ async fn load_watches_through_the_real_signalling() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn troublemakers_make_trouble() {
-    let (source, server) = server(false).await;
+    let (source, server) = server(false, Egress::Direct).await;
     source.set_flow(Flow::Full);
     let joined = Troublemakers::join(&server.url().to_string(), 20_000).await;
     let troublemakers = joined.expect("all three join");
     assert_eq!(server.viewers(), 3);
     timeout(PATIENCE, troublemakers.suffer()).await.expect("they suffer").expect("they stay");
     let report = troublemakers.end().await;
-    assert!(report.narrow.lost > 0, "{report:?}");
+    // A line of a sixth of the stream loses packets whatever the machine does.
+    assert!(report.narrow.keyframes_asked > 0, "{report:?}");
     server.stop().await;
 }

@@ -14,6 +14,7 @@ use clap::Parser;
 use moonlight_mux_benches::crowd::CrowdConfig;
 use moonlight_mux_benches::measure::figures::Figures;
 use moonlight_mux_benches::measure::frame::{PAYLOAD, Rate};
+use moonlight_mux_benches::measure::janus::{Janus, reachable_address};
 use moonlight_mux_benches::measure::limit::{Call, Sender};
 use moonlight_mux_benches::measure::process::{Spent, Stopwatch, load_average, resident};
 use moonlight_mux_benches::measure::receivers::{self, Received, Receivers};
@@ -49,6 +50,9 @@ struct Arguments {
     /// Which of the product's ways are measured. For memory, one: the second finds what the first has left free.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Egress::Direct, Egress::Standard])]
     egress: Vec<Egress>,
+    /// Measures Debian's Janus too, with so many event loops; 0 is its default, a thread for each viewer.
+    #[arg(long, value_name = "EVENT_LOOPS", conflicts_with = "audio")]
+    janus: Option<u32>,
     /// Prints one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -81,12 +85,14 @@ struct Costs {
     limit_sendto: Option<f64>,
     direct: Option<f64>,
     standard: Option<f64>,
+    janus: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Ratios {
     direct: Option<f64>,
     standard: Option<f64>,
+    janus: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,6 +102,7 @@ struct Ways {
     limit_sendto: Way,
     direct: Option<Way>,
     standard: Option<Way>,
+    janus: Option<Way>,
     limit_gso_again: Way,
 }
 
@@ -185,9 +192,16 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
     let limit_gso = bench.limit(Call::Gso).await?;
     let limit_sendmmsg = bench.limit(Call::Sendmmsg).await?;
     let limit_sendto = bench.limit(Call::Sendto).await?;
-    let wanted = |egress| arguments.egress.contains(&egress);
-    let direct = if wanted(Egress::Direct) { bench.product(Egress::Direct).await? } else { None };
-    let standard = if wanted(Egress::Standard) { bench.product(Egress::Standard).await? } else { None };
+    let (mut direct, mut standard) = (None, None);
+    for (egress, way) in [(Egress::Direct, &mut direct), (Egress::Standard, &mut standard)] {
+        if arguments.egress.contains(&egress) {
+            *way = Some(bench.product(egress).await?);
+        }
+    }
+    let janus = match arguments.janus {
+        Some(event_loops) => Some(bench.janus(event_loops).await?),
+        None => None,
+    };
     let limit_gso_again = bench.limit(Call::Gso).await?;
 
     let us = |way: &Way| way.us_per_packet_viewer;
@@ -199,9 +213,10 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
         limit_sendto: Some(us(&limit_sendto)),
         direct: direct.as_ref().map(us),
         standard: standard.as_ref().map(us),
+        janus: janus.as_ref().map(us),
     };
     let all = [&limit_gso, &limit_sendmmsg, &limit_sendto, &limit_gso_again];
-    let valid = all.into_iter().chain(&direct).chain(&standard).all(|way| way.valid);
+    let valid = all.into_iter().chain(&direct).chain(&standard).chain(&janus).all(|way| way.valid);
     Ok(Report {
         viewers,
         mbps,
@@ -213,10 +228,10 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
         packets_per_frame: rate.packets_per_frame(),
         payload_bytes: PAYLOAD,
         us_per_packet_viewer: costs,
-        ratio: Ratios { direct: ratio(&direct), standard: ratio(&standard) },
+        ratio: Ratios { direct: ratio(&direct), standard: ratio(&standard), janus: ratio(&janus) },
         valid,
         load_average,
-        ways: Ways { limit_gso, limit_sendmmsg, limit_sendto, direct, standard, limit_gso_again },
+        ways: Ways { limit_gso, limit_sendmmsg, limit_sendto, direct, standard, janus, limit_gso_again },
     })
 }
 
@@ -247,10 +262,9 @@ impl Bench {
         Ok(Way::of(spent, packets, self.wanted(), received))
     }
 
-    /// `None` when the product has no such egress.
-    async fn product(&mut self, egress: Egress) -> io::Result<Option<Way>> {
+    async fn product(&mut self, egress: Egress) -> io::Result<Way> {
         let source = MeasuredSource::new(self.rate, self.audio);
-        let Some(server) = Server::start(source.clone(), egress).await? else { return Ok(None) };
+        let server = Server::start(source.clone(), egress).await?;
         let without = resident()?;
         let join_ms = self.receivers.join(server.url(), self.viewers, self.config).await?;
         sleep(SETTLE).await;
@@ -274,9 +288,29 @@ impl Bench {
             idle_viewer: each(idle),
             streaming_viewer: each(streaming),
         };
-        let all_here = received.connected == self.viewers;
+        let as_wanted = egress == Egress::Standard || received.with_aes_128_gcm == self.viewers;
+        let all_here = received.connected == self.viewers && as_wanted;
         let way = Way::of(spent, packets, self.wanted(), received);
-        Ok(Some(Way { join_ms, memory: Some(memory), valid: way.valid && all_here, ..way }))
+        Ok(Way { join_ms, memory: Some(memory), valid: way.valid && all_here, ..way })
+    }
+}
+
+impl Bench {
+    /// The same for a Janus, whose processor time is measured instead of ours.
+    async fn janus(&mut self, event_loops: u32) -> io::Result<Way> {
+        let mut janus = Janus::start(event_loops).await?;
+        let config = CrowdConfig { bind: reachable_address()?, ..self.config };
+        let join_ms = self.receivers.join_janus(janus.url(), self.viewers, config).await?;
+        janus.feed(self.rate)?;
+        sleep(SETTLE).await;
+        self.receivers.take().await?;
+        let (watch, before) = (Stopwatch::start()?, janus.clock().spent()?);
+        sleep(self.time).await;
+        let spent = Spent { cpu: janus.clock().spent()?.saturating_sub(before), ..watch.spent()? };
+        let received = self.receivers.take().await?;
+        self.receivers.leave().await?;
+        let way = Way::of(spent, received.expected, self.wanted(), received);
+        Ok(Way { join_ms, ..way })
     }
 }
 
@@ -298,6 +332,7 @@ fn print(report: &Report) {
         ("limit: sendto", Some(&ways.limit_sendto)),
         ("direct", ways.direct.as_ref()),
         ("standard", ways.standard.as_ref()),
+        ("Janus", ways.janus.as_ref()),
         ("limit: GSO, again", Some(&ways.limit_gso_again)),
     ];
     for (name, way) in rows {

@@ -37,7 +37,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Which of the product's ways.
-    #[arg(long, value_enum, default_value = "standard")]
+    #[arg(long, value_enum, default_value = "direct")]
     egress: Egress,
     /// Prints one JSON object instead of lines.
     #[arg(long)]
@@ -92,9 +92,7 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
     let time = Duration::from_secs(seconds);
     let load_average = load_average()?;
     let source = MeasuredSource::new(Rate { mbps, fps }, false);
-    let Some(server) = Server::start(source.clone(), egress).await? else {
-        return Err(io::Error::other("the product has no such egress"));
-    };
+    let server = Server::start(source.clone(), egress).await?;
     let mut receivers = Receivers::start().await?;
     receivers.join(server.url(), viewers, CrowdConfig::default()).await?;
     source.set_flow(Flow::Full);

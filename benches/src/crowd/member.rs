@@ -109,6 +109,10 @@ impl Member {
         self.receiver.lock().take()
     }
 
+    pub(super) fn has_aes_128_gcm(&self) -> bool {
+        self.receiver.lock().has_aes_128_gcm()
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         *self.state.borrow() == State::Connected
     }

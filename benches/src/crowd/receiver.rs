@@ -86,6 +86,10 @@ impl Receiver {
         self.key.is_some()
     }
 
+    pub(super) fn has_aes_128_gcm(&self) -> bool {
+        self.key.as_ref().is_some_and(Key::is_aes_128_gcm)
+    }
+
     pub(super) fn set_key(&mut self, key: Key) {
         self.key = Some(key);
     }

@@ -109,6 +109,10 @@ impl Key {
         }
     }
 
+    pub(super) fn is_aes_128_gcm(&self) -> bool {
+        matches!(&self.cipher, Cipher::Gcm(key) if key.algorithm() == &AES_128_GCM)
+    }
+
     /// Opens the packet in place, and gives its payload; `None` when it is not authentic.
     pub(crate) fn open<'a>(&self, header: &Header, index: u64, packet: &'a mut [u8]) -> Option<&'a [u8]> {
         match &self.cipher {

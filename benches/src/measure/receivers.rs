@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::figures::Figures;
+use super::janus::JanusTransport;
 use super::troublemakers::{TroubleReport, Troublemakers};
 use crate::crowd::{Counts, Crowd, CrowdConfig};
 
@@ -24,6 +25,7 @@ const RECEIVE: &str = "receive";
 enum Order {
     Open { viewers: usize, config: CrowdConfig },
     Join { url: String, viewers: usize, config: CrowdConfig },
+    JoinJanus { url: String, viewers: usize, config: CrowdConfig },
     Take,
     Leave,
     Trouble { url: String, bytes_per_second: u64 },
@@ -54,6 +56,8 @@ pub struct Received {
     pub loss: f64,
     /// That of the viewer with the most.
     pub worst_loss: f64,
+    /// Viewers under AEAD_AES_128_GCM, without which there is no direct way.
+    pub with_aes_128_gcm: usize,
     /// Packets that were opened.
     pub opened: u64,
     /// Packets that were not authentic.
@@ -81,6 +85,7 @@ impl Received {
             expected: sum.expected,
             loss: sum.loss(),
             worst_loss,
+            with_aes_128_gcm: crowd.with_aes_128_gcm(),
             opened: sum.opened,
             forged: sum.forged,
             frames: sum.frames.len(),
@@ -142,6 +147,22 @@ impl Receivers {
         config: CrowdConfig,
     ) -> io::Result<Option<Figures>> {
         match self.ask(Order::Join { url: url.to_string(), viewers, config }).await? {
+            Answer::Joined(times) => Ok(times),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// As [`join`](Self::join), at a [`Janus`](super::janus::Janus).
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn join_janus(
+        &mut self,
+        url: &Uri,
+        viewers: usize,
+        config: CrowdConfig,
+    ) -> io::Result<Option<Figures>> {
+        match self.ask(Order::JoinJanus { url: url.to_string(), viewers, config }).await? {
             Answer::Joined(times) => Ok(times),
             other => Err(unexpected(&other)),
         }
@@ -236,13 +257,10 @@ async fn obey(address: &str) -> io::Result<()> {
                 }
                 Err(error) => Answer::Failed(error.to_string()),
             },
-            Order::Join { url, viewers, config } => match join(&url, viewers, config).await {
-                Ok((joined, times)) => {
-                    crowd = Some(joined);
-                    Answer::Joined(Figures::of(times))
-                }
-                Err(error) => Answer::Failed(error.to_string()),
-            },
+            Order::Join { url, viewers, config } => joined(&mut crowd, join(&url, viewers, config).await),
+            Order::JoinJanus { url, viewers, config } => {
+                joined(&mut crowd, join_janus(&url, viewers, config).await)
+            }
             Order::Take => match &crowd {
                 Some(crowd) => Answer::Taken(Received::of(crowd)),
                 None => Answer::Failed("nobody has joined".to_owned()),
@@ -272,10 +290,23 @@ async fn obey(address: &str) -> io::Result<()> {
     Ok(())
 }
 
-async fn join(
-    url: &str,
-    viewers: usize,
-    config: CrowdConfig,
-) -> Result<(Crowd, Vec<Duration>), Box<dyn std::error::Error>> {
+type Joined = Result<(Crowd, Vec<Duration>), Box<dyn std::error::Error>>;
+
+async fn join(url: &str, viewers: usize, config: CrowdConfig) -> Joined {
     Ok(Crowd::join(&url.parse()?, viewers, config).await?)
+}
+
+async fn join_janus(url: &str, viewers: usize, config: CrowdConfig) -> Joined {
+    let url = url.parse()?;
+    Ok(Crowd::join_over(async || JanusTransport::connect(&url).await, viewers, config).await?)
+}
+
+fn joined(crowd: &mut Option<Crowd>, joined: Joined) -> Answer {
+    match joined {
+        Ok((joined, times)) => {
+            *crowd = Some(joined);
+            Answer::Joined(Figures::of(times))
+        }
+        Err(error) => Answer::Failed(error.to_string()),
+    }
 }

@@ -31,12 +31,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// `None` when the product has no such egress.
+    /// Viewers that cannot take the direct way take the standard one.
     ///
     /// # Errors
     /// When there is no port to be had.
-    pub async fn start(source: MeasuredSource, egress: Egress) -> io::Result<Option<Self>> {
-        let Some(config) = config(egress) else { return Ok(None) };
+    pub async fn start(source: MeasuredSource, egress: Egress) -> io::Result<Self> {
+        let mut config = WebRtcConfig::default();
+        config.bind = ([127, 0, 0, 1], 0).into();
+        config.direct = egress == Egress::Direct;
         let rtc = WebRtc::bind(config).map_err(io::Error::other)?;
         let listener =
             moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.map_err(io::Error::other)?;
@@ -47,7 +49,7 @@ impl Server {
         let router = moonlight_mux_http::router(registry.clone(), rtc, ServerConfig::default());
         let url = format!("ws://{address}/api/streamers/{}/peer", streamer.id());
         let server = task::spawn(moonlight_mux_http::serve(listener, router, registry, pending()));
-        Ok(Some(Self { streamer, url: url.parse().map_err(io::Error::other)?, _server: server }))
+        Ok(Self { streamer, url: url.parse().map_err(io::Error::other)?, _server: server })
     }
 
     /// The peer WebSocket.
@@ -65,15 +67,5 @@ impl Server {
     /// Ends the stream, and waits until nothing of it is left.
     pub async fn stop(self) {
         self.streamer.shutdown(ExitPolicy::LeaveRunning).await;
-    }
-}
-
-/// `None`: the product has the standard egress alone.
-fn config(egress: Egress) -> Option<WebRtcConfig> {
-    let mut config = WebRtcConfig::default();
-    config.bind = ([127, 0, 0, 1], 0).into();
-    match egress {
-        Egress::Standard => Some(config),
-        Egress::Direct => None,
     }
 }

@@ -78,13 +78,13 @@ impl Troublemakers {
         Ok(Self { stopped, lossy, narrow, _line: carrying })
     }
 
-    /// Waits until the second and the third have lost something.
+    /// Waits until the second has lost something, and the third cannot go on without a keyframe.
     ///
     /// # Errors
     /// When one of them is gone before.
     pub async fn suffer(&self) -> Result<(), CloseReason> {
         self.lossy.wait_for(|stats| stats.dropped_on_purpose > 0).await?;
-        self.narrow.wait_for(|stats| stats.video.lost > 0).await.map(drop)
+        self.narrow.wait_for(|stats| stats.plis > 0).await.map(drop)
     }
 
     /// Sends them away.
@@ -153,10 +153,12 @@ impl NarrowLine {
     }
 }
 
-/// A token bucket of [`BUCKET`]. Pure.
+/// A token bucket of [`BUCKET`], and at least of [`LEAST_BUCKET`]. Pure.
 #[derive(Debug)]
 struct Bucket {
     bytes_per_second: u64,
+    /// In the same unit as `room`.
+    size: u128,
     /// As much as has not been used, in bytes times nanoseconds per second.
     room: u128,
     filled: Instant,
@@ -164,14 +166,14 @@ struct Bucket {
 
 impl Bucket {
     fn new(now: Instant, bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, room: u128::from(bytes_per_second) * BUCKET.as_nanos(), filled: now }
+        let size = (u128::from(bytes_per_second) * BUCKET.as_nanos()).max(LEAST_BUCKET * 1_000_000_000);
+        Self { bytes_per_second, size, room: size, filled: now }
     }
 
     fn passes(&mut self, now: Instant, bytes: u64) -> bool {
         let since = now.saturating_duration_since(self.filled);
         self.filled = now;
-        let most = u128::from(self.bytes_per_second) * BUCKET.as_nanos();
-        self.room = (self.room + u128::from(self.bytes_per_second) * since.as_nanos()).min(most);
+        self.room = (self.room + u128::from(self.bytes_per_second) * since.as_nanos()).min(self.size);
         let needed = u128::from(bytes) * 1_000_000_000;
         let passes = needed <= self.room;
         if passes {
@@ -183,6 +185,8 @@ impl Bucket {
 
 /// A router's queue.
 const BUCKET: Duration = Duration::from_millis(50);
+/// In bytes: a packet fits into any router.
+const LEAST_BUCKET: u128 = 4096;
 
 /// A transport whose descriptions name the line's ends.
 struct Rewired {

@@ -3,13 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::net::UdpSocket;
-use tokio::task::JoinHandle;
+
+use super::AbortOnDrop;
 
 /// Ends when it is dropped.
 pub(crate) struct Relay {
     /// Where the viewer sends what is for the server.
     pub(crate) port: u16,
-    task: JoinHandle<()>,
+    _task: AbortOnDrop,
 }
 
 impl Relay {
@@ -19,7 +20,7 @@ impl Relay {
         let near = UdpSocket::bind(any).await.expect("a free port");
         let far = UdpSocket::bind(any).await.expect("a free port");
         let port = near.local_addr().expect("it is bound").port();
-        let task = tokio::spawn(async move {
+        let pass = async move {
             let (mut from_viewer, mut from_server) = ([0; 2048], [0; 2048]);
             let mut viewer = None;
             // A datagram that is not taken is lost, as on any network.
@@ -37,14 +38,8 @@ impl Relay {
                     else => return,
                 }
             }
-        });
-        Self { port, task }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.task.abort();
+        };
+        Self { port, _task: AbortOnDrop::spawn(pass) }
     }
 }
 
