@@ -7,9 +7,10 @@ use std::mem;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::Sleep;
 
 /// A running task's owner: dropping it aborts the task, awaiting it gives its result. Cancel safe.
 #[derive(Debug)]
@@ -174,7 +175,64 @@ pub(crate) async fn at(deadline: Option<Instant>) {
     }
 }
 
+/// A timer for a deadline that is asked for again and again, and seldom changes: that costs nothing, where each [`at`] makes a
+/// timer of its own.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    /// Never set later than the deadline.
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> Self {
+        Self { timer: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+    }
+
+    /// Waits until `deadline`; for ever if there is none. Cancel safe.
+    pub(crate) async fn at(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else { return pending().await };
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        loop {
+            self.timer.as_mut().await;
+            if self.timer.deadline() >= deadline {
+                return;
+            }
+            // It was set for an earlier one.
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+}
+
 /// The time of day, to show to people.
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_rings_at_its_deadline_whether_that_comes_nearer_or_goes_further() {
+        let (start, mut alarm) = (now(), Alarm::new());
+        let ms = |ms| Some(start + Duration::from_millis(ms));
+        let mut rings = Vec::new();
+        for deadline in [5, 20, 20, 30, 0, 31] {
+            alarm.at(ms(deadline)).await;
+            rings.push((now() - start).as_millis());
+        }
+        assert_eq!(rings, [5, 20, 20, 30, 30, 31]);
+
+        // Dropped, and then asked for something nearer and something further.
+        for (dropped, then) in [(100, 50), (60, 80)] {
+            let waits = tokio::time::timeout(Duration::from_millis(1), alarm.at(ms(dropped)));
+            assert!(waits.await.is_err());
+            alarm.at(ms(then)).await;
+            assert_eq!(now() - start, Duration::from_millis(then));
+        }
+        let never = tokio::time::timeout(Duration::from_secs(1000), alarm.at(None));
+        assert!(never.await.is_err());
+    }
 }

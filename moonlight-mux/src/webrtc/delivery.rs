@@ -16,7 +16,7 @@ use crate::broadcast::Media;
 use crate::egress::ViewerIo;
 use crate::media::{AudioFrame, VideoFrame, VideoTimestamp};
 use crate::peer::{LeaveReason, MediaPath};
-use crate::task;
+use crate::task::{self, Alarm};
 
 /// One viewer's media, before it is connected.
 pub(super) struct Delivery {
@@ -27,7 +27,7 @@ pub(super) struct Delivery {
     pub(super) direct: Option<Opening>,
 }
 
-/// By which way its media go: chosen once, so that no two ever write the same RTP stream, whose nonces they would use twice.
+/// By which way its media go, from the negotiation on: no two ever write the same RTP stream, whose nonces they would use twice.
 enum Way {
     Direct(Box<DirectPath>),
     Standard(Box<StandardPath>),
@@ -53,8 +53,11 @@ impl Delivery {
         let Self { tracks, backchannel, heard, direct } = self;
         let Backchannel { streams, mut reports } = backchannel;
         let video = tracks.video.start.ssrc;
-        let mut way = Way::choose(tracks, streams, direct, viewer).await;
+        let Some(mut way) = Way::open(tracks, streams, direct, viewer).await else {
+            return LeaveReason::ConnectionFailed;
+        };
         let path = Some(way.path());
+        let mut alarm = Alarm::new();
         let mut health = Health::new(task::now(), RESEND_PACKETS);
         loop {
             while let Some(verdict) = health.poll_verdict() {
@@ -85,12 +88,13 @@ impl Delivery {
                     Some(_) => Ok(()),
                     None => return LeaveReason::Vanished,
                 },
-                () = task::at(way.timeout()) => way.handle_timeout(&mut health, viewer).await,
-                () = task::at(health.timeout()) => {
+                () = alarm.at(way.timeout().into_iter().chain(health.timeout()).min()) => {
                     let now = task::now();
-                    health.handle_heard(now, heard.at());
-                    health.handle_timeout(now);
-                    Ok(())
+                    if health.timeout().is_some_and(|due| due <= now) {
+                        health.handle_heard(now, heard.at());
+                        health.handle_timeout(now);
+                    }
+                    way.handle_timeout(&mut health, viewer).await
                 }
             };
             if let Err(error) = done {
@@ -102,24 +106,20 @@ impl Delivery {
 }
 
 impl Way {
-    async fn choose(
+    async fn open(
         tracks: Tracks,
         streams: NegotiatedStreams,
         direct: Option<Opening>,
         viewer: &ViewerIo,
-    ) -> Self {
-        let opened = match direct {
-            Some(direct) => direct.open(&tracks, &streams, viewer.stream()).await,
-            None => None,
-        };
-        let way = match opened {
-            Some(path) => Self::Direct(Box::new(path)),
+    ) -> Option<Self> {
+        let way = match direct {
+            Some(direct) => Self::Direct(Box::new(direct.open(&tracks, &streams, viewer.stream()).await?)),
             None => Self::Standard(Box::new(StandardPath::new(tracks, streams))),
         };
         let path = way.path();
         tracing::info!(path = path.name(), "the viewer's media path");
         viewer.update_stats(|stats| stats.path = Some(path));
-        way
+        Some(way)
     }
 
     fn path(&self) -> MediaPath {

@@ -79,8 +79,8 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// For a viewer that is connected. `None` when its keys are not found, or its picture is not negotiated: the crate can
-    /// send to it, and nothing was sent here.
+    /// For a viewer that is connected. `None` when its key is not found or its picture is not negotiated: then the connection is
+    /// of no use, since nothing sends again and reports on it but we.
     pub(super) async fn open(
         self,
         tracks: &Tracks,
@@ -88,7 +88,10 @@ impl Opening {
         stream: StreamKey,
     ) -> Option<DirectPath> {
         let Self { outlet, keys, histories } = self;
-        let video = streams.by_ssrc(tracks.video.start.ssrc)?;
+        let Some(video) = streams.by_ssrc(tracks.video.start.ssrc) else {
+            outlet.refuse();
+            return None;
+        };
         // An empty report: the crate seals it as it seals everything.
         let report = rtc::rtcp::receiver_report::ReceiverReport { ssrc: video.ssrc, ..Default::default() };
         let first = async {
@@ -98,7 +101,8 @@ impl Opening {
         let Some(key) =
             timeout(KEY_TIMEOUT, first).await.ok().flatten().and_then(|rtcp| keys.take_ours(&rtcp))
         else {
-            tracing::warn!("the connection's SRTP key is not known: its media go through the WebRTC crate");
+            tracing::warn!("the connection's SRTP key is not known");
+            outlet.refuse();
             return None;
         };
         let audio = tracks.sound().and_then(|sound| Some((sound, streams.by_ssrc(sound.start.ssrc)?)));

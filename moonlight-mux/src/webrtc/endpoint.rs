@@ -75,7 +75,7 @@ struct Peer {
     connections: tcp::Connections,
     nomination: Mutex<Nomination>,
     path: Mutex<Option<Path>>,
-    /// Whether either side has ended the DTLS handshake.
+    /// Whether either side has ended the DTLS handshake, or its connection is of no use to us.
     refused: watch::Sender<bool>,
     /// The first RTCP datagram that the crate has sent, for who waits for it.
     first_rtcp: watch::Sender<Option<Bytes>>,
@@ -255,6 +255,11 @@ impl Outlet {
         let path = *self.peer.path();
         let Some(Path { destination, local_ip }) = path else { return Sent::Lost };
         self.shared.send(&self.peer, local_ip, destination, None, contents, Some(segment_size))
+    }
+
+    /// The connection is of no use, though it stands: as when a handshake is ended.
+    pub(super) fn refuse(&self) {
+        self.peer.refused.send_replace(true);
     }
 
     /// The first RTCP datagram that the crate has sent to the peer. Waits for it. Cancel safe.

@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_flood_of_nacks_has_no_more_packets_sent_again_than_were_sent() {
         let (feedback, mut backchannel) = Feedback::new();
-        let mut chain = interceptors(feedback).build();
+        let mut chain = interceptors(feedback, false).build();
         let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
         chain.bind_local_stream(&StreamInfo {
             ssrc: 7,

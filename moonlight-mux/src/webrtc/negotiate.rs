@@ -241,11 +241,15 @@ fn rtx(apt: u8) -> RTCRtpCodec {
     }
 }
 
-/// What happens to packets on their way: retransmission on request, sender reports, and the viewer's reports for us.
-pub(super) fn interceptors(feedback: Feedback) -> Registry {
-    Registry::new()
+/// What happens to packets on their way: the viewer's reports for us, and where media go through the crate, retransmission on
+/// request and sender reports.
+pub(super) fn interceptors(feedback: Feedback, direct: bool) -> Registry {
+    let registry = Registry::new().with(FEEDBACK_SLOT, feedback);
+    if direct {
+        return registry;
+    }
+    registry
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RESEND_PACKETS).build())
-        .with(FEEDBACK_SLOT, feedback)
         .with(Slot::SenderReport, SenderReportBuilder::new().with_interval(SENDER_REPORTS).build())
 }
 

@@ -72,7 +72,7 @@ impl Connection {
             .with_configuration(configuration)
             .with_media_engine(negotiate::media_engine(packetiser).map_err(internal)?)
             .with_setting_engine(negotiate::settings(keys.clone()))
-            .with_interceptor_registry(negotiate::interceptors(feedback))
+            .with_interceptor_registry(negotiate::interceptors(feedback, direct))
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))
             .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx, opened: opened_tx }))
             .with_data_channel_send_buffer_limit(channels::SEND_BUFFER)
