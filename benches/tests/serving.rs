@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use moonlight_mux::{LeaveReason, PeerConfig, Recording, Streamer};
 use moonlight_mux_benches::viewer::{
-    self, AccessUnit, Closed, Codec, FrameCheck, Message, Transport, Viewer, ViewerConfig,
+    self, AccessUnit, Closed, Codec, FrameCheck, Message, Offerer, Transport, Viewer, ViewerConfig,
 };
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -73,6 +73,32 @@ async fn a_sunshine_session_arrives_byte_for_byte() {
 async fn a_wolf_session_arrives_byte_for_byte() {
     a_recording_arrives_byte_for_byte("a_wolf_session_arrives_byte_for_byte", "wolf-default", Codec::H264)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hevc_session_of_sunshine_arrives_byte_for_byte() {
+    let test = "an_hevc_session_of_sunshine_arrives_byte_for_byte";
+    a_recording_arrives_byte_for_byte(test, "v0.23-hevc-all-encrypted", Codec::Hevc).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hevc_session_of_wolf_arrives_byte_for_byte() {
+    let test = "an_hevc_session_of_wolf_arrives_byte_for_byte";
+    a_recording_arrives_byte_for_byte(test, "wolf-hevc", Codec::Hevc).await;
+}
+
+/// As existing pages do.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hevc_session_reaches_a_viewer_that_waits_for_the_offer() {
+    let test = "an_hevc_session_reaches_a_viewer_that_waits_for_the_offer";
+    let Some(folder) = recordings::recording(test, "wolf-hevc") else { return };
+    let served = serve(Recording::open(folder).expect("a whole recording")).await;
+    let url = served.peer_url().parse().expect("a URL");
+    let config =
+        ViewerConfig { codecs: vec![Codec::Hevc], offerer: Offerer::Server, ..ViewerConfig::default() };
+    let viewer = Viewer::connect(&url, None, config).await.expect("the server takes viewers");
+    frames(&viewer, 30).await;
+    leave_clean(viewer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

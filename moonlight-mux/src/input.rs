@@ -19,12 +19,15 @@ mod pointers;
 mod rights;
 mod status;
 
+#[cfg(test)]
+pub(crate) use aggregator::{Aggregator, Full};
 pub use event::{
     Buttons, GamepadButtons, GamepadIndex, GamepadInfo, GamepadKind, GamepadState, GamepadTouch, InputEvent,
     KeyCode, KeySet, Locks, Modifiers, MouseButton, Pen, PenTool, PointerPhase, Position, Sensor,
     SensorReading, Touch,
 };
 pub use host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput, InputFeatures};
+pub(crate) use host::{Order, TextChange};
 pub use hub::Inputs;
 pub(crate) use hub::{InputHub, ViewerInput};
 pub use rights::{DeviceClass, InputMode, InvalidInputMode, Rights};

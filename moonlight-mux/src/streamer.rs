@@ -344,8 +344,8 @@ impl Streamer {
     }
 
     /// The same by what the viewer may do so far, with nothing in between; gives what it may do now. `None` if there is no
-    /// such viewer. `change` may not call the streamer.
-    pub fn update_rights(&self, peer: PeerId, change: impl FnOnce(Rights) -> Rights) -> Option<Rights> {
+    /// such viewer. `change` is called again if somebody else has changed them meanwhile.
+    pub fn update_rights(&self, peer: PeerId, change: impl FnMut(Rights) -> Rights) -> Option<Rights> {
         self.inner.input.update_rights(peer, change)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -10,11 +11,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub enum Codec {
     /// H.264 (RFC 6184).
     H264,
+    /// HEVC (RFC 7798).
+    Hevc,
     /// AV1 (the AOM's RTP payload format 1.0).
     Av1,
 }
 
-/// One frame as a list of units: NAL units without start code (H.264), or OBUs without size field and without
+/// One frame as a list of units: NAL units without start code (H.264, HEVC), or OBUs without size field and without
 /// temporal delimiters (AV1).
 ///
 /// Two frames are equal when their units are, whatever start codes, padding between NAL units, or OBU size fields they came with.
@@ -29,15 +32,15 @@ impl AccessUnit {
         Self { codec, units }
     }
 
-    /// Takes an encoder's frame apart: Annex B (H.264) or a low-overhead OBU stream (AV1). Shares `data`.
+    /// Takes an encoder's frame apart: Annex B (H.264, HEVC) or a low-overhead OBU stream (AV1). Shares `data`.
     ///
-    /// Zero bytes behind a NAL unit are padding (H.264 B.1.1, `trailing_zero_8bits`) and not part of it.
+    /// Zero bytes behind a NAL unit are padding (Annex B, `trailing_zero_8bits`) and not part of it.
     ///
     /// # Errors
     /// [`NotAFrame`] when `data` has no start code, or an OBU that ends behind the data.
     pub fn parse(codec: Codec, data: &Bytes) -> Result<Self, NotAFrame> {
         let units = match codec {
-            Codec::H264 => split_annex_b(data)?,
+            Codec::H264 | Codec::Hevc => split_annex_b(data)?,
             Codec::Av1 => split_obus(data)?,
         };
         Ok(Self { codec, units })
@@ -61,7 +64,7 @@ impl AccessUnit {
         let mut out = BytesMut::with_capacity(self.units.iter().map(|unit| unit.len() + 8).sum());
         for unit in &self.units {
             match self.codec {
-                Codec::H264 => {
+                Codec::H264 | Codec::Hevc => {
                     out.put_slice(&[0, 0, 0, 1]);
                     out.put_slice(unit);
                 }
@@ -71,13 +74,16 @@ impl AccessUnit {
         out.freeze()
     }
 
-    /// Whether decoding can start here: an IDR picture with an SPS, or a sequence header.
+    /// Whether decoding can start here: an IDR or IRAP picture with an SPS, or a sequence header.
     #[must_use]
     pub fn is_keyframe(&self) -> bool {
-        let has = |wanted: u8| self.units.iter().any(|unit| unit_type(self.codec, unit) == wanted);
+        let has = |wanted: RangeInclusive<u8>| {
+            self.units.iter().any(|unit| wanted.contains(&unit_type(self.codec, unit)))
+        };
         match self.codec {
-            Codec::H264 => has(nal::SPS) && has(nal::IDR),
-            Codec::Av1 => has(obu::SEQUENCE_HEADER),
+            Codec::H264 => has(nal::SPS..=nal::SPS) && has(nal::IDR..=nal::IDR),
+            Codec::Hevc => has(hevc::SPS..=hevc::SPS) && has(hevc::IRAP),
+            Codec::Av1 => has(obu::SEQUENCE_HEADER..=obu::SEQUENCE_HEADER),
         }
     }
 
@@ -88,7 +94,12 @@ impl AccessUnit {
         let mut hasher = DefaultHasher::new();
         for unit in &self.units {
             let kind = unit_type(self.codec, unit);
-            if self.codec == Codec::H264 && (kind == nal::AUD || kind == nal::FILLER) {
+            let carries_nothing = match self.codec {
+                Codec::H264 => kind == nal::AUD || kind == nal::FILLER,
+                Codec::Hevc => kind == hevc::AUD || kind == hevc::FILLER,
+                Codec::Av1 => false,
+            };
+            if carries_nothing {
                 continue;
             }
             unit.hash(&mut hasher);
@@ -110,7 +121,7 @@ impl fmt::Debug for AccessUnit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAFrame {
-    /// H.264 without a start code at its beginning.
+    /// H.264 or HEVC without a start code at its beginning.
     #[error("no start code")]
     NoStartCode,
     /// An OBU's size goes beyond the data, or its header is cut off.
@@ -132,6 +143,20 @@ pub(crate) mod nal {
     pub(crate) const FU_A: u8 = 28;
 }
 
+/// NAL unit types (HEVC table 7-1) and packet types (RFC 7798, 4.4).
+pub(crate) mod hevc {
+    use std::ops::RangeInclusive;
+
+    /// Pictures at which decoding can start.
+    pub(crate) const IRAP: RangeInclusive<u8> = 16..=23;
+    pub(crate) const VPS: u8 = 32;
+    pub(crate) const SPS: u8 = 33;
+    pub(crate) const AUD: u8 = 35;
+    pub(crate) const FILLER: u8 = 38;
+    pub(crate) const AGGREGATION: u8 = 48;
+    pub(crate) const FRAGMENTATION: u8 = 49;
+}
+
 /// OBU types (AV1 specification 6.2.2).
 pub(crate) mod obu {
     pub(crate) const SEQUENCE_HEADER: u8 = 1;
@@ -142,11 +167,12 @@ pub(crate) mod obu {
     pub(crate) const HAS_SIZE: u8 = 0x02;
 }
 
-/// The type of a NAL unit or an OBU; 0, which no codec uses, for an empty one.
+/// The type of a NAL unit or an OBU; 0, which no parameter set or keyframe has, for an empty one.
 pub(crate) fn unit_type(codec: Codec, unit: &[u8]) -> u8 {
     let first = unit.first().copied().unwrap_or(0);
     match codec {
         Codec::H264 => first & 0x1f,
+        Codec::Hevc => (first >> 1) & 0x3f,
         Codec::Av1 => (first >> 3) & 0x0f,
     }
 }
@@ -282,6 +308,17 @@ mod tests {
     }
 
     #[test]
+    fn an_hevc_keyframe_has_an_irap_picture_and_an_sps() {
+        let hevc = |data: &'static [u8]| AccessUnit::parse(Codec::Hevc, &Bytes::from_static(data)).unwrap();
+        let key = hevc(&[0, 0, 1, 0x40, 1, 2, 0, 0, 1, 0x42, 1, 2, 0, 0, 1, 0x44, 1, 2, 0, 0, 1, 0x28, 1, 7]);
+        assert_eq!((key.units().len(), key.is_keyframe()), (4, true));
+        assert!(!hevc(&[0, 0, 1, 0x42, 1, 2, 0, 0, 1, 0x02, 1, 7]).is_keyframe());
+        assert!(!hevc(&[0, 0, 1, 0x28, 1, 7]).is_keyframe());
+        let delimited = hevc(&[0, 0, 1, 0x46, 1, 0x50, 0, 0, 1, 0x28, 1, 7, 0, 0, 1, 0x4c, 1, 0xff]);
+        assert_eq!(delimited.fingerprint(), hevc(&[0, 0, 1, 0x28, 1, 7]).fingerprint());
+    }
+
+    #[test]
     fn obus_are_equal_with_and_without_size_and_delimiter() {
         // Temporal delimiter, sequence header of 2 bytes, frame (type 6) with an extension byte and 3 bytes.
         let sized = av1(&[0x12, 0, 0x0a, 2, 7, 8, 0x36, 0x20, 3, 1, 2, 3]).unwrap();
@@ -303,7 +340,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_parsed_frame_is_the_same_after_another_round(data in proptest::collection::vec(0u8..4, 0..60)) {
-            for codec in [Codec::H264, Codec::Av1] {
+            for codec in [Codec::H264, Codec::Hevc, Codec::Av1] {
                 if let Ok(unit) = AccessUnit::parse(codec, &Bytes::from(data.clone())) {
                     prop_assert_eq!(&AccessUnit::parse(codec, &unit.to_bytes()).unwrap_or(unit.clone()), &unit);
                 }

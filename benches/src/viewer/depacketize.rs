@@ -1,5 +1,7 @@
 //! From the RTP payloads of one frame to its units. Pure.
 
+mod hevc;
+
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,6 +18,7 @@ pub(crate) type Payload = Arc<[u8]>;
 pub(crate) fn depacketize(codec: Codec, payloads: &[Payload]) -> Result<AccessUnit, Malformed> {
     let units = match codec {
         Codec::H264 => h264(payloads)?,
+        Codec::Hevc => hevc::depacketize(payloads)?,
         Codec::Av1 => av1(payloads)?,
     };
     Ok(AccessUnit::from_units(codec, units))
@@ -28,6 +31,7 @@ pub(crate) fn is_keyframe(codec: Codec, payloads: &[Payload]) -> bool {
             payloads.iter().any(|payload| begins_nal(payload, nal::SPS))
                 && payloads.iter().any(|payload| begins_nal(payload, nal::IDR))
         }
+        Codec::Hevc => hevc::is_keyframe(payloads),
         Codec::Av1 => payloads.first().is_some_and(|payload| starts_keyframe(codec, payload)),
     }
 }
@@ -36,6 +40,7 @@ pub(crate) fn is_keyframe(codec: Codec, payloads: &[Payload]) -> bool {
 pub(crate) fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         Codec::H264 => begins_nal(payload, nal::SPS),
+        Codec::Hevc => hevc::starts_keyframe(payload),
         // N: the first packet of a coded video sequence.
         Codec::Av1 => payload.first().is_some_and(|header| header & aggregation::NEW_SEQUENCE != 0),
     }
@@ -47,8 +52,8 @@ pub(crate) enum Malformed {
     /// A payload or one of its elements is empty or ends too early.
     #[error("a payload ends too early")]
     CutOff,
-    /// An H.264 payload of a type that packetization mode 1 does not have.
-    #[error("payload type {0} is not allowed in packetization mode 1")]
+    /// An H.264 or HEVC payload of a type that was not negotiated.
+    #[error("payload type {0} is not allowed")]
     PayloadType(u8),
     /// A fragment without its beginning.
     #[error("a fragment has no beginning")]
@@ -70,7 +75,7 @@ mod aggregation {
     }
 }
 
-/// Bits of the FU header (RFC 6184, 5.8).
+/// Bits of the FU header (RFC 6184, 5.8; RFC 7798, 4.4.3).
 mod fragment {
     pub(super) const START: u8 = 0x80;
     pub(super) const END: u8 = 0x40;
@@ -80,7 +85,7 @@ mod fragment {
 fn begins_nal(payload: &[u8], wanted: u8) -> bool {
     match unit_type(Codec::H264, payload) {
         nal::STAP_A => {
-            aggregated(payload).any(|unit| unit.is_some_and(|unit| unit_type(Codec::H264, unit) == wanted))
+            aggregated(payload, 1).any(|unit| unit.is_some_and(|unit| unit_type(Codec::H264, unit) == wanted))
         }
         nal::FU_A => {
             payload.get(1).is_some_and(|header| header & fragment::START != 0 && header & 0x1f == wanted)
@@ -89,9 +94,10 @@ fn begins_nal(payload: &[u8], wanted: u8) -> bool {
     }
 }
 
-/// The NAL units of a STAP-A (RFC 6184, 5.7.1); `None` at the end for one that is cut off.
-fn aggregated(payload: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = payload.get(1..).unwrap_or_default();
+/// The NAL units of a STAP-A (RFC 6184, 5.7.1) or an aggregation packet (RFC 7798, 4.4.2) behind its header; `None` at the end
+/// for one that is cut off.
+fn aggregated(payload: &[u8], header_len: usize) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = payload.get(header_len..).unwrap_or_default();
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
@@ -116,7 +122,7 @@ fn h264(payloads: &[Payload]) -> Result<Vec<Bytes>, Malformed> {
         match kind {
             1..=nal::SLICE_MAX => units.push(Bytes::from_owner(payload.clone())),
             nal::STAP_A => {
-                for unit in aggregated(payload) {
+                for unit in aggregated(payload, 1) {
                     units.push(Bytes::copy_from_slice(unit.ok_or(Malformed::CutOff)?));
                 }
             }
@@ -275,9 +281,9 @@ mod tests {
         #[test]
         fn no_payload_panics(list in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..12), 0..5)) {
             let list: Vec<Payload> = list.into_iter().map(Arc::from).collect();
-            for codec in [Codec::H264, Codec::Av1] {
+            for codec in [Codec::H264, Codec::Hevc, Codec::Av1] {
                 let keyframe = is_keyframe(codec, &list);
-                if let (Ok(unit), Codec::H264) = (depacketize(codec, &list), codec) {
+                if let (Ok(unit), Codec::H264 | Codec::Hevc) = (depacketize(codec, &list), codec) {
                     prop_assert_eq!(unit.is_keyframe(), keyframe);
                 }
             }

@@ -409,6 +409,7 @@ impl<T: Transport> Driver<T> {
         let Some(params) = self.rtc.codec_config().find(|params| params.pt() == sent_as) else { return };
         let codec = match params.spec().codec {
             RtpCodec::H264 => Codec::H264,
+            RtpCodec::H265 => Codec::Hevc,
             RtpCodec::Av1 => Codec::Av1,
             _ => {
                 self.audio.count(*packet.seq_no, packet.payload.len());
@@ -566,6 +567,8 @@ fn build_rtc(codecs: &[Codec], now: Instant) -> Rtc {
                     offered.add_h264(pt.into(), Some(rtx.into()), mode_1, profile_level);
                 }
             }
+            // Main profile, main tier, level 6.0, under numbers that H.264 leaves free.
+            Codec::Hevc => offered.add_h265(49.into(), Some(50.into()), 1, 0, 180),
             Codec::Av1 => offered.enable_av1(true),
         }
     }

@@ -20,7 +20,7 @@ use crate::task::Task;
 
 #[tokio::test]
 async fn frames_arrive_byte_for_byte_in_order_and_begin_with_a_keyframe() {
-    for codec in [Codec::H264, Codec::Av1] {
+    for codec in [Codec::H264, Codec::Hevc, Codec::Av1] {
         let config = ViewerConfig {
             codecs: vec![codec],
             keep: Keep::Everything,
@@ -278,6 +278,13 @@ fn source(codec: Codec) -> Vec<AccessUnit> {
                     unit(&[0x65], 50_000, 4),
                 ],
                 (Codec::H264, _) => vec![unit(&[0x41], 900 * i, i), unit(&[0x41], 300, i)],
+                (Codec::Hevc, 0) => vec![
+                    unit(&[0x40, 1], 20, 1),
+                    unit(&[0x42, 1], 40, 2),
+                    unit(&[0x44, 1], 5, 3),
+                    unit(&[0x26, 1], 50_000, 4),
+                ],
+                (Codec::Hevc, _) => vec![unit(&[0x02, 1], 900 * i, i), unit(&[0x02, 1], 300, i)],
                 (Codec::Av1, 0) => vec![unit(&[0x08], 10, 1), unit(&[0x30], 50_000, 2)],
                 (Codec::Av1, _) => vec![unit(&[0x30], 900 * i, i)],
             };
@@ -312,6 +319,31 @@ fn packetize(unit: &AccessUnit) -> Vec<Vec<u8>> {
                     let start = if i == 0 { 0x80 } else { 0 };
                     let end = if i + 1 == chunks.len() { 0x40 } else { 0 };
                     let header = [(nal[0] & 0xe0) | 28, start | end | (nal[0] & 0x1f)];
+                    payloads.push([&header, *chunk].concat());
+                }
+            }
+        }
+        Codec::Hevc => {
+            let mut units = unit.units();
+            if unit.is_keyframe() {
+                let mut aggregation = vec![0x60, 1];
+                for parameter_set in &units[..3] {
+                    aggregation.extend((parameter_set.len() as u16).to_be_bytes());
+                    aggregation.extend(parameter_set);
+                }
+                payloads.push(aggregation);
+                units = &units[3..];
+            }
+            for nal in units {
+                if nal.len() <= MTU {
+                    payloads.push(nal.to_vec());
+                    continue;
+                }
+                let chunks: Vec<&[u8]> = nal[2..].chunks(MTU).collect();
+                for (i, chunk) in chunks.iter().enumerate() {
+                    let start = if i == 0 { 0x80 } else { 0 };
+                    let end = if i + 1 == chunks.len() { 0x40 } else { 0 };
+                    let header = [(nal[0] & 0x81) | (49 << 1), nal[1], start | end | (nal[0] >> 1)];
                     payloads.push([&header, *chunk].concat());
                 }
             }
@@ -363,6 +395,7 @@ impl Server {
         let rtc = Rtc::builder()
             .clear_codecs()
             .enable_h264(true)
+            .enable_h265(true)
             .enable_av1(true)
             .enable_opus(true, false)
             .set_rtp_mode(true)
@@ -488,6 +521,7 @@ impl Serving {
                 let payloads = packetize(&unit);
                 let codec = match unit.codec() {
                     Codec::H264 => RtpCodec::H264,
+                    Codec::Hevc => RtpCodec::H265,
                     Codec::Av1 => RtpCodec::Av1,
                 };
                 let timestamp = Server::timestamp(self.frames);

@@ -27,7 +27,7 @@ use super::rtsp::{self, ControlPort, Dialogue};
 use super::session::{self, Session};
 use super::wire::input::Input;
 use super::wire::rtsp::SessionUrl;
-use crate::input::{HostInput, InputFeatures};
+use crate::input::{HostInput, InputFeatures, TextChange};
 use crate::source::{SourceStats, Stage};
 
 /// What `/launch` or `/resume` was asked and answered.
@@ -242,14 +242,27 @@ impl Connection {
         room && self.outlet.as_ref().is_some_and(Outlet::has_room)
     }
 
-    /// Takes from `next` what is to be done, as long as there is any and it [wants](Self::wants_input) it, and sends what may
-    /// go, together.
-    pub(crate) fn handle_inputs(&mut self, now: Instant, mut next: impl FnMut() -> Option<HostInput>) {
+    /// Whether what [`Self::handle_inputs`] takes next may be a change between text and what is ordered against it.
+    pub(crate) fn text_change(&self) -> TextChange {
+        self.outlet.as_ref().map_or(TextChange::NotYet, Outlet::change)
+    }
+
+    /// Takes from `next` what is to be done, as long as there is any and it [wants](Self::wants_input) it, and sends it together.
+    /// `next` gives no change between text and what is ordered against it while it is told that there may not be one: see
+    /// [`Self::text_change`].
+    pub(crate) fn handle_inputs(
+        &mut self,
+        now: Instant,
+        mut next: impl FnMut(TextChange) -> Option<HostInput>,
+    ) {
         while self.wants_input()
-            && let Some(input) = next()
+            && let Some(input) = next(self.text_change())
+            && let (Some(outlet), Some(control)) = (&mut self.outlet, &mut self.control)
         {
-            self.outlet.iter_mut().for_each(|outlet| outlet.handle_input(input));
-            self.queue_inputs(now);
+            let (input, ordered) = outlet.handle_input(input);
+            if let Err(error) = control.queue_input(now, input, ordered) {
+                tracing::debug!(%error, "input was not sent");
+            }
         }
         if let (Some(outlet), Some(control)) = (&mut self.outlet, &mut self.control) {
             outlet.handle_taken(now, control.unacknowledged());
@@ -301,9 +314,6 @@ impl Connection {
 
     /// Takes what the parts have to tell.
     fn drain(&mut self, now: Instant) {
-        if self.queue_inputs(now) {
-            self.control.iter_mut().for_each(|control| control.flush(now));
-        }
         while self.state != State::Ended
             && let Some(event) = self.dialogue.poll_event()
         {
@@ -320,19 +330,6 @@ impl Connection {
         {
             self.handle_session(now, event);
         }
-    }
-
-    /// Queues input that may go now; tells whether there was any.
-    fn queue_inputs(&mut self, now: Instant) -> bool {
-        let (Some(outlet), Some(control)) = (&mut self.outlet, &mut self.control) else { return false };
-        let mut any = false;
-        while let Some((input, ordered)) = outlet.poll(now) {
-            any = true;
-            if let Err(error) = control.queue_input(now, input, ordered) {
-                tracing::debug!(%error, "input was not sent");
-            }
-        }
-        any
     }
 
     fn handle_dialogue(&mut self, now: Instant, event: rtsp::Event) {
@@ -390,7 +387,7 @@ impl Connection {
         let agreement = self.agreement.as_ref().expect("ANNOUNCE comes before the control stream");
         self.events.push_back(Event::Info(agreement.info()));
         self.state = State::AwaitingVideo;
-        self.outlet = Some(Outlet::new(now, agreement.host_kind));
+        self.outlet = Some(Outlet::new(agreement.host_kind));
         let haptics = self.control.as_mut().map(|control| control.send_input(now, Input::EnableHaptics));
         if let Some(Err(error)) = haptics {
             tracing::debug!(%error, "haptics were not enabled");

@@ -86,11 +86,11 @@ impl Driver {
         self.inputs = Some(inputs);
     }
 
-    /// Tells the host what somebody did.
+    /// Tells the host what somebody did, without text.
     #[cfg(test)]
     pub(crate) fn send_inputs(&mut self, inputs: impl IntoIterator<Item = HostInput>) {
         let mut inputs = inputs.into_iter();
-        self.connection.handle_inputs(task::now(), || inputs.next());
+        self.connection.handle_inputs(task::now(), |_| inputs.next());
     }
 
     /// Ends the session, as [`Connection::close`], and takes no more input: take events until [`Event::Ended`].
@@ -145,10 +145,10 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
-        let wants_input = self.connection.wants_input();
+        let (wants_input, change) = (self.connection.wants_input(), self.connection.text_change());
         let input = async {
             match &mut self.inputs {
-                Some(inputs) if wants_input => inputs.next().await,
+                Some(inputs) if wants_input => inputs.next_with(change).await,
                 Some(_) | None => std::future::pending().await,
             }
         };
@@ -177,7 +177,7 @@ impl Driver {
     fn handle_input(&mut self, input: HostInput) {
         let mut first = Some(input);
         let inputs = &mut self.inputs;
-        let next = || first.take().or_else(|| inputs.as_mut()?.try_next());
+        let next = |change| first.take().or_else(|| inputs.as_mut()?.try_next_with(change));
         self.connection.handle_inputs(task::now(), next);
     }
 

@@ -3,6 +3,7 @@
 mod gamepads;
 mod keyboard;
 mod locks;
+mod motion;
 mod outbox;
 mod pen;
 mod pointer;
@@ -24,7 +25,7 @@ use touch::Contacts;
 use viewer::Viewer;
 
 use super::event::{InputEvent, PointerPhase};
-use super::host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput};
+use super::host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput, TextChange};
 use super::rights::{DeviceClass, InputMode, Rights};
 use crate::peer::PeerId;
 
@@ -37,7 +38,7 @@ pub(crate) struct Aggregator {
     host: Host,
 }
 
-/// So much waits for the host already that an event that must not be lost was not taken.
+/// So much of the viewer's waits for the host already, or such, that an event that must not be lost was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -76,7 +77,7 @@ impl Aggregator {
     pub(crate) fn leave(&mut self, peer: PeerId) {
         if let Some(mut viewer) = self.viewers.remove(&peer) {
             viewer.let_go(peer, Rights::ALL, &mut self.host);
-            viewer.gamepads.unplug(&mut self.host.slots, &mut self.host.outbox);
+            viewer.gamepads.unplug(&mut self.host.slots, &mut self.host.outbox.by(peer));
         }
         self.turn.take_if(|turn| turn.peer == peer);
     }
@@ -90,39 +91,21 @@ impl Aggregator {
     }
 
     /// Takes what a viewer did. An event that the viewer has no right to, or not the turn for, is taken and does nothing. So
-    /// is what makes no sense: a repeat, the release of what is not held, a 33rd finger, a 17th gamepad (which is plugged in
-    /// by what it does once there is a slot).
+    /// is what makes no sense: a repeat, the release of what is not held, a 33rd finger, a gamepad that there is no slot for
+    /// (which is plugged in by what it does once there is one).
     ///
     /// # Errors
-    /// When too much waits for the host: the event is not taken, and may be handed in again once [`Self::poll`] has given
-    /// something. Never for what may be merged with what waits: moves, wheel, sticks, sensors, `Held` and `ReleaseAll`.
+    /// When too much of the same viewer waits for the host, or text waits that the event must not overtake, or what text must
+    /// not overtake: the event is not taken, and may be handed in again once [`Self::poll`] has given something of that
+    /// viewer. Never for moves, sticks, sensors, `Held` and `ReleaseAll`, which are merged with what waits; for the wheel
+    /// behind text alone.
     pub(crate) fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
-        let room = !self.host.outbox.is_full();
-        self.handle_with(now, peer, event, room)
-    }
-
-    /// As [`Self::handle`], while others wait for room: as if there were none, so that it is theirs.
-    pub(crate) fn handle_behind(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        event: &InputEvent,
-    ) -> Result<(), Full> {
-        self.handle_with(now, peer, event, false)
-    }
-
-    fn handle_with(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        event: &InputEvent,
-        room: bool,
-    ) -> Result<(), Full> {
         if self.turn_ends().is_some_and(|end| end <= now) {
             self.end_turn();
         }
         let Some(viewer) = self.viewers.get_mut(&peer) else { return Ok(()) };
         viewer.heard = Some(now);
+        let waited = std::mem::take(&mut viewer.waits);
         let held = viewer.holds(peer, &self.host);
         let begins = begins(event);
         if let Some(class) = class_that_acts(event) {
@@ -135,12 +118,14 @@ impl Aggregator {
             if !turn || !viewer.rights.allows(class) || !self.host.outbox.is_connected() {
                 return Ok(());
             }
-            if !room && viewer.must_not_be_lost(peer, event, &self.host) {
+            if viewer.must_wait(peer, event, &self.host) {
+                viewer.waits = true;
                 return Err(Full);
             }
-            viewer.act(peer, event, &mut self.host);
-        } else {
-            viewer.handle_always(peer, event, self.mode, room, &mut self.host)?;
+            viewer.act(now, peer, event, &mut self.host);
+        } else if let Err(full) = viewer.handle_always(now, peer, event, self.mode, &mut self.host) {
+            viewer.waits = true;
+            return Err(full);
         }
         // What was held until now counts as acting until now.
         if begins || held {
@@ -148,8 +133,16 @@ impl Aggregator {
             if let InputMode::OneAtATime { .. } = self.mode {
                 self.turn = Some(Turn { peer, acted: now });
             }
+        } else if let Some(turn) = self.turn.as_mut().filter(|turn| waited && turn.peer == peer) {
+            // It has not rested: what it did next waited behind this.
+            turn.acted = now;
         }
         Ok(())
+    }
+
+    /// Whether the viewer's last event was not taken.
+    pub(crate) fn waits(&self, peer: PeerId) -> bool {
+        self.viewers.get(&peer).is_some_and(|viewer| viewer.waits)
     }
 
     /// Lets everything go that the viewer holds; it is still there.
@@ -166,7 +159,7 @@ impl Aggregator {
         let lost = DeviceClass::ALL.into_iter().filter(|&class| !rights.allows(class)).collect();
         viewer.let_go(peer, lost, &mut self.host);
         if lost.allows(DeviceClass::Gamepad) {
-            viewer.gamepads.unplug(&mut self.host.slots, &mut self.host.outbox);
+            viewer.gamepads.unplug(&mut self.host.slots, &mut self.host.outbox.by(peer));
         }
     }
 
@@ -191,7 +184,7 @@ impl Aggregator {
         self.host.outbox.connect();
         for (peer, index) in self.host.slots.owners() {
             if let Some(viewer) = self.viewers.get(&peer) {
-                viewer.gamepads.announce(index, &mut self.host.outbox);
+                viewer.gamepads.announce(index, &mut self.host.outbox.by(peer));
             }
         }
     }
@@ -202,9 +195,9 @@ impl Aggregator {
         self.host.outbox.disconnect();
     }
 
-    /// What the host is to be told next.
-    pub(crate) fn poll(&mut self) -> Option<HostInput> {
-        self.host.outbox.poll()
+    /// What the host is to be told next, and whose it was: more of that viewer's may be taken now.
+    pub(crate) fn poll(&mut self, change: TextChange) -> Option<(PeerId, HostInput)> {
+        self.host.outbox.poll(change)
     }
 
     /// When [`Self::handle_timeout`] is due. Changes with whatever viewers do.
@@ -243,8 +236,8 @@ impl Aggregator {
 
     fn turn_ends(&self) -> Option<Instant> {
         let (InputMode::OneAtATime { idle }, Some(turn)) = (self.mode, &self.turn) else { return None };
-        let holds = self.viewers.get(&turn.peer).is_some_and(|viewer| viewer.holds(turn.peer, &self.host));
-        if holds { None } else { turn.acted.checked_add(idle) }
+        let goes_on = |viewer: &Viewer| viewer.waits || viewer.holds(turn.peer, &self.host);
+        if self.viewers.get(&turn.peer).is_some_and(goes_on) { None } else { turn.acted.checked_add(idle) }
     }
 
     fn end_turn(&mut self) {

@@ -7,6 +7,7 @@ use super::event::{
     GamepadButtons, GamepadIndex, GamepadInfo, GamepadState, InputEvent, KeyCode, Modifiers, MouseButton,
     Position,
 };
+use super::host::TextChange;
 use super::rights::{InputMode, Rights};
 use crate::peer::PeerId;
 
@@ -90,7 +91,7 @@ impl Crowd {
 
     /// The host takes all that waits; how much that was.
     pub fn take(&mut self) -> usize {
-        std::iter::from_fn(|| self.aggregator.poll()).count()
+        std::iter::from_fn(|| self.aggregator.poll(TextChange::Allowed)).count()
     }
 }
 

@@ -51,7 +51,8 @@ pub enum InputEvent {
     Touch(Touch),
     /// A pen on the viewer's screen.
     Pen(Pen),
-    /// A gamepad was plugged in at the viewer's.
+    /// A gamepad was plugged in at the viewer's. The host has four of a viewer's at most, and is told of eight that are plugged
+    /// in within 4 s at most: others wait until they are used when there is room.
     GamepadConnected {
         /// Which of the viewer's.
         index: GamepadIndex,

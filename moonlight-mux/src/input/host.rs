@@ -1,8 +1,8 @@
 //! What the host is told, and what it tells of gamepads.
 
 use super::event::{
-    GamepadIndex, GamepadInfo, GamepadState, GamepadTouch, KeyCode, Modifiers, MouseButton, Pen, Position,
-    Sensor, SensorReading, Touch,
+    GamepadIndex, GamepadInfo, GamepadState, GamepadTouch, KeyCode, Modifiers, MouseButton, Pen,
+    PointerPhase, Position, Sensor, SensorReading, Touch,
 };
 
 /// Which of the host's gamepads: 0 to 15. A slot belongs to one gamepad of one viewer until that is unplugged.
@@ -98,6 +98,52 @@ pub enum HostInput {
         /// The finger.
         touch: GamepadTouch,
     },
+}
+
+/// How an input stands to text, which hosts may take by a path of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It is text.
+    Text,
+    /// Text may not pass it, nor it text: it may move what text is typed into, or be part of it.
+    Action,
+    /// It may pass text, and whatever waits for text: moves and gamepads.
+    Free,
+}
+
+/// Whether the host may be told of text next where [`Order::Action`] came last, and the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextChange {
+    /// It may.
+    Allowed,
+    /// Not yet: it may still be about to do the one, and would do the other before.
+    NotYet,
+}
+
+impl HostInput {
+    pub(crate) fn order(&self) -> Order {
+        match self {
+            Self::Text(_) => Order::Text,
+            Self::Key { .. } | Self::Button { .. } | Self::Scroll { .. } => Order::Action,
+            Self::Touch(Touch { phase, .. }) | Self::Pen(Pen { phase, .. }) => phase.order(),
+            Self::PointerTo(_)
+            | Self::PointerBy { .. }
+            | Self::GamepadConnected { .. }
+            | Self::Gamepad { .. }
+            | Self::GamepadMotion { .. }
+            | Self::GamepadTouch { .. } => Order::Free,
+        }
+    }
+}
+
+impl PointerPhase {
+    /// Of a finger or a pen in this phase.
+    pub(super) fn order(self) -> Order {
+        match self {
+            Self::Hover | Self::Move => Order::Free,
+            Self::Down | Self::Up | Self::Cancel | Self::Leave | Self::Buttons => Order::Action,
+        }
+    }
 }
 
 /// What the host wants of a gamepad. As a source gives it, `G` is the [`GamepadSlot`]; as a viewer gets it, its own

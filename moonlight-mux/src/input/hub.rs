@@ -1,6 +1,6 @@
 //! The [`Aggregator`] between viewers' tasks and the source's: as the Broadcaster is for media, in the other direction.
 //!
-//! Each call is a short lock and at most one wake-up. What the Streamer's actor does is what may take its time: it keeps
+//! Each event is a short lock and at most one wake-up. What the Streamer's actor does is what may take its time: it keeps
 //! the deadlines, and tells who acts, who points where and whose turn it is, [ten times a second](TELL_EVERY) at most.
 //!
 //! Nothing is sent to a watcher, and nobody is woken, while the lock is held.
@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::aggregator::{Aggregator, Full};
 use super::event::InputEvent;
-use super::host::{GamepadFeedback, HostFeedback, HostInput, InputFeatures};
+use super::host::{GamepadFeedback, HostFeedback, HostInput, InputFeatures, TextChange};
 use super::mailbox::Mailbox;
 use super::pointers::Pointers;
 use super::rights::{DeviceClass, InputMode, Rights};
@@ -33,11 +33,6 @@ struct Shared {
     state: Mutex<State>,
     /// Something may wait for the host. Only the source waits for it.
     filled: Notify,
-    /// The host may have room. Only who holds `head` waits for it.
-    room: Notify,
-    /// Held by the viewer that waits for room. The others wait for this in the order in which they came, so that each has
-    /// its turn, and room for one wakes one.
-    head: tokio::sync::Mutex<()>,
     /// Something is due earlier than [`InputHub::keep_time`] knows.
     sooner: Notify,
     pointers: watch::Sender<Arc<[Pointer]>>,
@@ -51,8 +46,6 @@ struct State {
     /// Which of the [`Inputs`] is the source's: the last one.
     connection: u64,
     viewers: HashMap<PeerId, Viewer>,
-    /// How many events wait for room. While there are any, no other takes it.
-    waiting: usize,
     pointers: Pointers,
     /// When what has changed is to be told.
     tell_at: Option<Instant>,
@@ -69,6 +62,7 @@ struct Viewer {
     status: watch::Sender<InputStatus>,
     mailbox: Mailbox,
     mail: Arc<Notify>,
+    room: Arc<Notify>,
 }
 
 /// A viewer's place in the hub. Dropping it lets go what the viewer holds.
@@ -78,6 +72,8 @@ pub(crate) struct ViewerInput {
     peer: PeerId,
     status: watch::Receiver<InputStatus>,
     mail: Arc<Notify>,
+    /// The viewer's event may be taken now.
+    room: Arc<Notify>,
 }
 
 /// The stream of inputs that a source takes ([`SourceIo::inputs`](crate::SourceIo::inputs)). While it exists viewers' input
@@ -105,7 +101,6 @@ impl InputHub {
             features: None,
             connection: 0,
             viewers: HashMap::new(),
-            waiting: 0,
             pointers: Pointers::default(),
             tell_at: None,
             told_at: None,
@@ -114,8 +109,6 @@ impl InputHub {
         let shared = Shared {
             state: Mutex::new(state),
             filled: Notify::new(),
-            room: Notify::new(),
-            head: tokio::sync::Mutex::default(),
             sooner: Notify::new(),
             pointers: watch::Sender::new(Arc::from([])),
         };
@@ -124,52 +117,50 @@ impl InputHub {
 
     /// A viewer comes.
     pub(crate) fn join(&self, peer: PeerId, rights: Rights) -> ViewerInput {
-        let mail = Arc::new(Notify::new());
+        let [mail, room] = [(); 2].map(|()| Arc::new(Notify::new()));
         let status = self.change(|state| {
             state.aggregator.join(peer, rights);
             let told = state.status(rights);
             let (sender, status) = watch::channel(told);
             let mailbox = Mailbox::default();
-            let viewer = Viewer { rights, acting: false, told, status: sender, mailbox, mail: mail.clone() };
+            let (mail, room) = (mail.clone(), room.clone());
+            let viewer = Viewer { rights, acting: false, told, status: sender, mailbox, mail, room };
             state.viewers.insert(peer, viewer);
             status
         });
-        ViewerInput { hub: self.clone(), peer, status, mail }
+        ViewerInput { hub: self.clone(), peer, status, mail, room }
     }
 
     /// A viewer goes: what it holds is let go, and what it still does counts for nothing. Again: nothing.
     pub(crate) fn leave(&self, peer: PeerId) {
-        self.change(|state| {
-            if state.viewers.remove(&peer).is_some() {
-                state.left = true;
-                state.aggregator.leave(peer);
-                state.pointers.remove(peer);
-            }
+        let room = self.change(|state| {
+            let viewer = state.viewers.remove(&peer)?;
+            state.left = true;
+            state.aggregator.leave(peer);
+            state.pointers.remove(peer);
+            Some(viewer.room)
         });
+        // Its egress may go on for a while.
+        if let Some(room) = room {
+            room.notify_one();
+        }
     }
 
-    /// Changes what a viewer may do, and gives what that is now; `None` if there is no such viewer.
+    /// Changes what a viewer may do, and gives what that is now; `None` if there is no such viewer. `change` is others' code,
+    /// so it runs outside the lock, and once more if the rights were changed meanwhile.
     pub(crate) fn update_rights(
         &self,
         peer: PeerId,
-        change: impl FnOnce(Rights) -> Rights,
+        mut change: impl FnMut(Rights) -> Rights,
     ) -> Option<Rights> {
-        let (rights, mail) = self.change(|state| {
-            let viewer = state.viewers.get_mut(&peer)?;
-            let rights = change(viewer.rights);
-            viewer.rights = rights;
-            if !rights.allows(DeviceClass::Gamepad) {
-                viewer.mailbox.rest();
+        loop {
+            let before = self.state().viewers.get(&peer)?.rights;
+            let rights = change(before);
+            if let Some(mail) = self.change(|state| state.set_rights(peer, before, rights)) {
+                mail.notify_one();
+                return Some(rights);
             }
-            if !rights.allows(DeviceClass::Pointer) {
-                state.pointers.remove(peer);
-            }
-            let mail = viewer.mail.clone();
-            state.aggregator.set_rights(peer, rights);
-            Some((rights, mail))
-        })?;
-        mail.notify_one();
-        Some(rights)
+        }
     }
 
     pub(crate) fn mode(&self) -> InputMode {
@@ -288,14 +279,15 @@ impl InputHub {
         changed
     }
 
-    /// For all that may give the host something, make room, or change what is told.
+    /// For all that may give the host something, make room, make events be dropped that wait, or change what is told.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let result = change(&mut state);
         let sooner = state.will_tell(task::now());
+        let rooms: Vec<_> = state.viewers.keys().filter_map(|&peer| state.room(peer)).collect();
         drop(state);
         self.shared.filled.notify_one();
-        self.shared.room.notify_one();
+        rooms.iter().for_each(|room| room.notify_one());
         if sooner {
             self.shared.sooner.notify_one();
         }
@@ -308,24 +300,32 @@ impl InputHub {
 }
 
 impl State {
-    /// `has_waited`: for its turn, so that room is its own.
-    fn handle(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        event: &InputEvent,
-        has_waited: bool,
-    ) -> Result<(), Full> {
+    fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
         let Some(viewer) = self.viewers.get(&peer) else { return Ok(()) };
-        if has_waited || self.waiting == 0 {
-            self.aggregator.handle(now, peer, event)?;
-        } else {
-            self.aggregator.handle_behind(now, peer, event)?;
-        }
+        self.aggregator.handle(now, peer, event)?;
         if viewer.rights.allows(DeviceClass::Pointer) && self.mode != InputMode::ViewOnly {
             self.pointers.handle(now, peer, event);
         }
         Ok(())
+    }
+
+    /// Whom to tell that the viewer's event may be taken now, if one waits.
+    fn room(&self, peer: PeerId) -> Option<Arc<Notify>> {
+        self.viewers.get(&peer).filter(|_| self.aggregator.waits(peer)).map(|viewer| viewer.room.clone())
+    }
+
+    /// Only if the rights are still those `before`. Gives whom to tell that there is mail.
+    fn set_rights(&mut self, peer: PeerId, before: Rights, rights: Rights) -> Option<Arc<Notify>> {
+        let viewer = self.viewers.get_mut(&peer).filter(|viewer| viewer.rights == before)?;
+        viewer.rights = rights;
+        if !rights.allows(DeviceClass::Gamepad) {
+            viewer.mailbox.rest();
+        }
+        if !rights.allows(DeviceClass::Pointer) {
+            self.pointers.remove(peer);
+        }
+        self.aggregator.set_rights(peer, rights);
+        Some(viewer.mail.clone())
     }
 
     /// Something has changed. True if that makes [`Self::timeout`] earlier.
@@ -381,24 +381,19 @@ impl State {
 }
 
 impl ViewerInput {
-    /// Hands in what the viewer did. Waits while too much waits for the host and the event must not be lost. Cancel safe: the
-    /// event was not taken then.
+    /// Hands in what the viewer did. Waits while too much of the viewer's waits for the host, or what it must not overtake.
+    /// Cancel safe: the event was not taken then.
     pub(crate) async fn send(&self, event: &InputEvent) {
-        if self.try_send(event, false).is_ok() {
-            return;
-        }
-        let _waiting = Waiting::new(&self.hub);
-        let _head = self.hub.shared.head.lock().await;
-        while self.try_send(event, true).is_err() {
+        while self.try_send(event).is_err() {
             // Room that was made before this waits has left its permit.
-            self.hub.shared.room.notified().await;
+            self.room.notified().await;
         }
     }
 
-    fn try_send(&self, event: &InputEvent, has_waited: bool) -> Result<(), Full> {
+    fn try_send(&self, event: &InputEvent) -> Result<(), Full> {
         let now = task::now();
         let mut state = self.hub.state();
-        state.handle(now, self.peer, event, has_waited)?;
+        state.handle(now, self.peer, event)?;
         let sooner = state.will_tell(now);
         drop(state);
         self.hub.shared.filled.notify_one();
@@ -443,29 +438,23 @@ impl Drop for ViewerInput {
     }
 }
 
-/// An event waits for room as long as this exists.
-struct Waiting<'a>(&'a InputHub);
-
-impl<'a> Waiting<'a> {
-    fn new(hub: &'a InputHub) -> Self {
-        hub.state().waiting += 1;
-        Self(hub)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.state().waiting -= 1;
-    }
-}
-
 impl Inputs {
     /// What the host is to be told next. Take it when the host has room for it: what waits meanwhile is merged, and
     /// viewers whose input may not be lost wait too. Waits for ever once the run has ended, or the source has asked for
     /// inputs again. Cancel safe.
     pub async fn next(&mut self) -> HostInput {
+        self.next_with(TextChange::Allowed).await
+    }
+
+    /// What the host is to be told next, if there is anything.
+    pub fn try_next(&mut self) -> Option<HostInput> {
+        self.try_next_with(TextChange::Allowed)
+    }
+
+    /// As [`Self::next`]. While no change is allowed what would be one is left waiting. Cancel safe.
+    pub(crate) async fn next_with(&mut self, change: TextChange) -> HostInput {
         loop {
-            if let Some(input) = self.try_next() {
+            if let Some(input) = self.try_next_with(change) {
                 return input;
             }
             // One that came in between has left its permit.
@@ -473,15 +462,18 @@ impl Inputs {
         }
     }
 
-    /// What the host is to be told next, if there is anything.
-    pub fn try_next(&mut self) -> Option<HostInput> {
+    pub(crate) fn try_next_with(&mut self, change: TextChange) -> Option<HostInput> {
         let mut state = self.hub.state();
-        let input = if state.takes(self.connection) { state.aggregator.poll() } else { None };
-        drop(state);
-        if input.is_some() {
-            self.hub.shared.room.notify_one();
+        if !state.takes(self.connection) {
+            return None;
         }
-        input
+        let (peer, input) = state.aggregator.poll(change)?;
+        let room = state.room(peer);
+        drop(state);
+        if let Some(room) = room {
+            room.notify_one();
+        }
+        Some(input)
     }
 }
 
@@ -499,3 +491,6 @@ impl fmt::Debug for InputHub {
 
 /// How often it is told at most who acts, who points where and how input stands.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

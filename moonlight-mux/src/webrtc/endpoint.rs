@@ -5,6 +5,7 @@
 //! to the peer, for all that is not STUN. Everything else is dropped before the crate sees it, since the crate keeps
 //! state for senders that it has not authenticated (docs/webrtc.md).
 
+mod port;
 mod tcp;
 
 use std::collections::{HashMap, VecDeque};
@@ -17,14 +18,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
+use self::port::Port;
 use super::dtls;
 use super::heard::LastHeard;
 use super::stun::{self, Kind};
@@ -35,10 +34,6 @@ use crate::task::{self, Task};
 const INBOX: usize = 128;
 /// Source addresses of one peer: each of its interfaces, and what NATs make of them. More: the oldest is forgotten.
 const ADDRESSES_PER_PEER: usize = 16;
-/// A second of a 40 Mbit/s stream to one viewer, or a keyframe to a hundred: the kernel caps it (`net.core.wmem_max`).
-const SEND_BUFFER: usize = 4 << 20;
-/// What viewers send is small: this is for thousands of them at once.
-const RECEIVE_BUFFER: usize = 1 << 20;
 
 pub(super) struct Endpoint {
     shared: Arc<Shared>,
@@ -49,9 +44,7 @@ pub(super) struct Endpoint {
 }
 
 struct Shared {
-    socket: UdpSocket,
-    state: UdpSocketState,
-    local_addr: SocketAddr,
+    port: Port,
     routes: RwLock<Routes>,
     counters: Counters,
 }
@@ -129,22 +122,8 @@ struct Queue {
 
 impl Endpoint {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        // The kernel gives what it may; less only costs losses under load.
-        let _ = socket.set_send_buffer_size(SEND_BUFFER);
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let local_addr = socket.local_addr()?;
-        let shared = Arc::new(Shared {
-            socket,
-            state,
-            local_addr,
-            routes: RwLock::default(),
-            counters: Counters::default(),
-        });
+        let port = Port::bind(address)?;
+        let shared = Arc::new(Shared { port, routes: RwLock::default(), counters: Counters::default() });
         let reader = task::spawn(read(shared.clone()));
         Ok(Self { shared, _reader: reader, acceptor: None })
     }
@@ -158,7 +137,7 @@ impl Endpoint {
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
-        self.shared.local_addr
+        self.shared.port.local_addr()
     }
 
     /// A place for a new peer.
@@ -180,7 +159,7 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("local_addr", &self.shared.local_addr)
+            .field("local_addr", &self.shared.port.local_addr())
             .field("dropped", &self.shared.counters)
             .finish_non_exhaustive()
     }
@@ -267,7 +246,7 @@ pub(super) struct Outlet {
 impl Outlet {
     /// How many datagrams leave with one call at most; 1 where the system cannot send several.
     pub(super) fn max_segments(&self) -> usize {
-        self.shared.state.max_gso_segments()
+        self.shared.port.max_gso_segments()
     }
 
     /// Sends datagrams that stand one behind the other, all of `segment_size` bytes but the last, which may be shorter: at
@@ -301,11 +280,11 @@ pub(super) struct PeerSocket {
 
 impl AsyncUdpSocket for PeerSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(SocketAddr::new(self.inbox.local_ip, self.shared.local_addr.port()))
+        Ok(SocketAddr::new(self.inbox.local_ip, self.shared.port.local_addr().port()))
     }
 
     fn max_gso_segments(&self) -> usize {
-        self.shared.state.max_gso_segments()
+        self.shared.port.max_gso_segments()
     }
 
     /// Never waits: a datagram that the kernel does not take at once is lost, for this peer alone.
@@ -347,22 +326,10 @@ impl fmt::Debug for PeerSocket {
 }
 
 async fn read(shared: Arc<Shared>) {
-    let mut buffer = vec![0; shared.state.gro_segments() * MAX_DATAGRAM];
+    let mut buffer = vec![0; shared.port.gro_segments() * MAX_DATAGRAM];
     loop {
-        let mut meta = [RecvMeta::default()];
-        let received = shared
-            .socket
-            .async_io(Interest::READABLE, || {
-                shared.state.recv(
-                    UdpSockRef::from(&shared.socket),
-                    &mut [IoSliceMut::new(&mut buffer)],
-                    &mut meta,
-                )
-            })
-            .await;
-        let [meta] = meta;
-        match received {
-            Ok(_) => {
+        match shared.port.recv(&mut buffer).await {
+            Ok(meta) => {
                 let received = &buffer[..meta.len.min(buffer.len())];
                 for datagram in received.chunks(meta.stride.max(1)) {
                     shared.dispatch(meta.addr, meta.dst_ip, datagram);
@@ -401,15 +368,12 @@ impl Shared {
             return if lost == 0 { Sent::Whole } else { Sent::Lost };
         }
         // On a wildcard socket the answer must leave from the address that the peer knows.
-        let src_ip = self.local_addr.ip().is_unspecified().then_some(local_ip);
+        let src_ip = self.port.local_addr().ip().is_unspecified().then_some(local_ip);
         let src_ip = src_ip.filter(|ip| !ip.is_unspecified());
         // One datagram is none to be cut up: some systems refuse that.
         let segment_size = segment_size.filter(|&size| size < contents.len());
         let transmit = Transmit { destination, ecn, contents, segment_size, src_ip };
-        let sent = self
-            .socket
-            .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), &transmit));
-        if sent.is_err() {
+        if self.port.send(&transmit).is_err() {
             self.counters.send_failed.fetch_add(1, Relaxed);
             return Sent::Lost;
         }

@@ -237,7 +237,7 @@ fn the_first_words_are_those_of_the_document_and_the_mouse_stays_where_it_is() {
 
     let input = HostInput::Key { code: KeyCode(65), down: true, modifiers: Modifiers::default() };
     let mut next = Some(input);
-    played.connection.handle_inputs(played.now, || next.take());
+    played.connection.handle_inputs(played.now, |_| next.take());
     played.exchange();
     assert_eq!(played.messages.last().unwrap(), &(2, ClientMessage::Input(input.into())));
 }

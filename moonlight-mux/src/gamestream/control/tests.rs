@@ -1,3 +1,5 @@
+mod chords;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -160,6 +162,8 @@ enum Path {
     Perfect,
     /// Each way 1 to 30 ms, out of order, and a tenth of them lost.
     Lossy,
+    /// Each way 15 ms, and so many of a hundred lost.
+    Steady { loss: u64 },
     /// All of them lost that go to the host.
     Deaf,
     /// All of them lost.
@@ -259,11 +263,14 @@ impl Net {
     }
 
     fn travel(&mut self, to_host: bool, datagram: Vec<u8>) {
+        let path = self.path;
         let (lost, delay) = (self.next_random().is_multiple_of(10), ms(1 + self.next_random() % 30));
-        let delay = match self.path {
+        let delay = match path {
             Path::Perfect => Duration::ZERO,
             Path::Lossy if lost => return,
             Path::Lossy => delay,
+            Path::Steady { loss } if self.next_random() % 100 < loss => return,
+            Path::Steady { .. } => ms(15),
             Path::Deaf if !to_host => Duration::ZERO,
             Path::Deaf | Path::Dead => return,
         };

@@ -70,7 +70,7 @@ pub fn connection(script: &[u8]) -> Forms {
                     let text = HostInput::Text(char::from(step));
                     let scroll = HostInput::Scroll { horizontal: false, amount: step.into() };
                     let mut inputs = [text, scroll].into_iter().skip((step & 1).into());
-                    connection.handle_inputs(now, || inputs.next());
+                    connection.handle_inputs(now, |_| inputs.next());
                 }
             },
         }

@@ -1,33 +1,37 @@
-//! What of viewers' input goes to the host, and when.
+//! When viewers' input goes to the host.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::held::Held;
 use crate::gamestream::wire::input::Input;
-use crate::input::{HostInput, Modifiers, PointerPhase};
+use crate::input::{HostInput, Modifiers, Order, TextChange};
 
-/// Lets input through to the control stream. Pure.
+/// Says when input may be taken for the control stream, and what becomes of it. Pure.
 ///
-/// Most goes at once and in order. But hosts apply text by another path than keys, and on another channel, so at each change
-/// between the two it waits until the host has acknowledged all that came before, and [`CHANGE`] longer (streams 3.3.3);
-/// moves and gamepads do not wait for text. When much is unacknowledged, input is taken once per millisecond, so that
-/// moves merge where they come from (streams 3.4).
+/// What is taken goes at once and in order. But hosts apply text by another path than keys, and on another channel, so
+/// between the two nothing [ordered](is_ordered) goes until the host has acknowledged all that came before, and [`CHANGE`]
+/// longer (streams 3.3.3). When much is unacknowledged, input is taken once per millisecond, so that moves merge where they
+/// come from (streams 3.4).
 ///
-/// After each call of any other method empty [`Self::poll`], and call [`Self::handle_timeout`] when [`Self::poll_timeout`]
-/// says.
+/// Call [`Self::handle_timeout`] when [`Self::poll_timeout`] says.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     kind: HostKind,
-    /// Text that waits, and behind it at most one that may not pass it; or that one alone.
-    waiting: VecDeque<HostInput>,
-    /// What the last one was that went and is [ordered](is_ordered).
-    text: bool,
-    /// Since when the host has acknowledged all that is ordered; `None` while it has not.
-    settled: Option<Instant>,
+    path: Path,
     /// Nothing is taken before.
     pause: Option<Instant>,
     held: Held,
+}
+
+/// How far the host is with all that is [ordered](is_ordered).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    /// It has not acknowledged all.
+    Underway,
+    /// It has, and has done it by then.
+    Acknowledged { done: Instant },
+    /// It has done all.
+    Done,
 }
 
 /// How a host takes input.
@@ -51,30 +55,29 @@ pub(crate) struct Unacknowledged {
 
 impl Outlet {
     /// Nothing was sent yet.
-    pub(crate) fn new(now: Instant, kind: HostKind) -> Self {
-        Self {
-            kind,
-            waiting: VecDeque::new(),
-            text: false,
-            settled: Some(now),
-            pause: None,
-            held: Held::default(),
-        }
+    pub(crate) fn new(kind: HostKind) -> Self {
+        Self { kind, path: Path::Done, pause: None, held: Held::default() }
     }
 
     /// Whether [`Self::handle_input`] may be called.
     pub(crate) fn has_room(&self) -> bool {
-        let room = match self.waiting.front() {
-            None => true,
-            Some(HostInput::Text(_)) => self.waiting.len() == 1,
-            Some(_) => false,
-        };
-        room && self.pause.is_none()
+        self.pause.is_none()
     }
 
-    /// Takes what is to be done next, while there is [room](Self::has_room).
-    pub(crate) fn handle_input(&mut self, input: HostInput) {
-        self.waiting.push_back(input);
+    /// Whether what is taken next may be a change between text and anything that is ordered against it.
+    pub(crate) fn change(&self) -> TextChange {
+        if self.path == Path::Done { TextChange::Allowed } else { TextChange::NotYet }
+    }
+
+    /// Takes what is done next, while there is [room](Self::has_room), and no [change](Self::change) that is not allowed. Gives
+    /// what is to be sent, and whether it is [ordered](is_ordered).
+    pub(crate) fn handle_input(&mut self, input: HostInput) -> (Input, bool) {
+        let ordered = is_ordered(&input);
+        if ordered {
+            self.path = Path::Underway;
+        }
+        self.held.handle(&input);
+        (self.packet(input), ordered)
     }
 
     /// All that there was to be taken now was taken.
@@ -86,50 +89,34 @@ impl Outlet {
 
     /// The host may have acknowledged something.
     pub(crate) fn handle_acknowledged(&mut self, now: Instant, unacknowledged: Unacknowledged) {
-        if unacknowledged.ordered == 0 && self.settled.is_none() {
-            self.settled = Some(now);
+        if unacknowledged.ordered == 0 && self.path == Path::Underway {
+            self.path = Path::Acknowledged { done: now + CHANGE };
         }
-    }
-
-    /// What is to be sent now, and whether it is [ordered](is_ordered).
-    pub(crate) fn poll(&mut self, now: Instant) -> Option<(Input, bool)> {
-        let input = self.next(now)?;
-        let ordered = is_ordered(&input);
-        if ordered {
-            self.text = matches!(input, HostInput::Text(_));
-            self.settled = None;
-        }
-        self.held.handle(&input);
-        Some((self.packet(input), ordered))
     }
 
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let change = self.settled.filter(|_| !self.waiting.is_empty()).map(|settled| settled + CHANGE);
-        [self.pause, change].into_iter().flatten().min()
+        let done = match self.path {
+            Path::Acknowledged { done } => Some(done),
+            Path::Underway | Path::Done => None,
+        };
+        [self.pause, done].into_iter().flatten().min()
     }
 
     /// Time has passed; nothing when called early.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.pause = self.pause.filter(|&until| now < until);
+        if let Path::Acknowledged { done } = self.path
+            && done <= now
+        {
+            self.path = Path::Done;
+        }
     }
 
-    /// What lets go all that is down at the host. What waits is dropped: it is down nowhere.
+    /// What lets go all that is down at the host.
     pub(crate) fn release(&mut self) -> Vec<Input> {
-        self.waiting.clear();
         let releases = self.held.release();
         releases.into_iter().map(|input| self.packet(input)).collect()
-    }
-
-    fn next(&mut self, now: Instant) -> Option<HostInput> {
-        let first = self.waiting.front()?;
-        let is_text = matches!(first, HostInput::Text(_));
-        let changed = || self.settled.is_some_and(|settled| settled + CHANGE <= now);
-        if !is_ordered(first) || is_text == self.text || changed() {
-            return self.waiting.pop_front();
-        }
-        // Only text has something behind it.
-        if self.waiting.back().is_some_and(|last| !is_ordered(last)) { self.waiting.pop_back() } else { None }
     }
 
     fn packet(&self, input: HostInput) -> Input {
@@ -146,22 +133,9 @@ impl Outlet {
     }
 }
 
-/// Whether text may not pass it, nor it text: it may move what text is typed into, or be part of it.
+/// Whether it is text, or text may not pass it.
 fn is_ordered(input: &HostInput) -> bool {
-    let touches = |phase| !matches!(phase, PointerPhase::Hover | PointerPhase::Move);
-    match input {
-        HostInput::Key { .. } | HostInput::Text(_) | HostInput::Button { .. } | HostInput::Scroll { .. } => {
-            true
-        }
-        HostInput::Touch(touch) => touches(touch.phase),
-        HostInput::Pen(pen) => touches(pen.phase),
-        HostInput::PointerTo(_)
-        | HostInput::PointerBy { .. }
-        | HostInput::GamepadConnected { .. }
-        | HostInput::Gamepad { .. }
-        | HostInput::GamepadMotion { .. }
-        | HostInput::GamepadTouch { .. } => false,
-    }
+    input.order() != Order::Free
 }
 
 /// How long between text and anything else once the host has acknowledged what came before (streams 3.3.3).

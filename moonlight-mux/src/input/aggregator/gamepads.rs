@@ -1,6 +1,9 @@
 //! Gamepads, and the host's slots for them.
 
-use super::outbox::{Device, Outbox};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::outbox::{Device, Writer};
 use crate::input::event::{
     GamepadIndex, GamepadInfo, GamepadState, GamepadTouch, PointerPhase, Sensor, SensorReading,
 };
@@ -34,7 +37,11 @@ impl Slots {
 
 /// The gamepads of one viewer.
 #[derive(Debug, Default)]
-pub(super) struct Gamepads(Vec<Gamepad>);
+pub(super) struct Gamepads {
+    known: Vec<Gamepad>,
+    /// When the last ones were plugged in at the host, at most [`PLUGS`].
+    plugs: VecDeque<Instant>,
+}
 
 #[derive(Debug)]
 struct Gamepad {
@@ -53,7 +60,7 @@ struct Gamepad {
 impl Gamepads {
     /// Whether something is pressed on any.
     pub(super) fn hold(&self) -> bool {
-        self.0.iter().any(|gamepad| !is_at_rest(&gamepad.state) || !gamepad.fingers.is_empty())
+        self.known.iter().any(|gamepad| !is_at_rest(&gamepad.state) || !gamepad.fingers.is_empty())
     }
 
     /// Whether the state must be seen: a button goes down or up, or the gamepad is not plugged in at the host yet.
@@ -72,13 +79,13 @@ impl Gamepads {
         index: GamepadIndex,
         info: GamepadInfo,
         slots: &mut Slots,
-        outbox: &mut Outbox,
+        outbox: &mut Writer<'_>,
     ) {
         if self.find(index).is_some_and(|known| known.info == info) {
             return;
         }
         self.disconnect(index, slots, outbox);
-        self.0.push(Gamepad {
+        self.known.push(Gamepad {
             index,
             info,
             slot: None,
@@ -88,23 +95,37 @@ impl Gamepads {
         });
     }
 
-    pub(super) fn disconnect(&mut self, index: GamepadIndex, slots: &mut Slots, outbox: &mut Outbox) {
-        if let Some(place) = self.0.iter().position(|gamepad| gamepad.index == index) {
-            self.0.remove(place).unplug(slots, outbox);
+    pub(super) fn disconnect(&mut self, index: GamepadIndex, slots: &mut Slots, outbox: &mut Writer<'_>) {
+        if let Some(place) = self.known.iter().position(|gamepad| gamepad.index == index) {
+            self.known.remove(place).unplug(slots, outbox);
         }
     }
 
-    /// Plugs it in at the host, if it is not, into the lowest slot that is free. Without one it waits for the next attempt.
-    pub(super) fn plug(&mut self, peer: PeerId, index: GamepadIndex, slots: &mut Slots, outbox: &mut Outbox) {
-        if let Some(gamepad) = self.find_mut(index)
-            && gamepad.slot.is_none()
-        {
-            gamepad.slot = slots.take((peer, index));
+    /// Plugs it in at the host, if it is not, into the lowest slot that is free. Without one, and if the viewer has
+    /// [`PLUGGED`] there or plugged in [`PLUGS`] within [`PLUGS_IN`], it waits for the next attempt.
+    pub(super) fn plug(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        index: GamepadIndex,
+        slots: &mut Slots,
+        outbox: &mut Writer<'_>,
+    ) {
+        let plugged = self.known.iter().filter(|gamepad| gamepad.slot.is_some()).count();
+        let Some(gamepad) = self.known.iter_mut().find(|gamepad| gamepad.index == index) else { return };
+        let recent = self.plugs.iter().filter(|&&plug| now < plug + PLUGS_IN).count();
+        if gamepad.slot.is_some() || plugged >= PLUGGED || recent >= PLUGS {
+            return;
+        }
+        gamepad.slot = slots.take((peer, index));
+        if gamepad.slot.is_some() {
+            self.plugs.truncate(PLUGS - 1);
+            self.plugs.push_front(now);
             gamepad.announce(outbox);
         }
     }
 
-    pub(super) fn handle_state(&mut self, index: GamepadIndex, state: GamepadState, outbox: &mut Outbox) {
+    pub(super) fn handle_state(&mut self, index: GamepadIndex, state: GamepadState, outbox: &mut Writer<'_>) {
         let Some((gamepad, slot)) = self.plugged(index) else { return };
         let pressed = gamepad.state.buttons != state.buttons;
         if gamepad.state == state {
@@ -118,7 +139,12 @@ impl Gamepads {
         }
     }
 
-    pub(super) fn handle_motion(&mut self, index: GamepadIndex, reading: SensorReading, outbox: &mut Outbox) {
+    pub(super) fn handle_motion(
+        &mut self,
+        index: GamepadIndex,
+        reading: SensorReading,
+        outbox: &mut Writer<'_>,
+    ) {
         let Some((gamepad, slot)) = self.plugged(index) else { return };
         if reading.sensor == Sensor::Gyroscope {
             gamepad.turning = reading.value != [0.0; 3];
@@ -128,7 +154,7 @@ impl Gamepads {
 
     /// Fingers beyond [`FINGERS`], and such that never went down, are ignored. One that goes down twice was taken away in
     /// between.
-    pub(super) fn handle_touch(&mut self, index: GamepadIndex, touch: GamepadTouch, outbox: &mut Outbox) {
+    pub(super) fn handle_touch(&mut self, index: GamepadIndex, touch: GamepadTouch, outbox: &mut Writer<'_>) {
         let Some((gamepad, slot)) = self.plugged(index) else { return };
         let known = gamepad
             .fingers
@@ -160,21 +186,21 @@ impl Gamepads {
     }
 
     /// They rest from now on, and stay plugged in.
-    pub(super) fn rest(&mut self, outbox: &mut Outbox) {
-        for gamepad in &mut self.0 {
+    pub(super) fn rest(&mut self, outbox: &mut Writer<'_>) {
+        for gamepad in &mut self.known {
             gamepad.rest(outbox);
         }
     }
 
     /// Unplugs all of them at the host; they are still known.
-    pub(super) fn unplug(&mut self, slots: &mut Slots, outbox: &mut Outbox) {
-        for gamepad in &mut self.0 {
+    pub(super) fn unplug(&mut self, slots: &mut Slots, outbox: &mut Writer<'_>) {
+        for gamepad in &mut self.known {
             gamepad.unplug(slots, outbox);
         }
     }
 
     /// Tells a host that knows of nothing of a gamepad that is plugged in.
-    pub(super) fn announce(&self, index: GamepadIndex, outbox: &mut Outbox) {
+    pub(super) fn announce(&self, index: GamepadIndex, outbox: &mut Writer<'_>) {
         if let Some(gamepad) = self.find(index) {
             gamepad.announce(outbox);
         }
@@ -182,7 +208,7 @@ impl Gamepads {
 
     /// What is pressed on them is forgotten; the host knows nothing of it.
     pub(super) fn forget(&mut self) {
-        for gamepad in &mut self.0 {
+        for gamepad in &mut self.known {
             gamepad.state = GamepadState::default();
             gamepad.turning = false;
             gamepad.fingers.clear();
@@ -190,11 +216,11 @@ impl Gamepads {
     }
 
     fn find(&self, index: GamepadIndex) -> Option<&Gamepad> {
-        self.0.iter().find(|gamepad| gamepad.index == index)
+        self.known.iter().find(|gamepad| gamepad.index == index)
     }
 
     fn find_mut(&mut self, index: GamepadIndex) -> Option<&mut Gamepad> {
-        self.0.iter_mut().find(|gamepad| gamepad.index == index)
+        self.known.iter_mut().find(|gamepad| gamepad.index == index)
     }
 
     fn plugged(&mut self, index: GamepadIndex) -> Option<(&mut Gamepad, GamepadSlot)> {
@@ -205,14 +231,14 @@ impl Gamepads {
 }
 
 impl Gamepad {
-    fn announce(&self, outbox: &mut Outbox) {
+    fn announce(&self, outbox: &mut Writer<'_>) {
         if let Some(slot) = self.slot {
             outbox.push(Device::Gamepad(slot), HostInput::GamepadConnected { slot, info: self.info });
             outbox.push_gamepad(slot, GamepadState::default());
         }
     }
 
-    fn rest(&mut self, outbox: &mut Outbox) {
+    fn rest(&mut self, outbox: &mut Writer<'_>) {
         let Some(slot) = self.slot else { return };
         for finger in self.fingers.drain(..) {
             let touch = GamepadTouch { phase: PointerPhase::Cancel, ..finger };
@@ -229,7 +255,7 @@ impl Gamepad {
         }
     }
 
-    fn unplug(&mut self, slots: &mut Slots, outbox: &mut Outbox) {
+    fn unplug(&mut self, slots: &mut Slots, outbox: &mut Writer<'_>) {
         self.rest(outbox);
         if let Some(slot) = self.slot.take() {
             slots.free(slot);
@@ -246,6 +272,15 @@ pub(super) fn is_at_rest(state: &GamepadState) -> bool {
         && left_trigger.max(right_trigger) <= TRIGGER_REST
         && sticks.iter().all(|axis| axis.unsigned_abs() <= STICK_REST)
 }
+
+/// Of one viewer, at once: as many as browsers show. So four viewers can fill the host, and no fewer.
+pub(super) const PLUGGED: usize = 4;
+
+/// How often a viewer plugs in within [`PLUGS_IN`]: all it may have, and each once more when it turns out to be another. A
+/// host makes a device each time, which takes it longer than anything else that viewers do.
+pub(super) const PLUGS: usize = 2 * PLUGGED;
+
+pub(super) const PLUGS_IN: Duration = Duration::from_secs(4);
 
 /// On one gamepad's touchpads: two of two fingers each, and those that a page says twice.
 const FINGERS: usize = 8;

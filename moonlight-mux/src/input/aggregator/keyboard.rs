@@ -1,7 +1,7 @@
 //! Keys: who holds them, and what modifiers and lock keys say of each other.
 
 use super::locks::LockKeys;
-use super::outbox::{Device, Outbox};
+use super::outbox::{Device, Writer};
 use crate::input::event::{KeyCode, KeySet, Locks, Modifiers};
 use crate::input::host::HostInput;
 
@@ -25,7 +25,7 @@ impl Keyboard {
         *self = Self::default();
     }
 
-    fn press(&mut self, code: KeyCode, locks: Option<Locks>, outbox: &mut Outbox) {
+    fn press(&mut self, code: KeyCode, locks: Option<Locks>, outbox: &mut Writer<'_>) {
         let others = self.holders[usize::from(code.0)];
         if others == 0 {
             // With these a key is a shortcut, and a lock key might be one too (Ctrl+NumLock is Pause).
@@ -42,7 +42,7 @@ impl Keyboard {
         }
     }
 
-    fn lift(&mut self, code: KeyCode, outbox: &mut Outbox) {
+    fn lift(&mut self, code: KeyCode, outbox: &mut Writer<'_>) {
         let holders = &mut self.holders[usize::from(code.0)];
         *holders -= 1;
         if *holders == 0 {
@@ -51,13 +51,13 @@ impl Keyboard {
     }
 
     /// Down once more, and as it was in the end.
-    fn tap(&mut self, lock: KeyCode, outbox: &mut Outbox) {
+    fn tap(&mut self, lock: KeyCode, outbox: &mut Writer<'_>) {
         let held = self.holders[usize::from(lock.0)] > 0;
         self.tell(lock, !held, outbox);
         self.tell(lock, held, outbox);
     }
 
-    fn tell(&mut self, code: KeyCode, down: bool, outbox: &mut Outbox) {
+    fn tell(&mut self, code: KeyCode, down: bool, outbox: &mut Writer<'_>) {
         if down {
             self.locks.handle_down(code);
         }
@@ -92,7 +92,7 @@ impl HeldKeys {
         modifiers: Modifiers,
         locks: Option<Locks>,
         keyboard: &mut Keyboard,
-        outbox: &mut Outbox,
+        outbox: &mut Writer<'_>,
     ) {
         let locks = locks.filter(|_| !LockKeys::is_one(code));
         if let Some(locks) = locks {
@@ -110,14 +110,14 @@ impl HeldKeys {
     }
 
     /// Lets go what is not in `kept`. Keys that are only implied are not in it, and stay: the next key tells.
-    pub(super) fn keep(&mut self, kept: &KeySet, keyboard: &mut Keyboard, outbox: &mut Outbox) {
+    pub(super) fn keep(&mut self, kept: &KeySet, keyboard: &mut Keyboard, outbox: &mut Writer<'_>) {
         let implied = self.implied;
         let stays = |code| kept.contains(code) || left_of(code).is_some_and(|class| implied.contains(class));
         let gone: KeySet = self.keys.iter().filter(|&code| !stays(code)).collect();
         self.let_go(gone, keyboard, outbox);
     }
 
-    pub(super) fn release(&mut self, keyboard: &mut Keyboard, outbox: &mut Outbox) {
+    pub(super) fn release(&mut self, keyboard: &mut Keyboard, outbox: &mut Writer<'_>) {
         self.implied = Modifiers::default();
         self.let_go(self.keys, keyboard, outbox);
     }
@@ -133,7 +133,7 @@ impl HeldKeys {
         modifiers: Modifiers,
         (code, down): (KeyCode, bool),
         keyboard: &mut Keyboard,
-        outbox: &mut Outbox,
+        outbox: &mut Writer<'_>,
     ) {
         // AltGr: systems call it Alt, Ctrl and Alt, or neither, and some send a left Ctrl with it.
         let alt_gr = code == RIGHT_ALT || self.keys.contains(RIGHT_ALT);
@@ -158,7 +158,7 @@ impl HeldKeys {
     }
 
     /// Modifiers last: a shortcut's key lifts before them.
-    fn let_go(&mut self, keys: KeySet, keyboard: &mut Keyboard, outbox: &mut Outbox) {
+    fn let_go(&mut self, keys: KeySet, keyboard: &mut Keyboard, outbox: &mut Writer<'_>) {
         let (modifiers, others): (Vec<_>, Vec<_>) = keys.iter().partition(|&code| is_modifier(code));
         for code in others.into_iter().chain(modifiers) {
             if self.keys.remove(code) {

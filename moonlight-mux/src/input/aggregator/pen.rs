@@ -1,6 +1,6 @@
 //! The host's one pen.
 
-use super::outbox::{Device, Outbox};
+use super::outbox::{Device, Writer};
 use crate::input::event::{Pen, PointerPhase};
 use crate::input::host::HostInput;
 use crate::peer::PeerId;
@@ -31,7 +31,7 @@ impl HostPen {
             })
     }
 
-    pub(super) fn handle(&mut self, peer: PeerId, pen: &Pen, outbox: &mut Outbox) {
+    pub(super) fn handle(&mut self, peer: PeerId, pen: &Pen, outbox: &mut Writer<'_>) {
         let goes_on = self.goes_on(peer, pen);
         let near = self.0.as_ref().map(|near| (near.peer == peer, near.down));
         let down = match (pen.phase, near) {
@@ -55,7 +55,7 @@ impl HostPen {
     }
 
     /// Takes it away if it is this viewer's.
-    pub(super) fn release(&mut self, peer: PeerId, outbox: &mut Outbox) {
+    pub(super) fn release(&mut self, peer: PeerId, outbox: &mut Writer<'_>) {
         if self.0.as_ref().is_some_and(|near| near.peer == peer) {
             self.leave(outbox);
         }
@@ -65,7 +65,7 @@ impl HostPen {
         self.0 = None;
     }
 
-    fn leave(&mut self, outbox: &mut Outbox) {
+    fn leave(&mut self, outbox: &mut Writer<'_>) {
         if let Some(Near { down, last, .. }) = self.0.take() {
             let phase = if down { PointerPhase::Cancel } else { PointerPhase::Leave };
             outbox.push(Device::Pen, HostInput::Pen(Pen { phase, ..last }));

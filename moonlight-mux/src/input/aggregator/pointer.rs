@@ -1,7 +1,7 @@
-//! The mouse: who holds its buttons, and where it goes.
+//! The mouse: who holds its buttons.
 
-use super::outbox::{Device, Outbox};
-use crate::input::event::{Buttons, MouseButton, Position};
+use super::outbox::{Device, Writer};
+use crate::input::event::{Buttons, MouseButton};
 use crate::input::host::HostInput;
 
 /// The host's mouse buttons, each down while any viewer holds it.
@@ -18,7 +18,7 @@ impl Mouse {
         held: &mut Buttons,
         button: MouseButton,
         down: bool,
-        outbox: &mut Outbox,
+        outbox: &mut Writer<'_>,
     ) {
         if held.contains(button) == down {
             return;
@@ -33,7 +33,7 @@ impl Mouse {
     }
 
     /// Lets go what is not in `kept`.
-    pub(super) fn keep(&mut self, held: &mut Buttons, kept: Buttons, outbox: &mut Outbox) {
+    pub(super) fn keep(&mut self, held: &mut Buttons, kept: Buttons, outbox: &mut Writer<'_>) {
         for button in MouseButton::ALL {
             if !kept.contains(button) {
                 self.handle(held, button, false, outbox);
@@ -45,76 +45,4 @@ impl Mouse {
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
-}
-
-/// What the pointer does.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Motion {
-    To(Position),
-    By(i32, i32),
-    Scroll(i16, i16),
-}
-
-impl Motion {
-    pub(super) fn is_none(self) -> bool {
-        matches!(self, Self::By(0, 0) | Self::Scroll(0, 0))
-    }
-}
-
-/// Moves and the wheel, merged: to a place, from there by so much, and there the wheel.
-#[derive(Debug, Default)]
-pub(super) struct Moves {
-    to: Option<Position>,
-    by: (i32, i32),
-    scroll: (i32, i32),
-}
-
-impl Moves {
-    /// Whether [`add`](Self::add) leaves the wheel turning where it turned.
-    pub(super) fn keep_order(&self, motion: Motion) -> bool {
-        self.scroll == (0, 0)
-            || match motion {
-                Motion::To(place) => self.to == Some(place) && self.by == (0, 0),
-                Motion::By(..) => false,
-                Motion::Scroll(..) => true,
-            }
-    }
-
-    /// Sums stop at the bounds of an `i32`.
-    pub(super) fn add(&mut self, motion: Motion) {
-        match motion {
-            Motion::To(place) => {
-                self.to = Some(place);
-                self.by = (0, 0);
-            }
-            Motion::By(dx, dy) => self.by = (self.by.0.saturating_add(dx), self.by.1.saturating_add(dy)),
-            Motion::Scroll(dx, dy) => {
-                self.scroll.0 = self.scroll.0.saturating_add(dx.into());
-                self.scroll.1 = self.scroll.1.saturating_add(dy.into());
-            }
-        }
-    }
-
-    /// The next part, taken away.
-    pub(super) fn next(&mut self) -> Option<HostInput> {
-        if let Some(place) = self.to.take() {
-            return Some(HostInput::PointerTo(place));
-        }
-        let (dx, dy) = (take(&mut self.by.0), take(&mut self.by.1));
-        if (dx, dy) != (0, 0) {
-            return Some(HostInput::PointerBy { dx, dy });
-        }
-        let (amount, horizontal) = match take(&mut self.scroll.0) {
-            0 => (take(&mut self.scroll.1), false),
-            amount => (amount, true),
-        };
-        (amount != 0).then_some(HostInput::Scroll { horizontal, amount })
-    }
-}
-
-/// As much of a sum as can be told at once.
-fn take(sum: &mut i32) -> i16 {
-    let part = (*sum).clamp(i16::MIN.into(), i16::MAX.into());
-    *sum -= part;
-    i16::try_from(part).expect("clamped")
 }

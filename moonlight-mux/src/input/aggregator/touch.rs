@@ -1,6 +1,6 @@
 //! Fingers.
 
-use super::outbox::{Device, Outbox};
+use super::outbox::{Device, Writer};
 use crate::input::event::{PointerPhase, Touch};
 use crate::input::host::HostInput;
 
@@ -43,7 +43,7 @@ impl Fingers {
 
     /// More fingers than [`Contacts`] has numbers, and fingers that never went down, are ignored; so are phases that fingers do
     /// not have. A finger that goes down twice was taken away in between: some pages lose that.
-    pub(super) fn handle(&mut self, touch: &Touch, contacts: &mut Contacts, outbox: &mut Outbox) {
+    pub(super) fn handle(&mut self, touch: &Touch, contacts: &mut Contacts, outbox: &mut Writer<'_>) {
         let known = self.0.iter().position(|finger| finger.last.contact == touch.contact);
         match (touch.phase, known) {
             (PointerPhase::Down, known) => {
@@ -68,7 +68,7 @@ impl Fingers {
         }
     }
 
-    pub(super) fn release(&mut self, contacts: &mut Contacts, outbox: &mut Outbox) {
+    pub(super) fn release(&mut self, contacts: &mut Contacts, outbox: &mut Writer<'_>) {
         for finger in self.0.drain(..) {
             finger.cancel(contacts, outbox);
         }
@@ -80,7 +80,7 @@ impl Fingers {
 }
 
 impl Finger {
-    fn cancel(self, contacts: &mut Contacts, outbox: &mut Outbox) {
+    fn cancel(self, contacts: &mut Contacts, outbox: &mut Writer<'_>) {
         contacts.free(self.number);
         let touch = Touch { phase: PointerPhase::Cancel, ..self.last };
         outbox.push(Device::Finger(self.number), at_host(&touch, self.number));

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::gamepads::Gamepads;
 use super::keyboard::HeldKeys;
-use super::outbox::{Device, Outbox};
-use super::pointer::Motion;
+use super::motion::Motion;
+use super::outbox::Writer;
 use super::touch::Fingers;
 use super::{Full, Host};
-use crate::input::event::{Buttons, GamepadInfo, InputEvent, KeySet, PointerPhase, Position};
-use crate::input::host::HostInput;
+use crate::input::event::{Buttons, GamepadInfo, InputEvent, KeySet, Pen, PointerPhase, Position, Touch};
+use crate::input::host::Order;
 use crate::input::rights::{DeviceClass, InputMode, Rights};
 use crate::peer::PeerId;
 
@@ -24,6 +24,8 @@ pub(super) struct Viewer {
     pub(super) heartbeat: bool,
     /// When it said something last, whatever it was.
     pub(super) heard: Option<Instant>,
+    /// Its last event was not taken yet, so that it cannot be heard.
+    pub(super) waits: bool,
     /// When it acted last; `None` once that is [`ACTING`] ago.
     pub(super) acted: Option<Instant>,
 }
@@ -38,6 +40,7 @@ impl Viewer {
             gamepads: Gamepads::default(),
             heartbeat: false,
             heard: None,
+            waits: false,
             acted: None,
         }
     }
@@ -70,12 +73,19 @@ impl Viewer {
     }
 
     fn falls_silent(&self, peer: PeerId, host: &Host) -> Option<Instant> {
-        let heard = self.heard.filter(|_| self.heartbeat && self.holds(peer, host))?;
+        let heard = self.heard.filter(|_| self.heartbeat && !self.waits && self.holds(peer, host))?;
         Some(heard + SILENCE)
     }
 
+    /// Whether an event of which the host is to be told has to wait: it must not be lost, and there is no place for it, or it
+    /// must not overtake what waits.
+    pub(super) fn must_wait(&self, peer: PeerId, event: &InputEvent, host: &Host) -> bool {
+        let places = host.outbox.places(peer);
+        places.are_before(order(event)) || places.are_full() && self.must_not_be_lost(peer, event, host)
+    }
+
     /// Whether a later event of its kind does not make up for it.
-    pub(super) fn must_not_be_lost(&self, peer: PeerId, event: &InputEvent, host: &Host) -> bool {
+    fn must_not_be_lost(&self, peer: PeerId, event: &InputEvent, host: &Host) -> bool {
         match event {
             InputEvent::Key { .. } | InputEvent::Text(_) | InputEvent::Button { .. } => true,
             InputEvent::Touch(touch) => touch.phase != PointerPhase::Move,
@@ -86,31 +96,32 @@ impl Viewer {
         }
     }
 
-    /// What needs neither a turn nor a host: gamepads come and go, and what is held is let go. `room`: whether what must not
-    /// be lost is taken.
+    /// What needs neither a turn nor a host: gamepads come and go, and what is held is let go.
     pub(super) fn handle_always(
         &mut self,
+        now: Instant,
         peer: PeerId,
         event: &InputEvent,
         mode: InputMode,
-        room: bool,
         host: &mut Host,
     ) -> Result<(), Full> {
+        let full = host.outbox.places(peer).are_full();
+        let outbox = &mut host.outbox.by(peer);
         match event {
             InputEvent::GamepadConnected { index, info } => {
                 let plugs = self.rights.allows(DeviceClass::Gamepad) && mode != InputMode::ViewOnly;
-                if plugs && !room {
+                if plugs && full {
                     return Err(Full);
                 }
-                self.gamepads.connect(*index, *info, &mut host.slots, &mut host.outbox);
+                self.gamepads.connect(*index, *info, &mut host.slots, outbox);
                 if plugs {
-                    self.gamepads.plug(peer, *index, &mut host.slots, &mut host.outbox);
+                    self.gamepads.plug(now, peer, *index, &mut host.slots, outbox);
                 }
             }
             InputEvent::GamepadDisconnected { index } => {
-                self.gamepads.disconnect(*index, &mut host.slots, &mut host.outbox);
+                self.gamepads.disconnect(*index, &mut host.slots, outbox);
             }
-            InputEvent::Held { keys, buttons } => self.keep(keys, *buttons, host),
+            InputEvent::Held { keys, buttons } => self.keep(peer, keys, *buttons, host),
             InputEvent::ReleaseAll => self.let_go(peer, Rights::ALL, host),
             _ => {}
         }
@@ -118,17 +129,13 @@ impl Viewer {
     }
 
     /// What it may do, it does.
-    pub(super) fn act(&mut self, peer: PeerId, event: &InputEvent, host: &mut Host) {
-        let outbox = &mut host.outbox;
+    pub(super) fn act(&mut self, now: Instant, peer: PeerId, event: &InputEvent, host: &mut Host) {
+        let outbox = &mut host.outbox.by(peer);
         match event {
             InputEvent::Key { code, down, modifiers, locks } => {
                 self.keys.handle((*code, *down), *modifiers, *locks, &mut host.keyboard, outbox);
             }
-            InputEvent::Text(text) => {
-                for character in text.chars() {
-                    outbox.push(Device::Keyboard, HostInput::Text(character));
-                }
-            }
+            InputEvent::Text(text) => outbox.push_text(text),
             InputEvent::PointerTo(place) => outbox.move_pointer(Motion::To(*place)),
             InputEvent::PointerBy { dx, dy } => outbox.move_pointer(Motion::By(*dx, *dy)),
             InputEvent::Button { button, down, at } => {
@@ -145,7 +152,7 @@ impl Viewer {
                 if !self.gamepads.knows(*index) {
                     self.gamepads.connect(*index, GamepadInfo::default(), &mut host.slots, outbox);
                 }
-                self.gamepads.plug(peer, *index, &mut host.slots, outbox);
+                self.gamepads.plug(now, peer, *index, &mut host.slots, outbox);
                 self.gamepads.handle_state(*index, *state, outbox);
             }
             InputEvent::GamepadMotion { index, reading } => {
@@ -168,14 +175,15 @@ impl Viewer {
     }
 
     /// Lets go the keys and buttons that are not among these.
-    fn keep(&mut self, keys: &KeySet, buttons: Buttons, host: &mut Host) {
-        host.mouse.keep(&mut self.buttons, buttons, &mut host.outbox);
-        self.keys.keep(keys, &mut host.keyboard, &mut host.outbox);
+    fn keep(&mut self, peer: PeerId, keys: &KeySet, buttons: Buttons, host: &mut Host) {
+        let outbox = &mut host.outbox.by(peer);
+        host.mouse.keep(&mut self.buttons, buttons, outbox);
+        self.keys.keep(keys, &mut host.keyboard, outbox);
     }
 
     /// Lets go what it holds of these classes; gamepads rest.
     pub(super) fn let_go(&mut self, peer: PeerId, classes: Rights, host: &mut Host) {
-        let outbox = &mut host.outbox;
+        let outbox = &mut host.outbox.by(peer);
         if classes.allows(DeviceClass::Pointer) {
             host.mouse.keep(&mut self.buttons, Buttons::default(), outbox);
         }
@@ -194,7 +202,25 @@ impl Viewer {
     }
 }
 
-fn move_to(at: Option<Position>, outbox: &mut Outbox) {
+/// As what the host is told of it.
+fn order(event: &InputEvent) -> Order {
+    match event {
+        InputEvent::Text(_) => Order::Text,
+        InputEvent::Key { .. } | InputEvent::Button { .. } | InputEvent::Scroll { .. } => Order::Action,
+        InputEvent::Touch(Touch { phase, .. }) | InputEvent::Pen(Pen { phase, .. }) => phase.order(),
+        InputEvent::PointerTo(_)
+        | InputEvent::PointerBy { .. }
+        | InputEvent::GamepadConnected { .. }
+        | InputEvent::Gamepad { .. }
+        | InputEvent::GamepadMotion { .. }
+        | InputEvent::GamepadTouch { .. }
+        | InputEvent::GamepadDisconnected { .. }
+        | InputEvent::Held { .. }
+        | InputEvent::ReleaseAll => Order::Free,
+    }
+}
+
+fn move_to(at: Option<Position>, outbox: &mut Writer<'_>) {
     if let Some(place) = at {
         outbox.move_pointer(Motion::To(place));
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Segments of one call: the kernel's `UDP_MAX_SEGMENTS` of before Linux 6.9.
+/// Segments of one call: Linux's `UDP_MAX_SEGMENTS`, which newer kernels have raised.
 pub(crate) const MAX_SEGMENTS: usize = 64;
 /// Bytes of one call: an IP packet has at most 65,535, headers included.
 pub(crate) const MAX_BYTES: usize = 65_000;

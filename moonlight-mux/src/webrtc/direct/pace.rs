@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Frames of up to so many packets leave at once: what a switch's or an access point's queue takes.
 const AT_ONCE: usize = 64;
-/// Packets that leave together otherwise: a burst of 16 costs little more than one of 32 (docs/performance.md), and is short
-/// on any link.
+/// Packets that leave together otherwise: short on any link, and not much dearer than longer bursts (measured: 1.8 µs of
+/// processor time for each packet of 16, 1.55 µs of 32, 6.5 µs for one alone).
 const CHUNK: usize = 16;
 /// How long a large frame takes: a quarter of the time until the next, and no longer than this.
 const MAX_SPREAD: Duration = Duration::from_millis(8);

@@ -1,9 +1,8 @@
-use proptest::prelude::*;
+mod sharing;
 
 use super::*;
-use crate::gamestream::input::tests::any_host_input;
 use crate::input::{
-    GamepadInfo, GamepadSlot, GamepadState, KeyCode, MouseButton, Pen, PenTool, Position, Touch,
+    GamepadInfo, GamepadSlot, GamepadState, KeyCode, MouseButton, Pen, PenTool, PointerPhase, Position, Touch,
 };
 
 const NOTHING: Unacknowledged = Unacknowledged { ordered: 0, all: 0 };
@@ -35,105 +34,75 @@ struct Played {
 
 impl Played {
     fn new() -> Self {
-        let now = crate::task::now();
-        let mut played =
-            Self { outlet: Outlet::new(now, HostKind::Usual), now, sent: Vec::new(), ordered: 0 };
-        played.pass(ms(1000));
-        played
+        let outlet = Outlet::new(HostKind::Usual);
+        Self { outlet, now: crate::task::now(), sent: Vec::new(), ordered: 0 }
     }
 
-    /// Hands in what there is room for; gives how many that were.
-    fn hand(&mut self, inputs: impl IntoIterator<Item = HostInput>) -> usize {
-        let mut taken = 0;
+    fn hand(&mut self, inputs: impl IntoIterator<Item = HostInput>) {
         for input in inputs {
-            if !self.outlet.has_room() {
-                break;
-            }
-            self.outlet.handle_input(input);
-            taken += 1;
-            self.drain();
-        }
-        taken
-    }
-
-    fn drain(&mut self) {
-        while let Some((input, ordered)) = self.outlet.poll(self.now) {
+            assert!(self.outlet.has_room());
+            let (packet, ordered) = self.outlet.handle_input(input);
             self.ordered += usize::from(ordered);
-            self.sent.push(HostInput::try_from(&input).unwrap());
+            self.sent.push(HostInput::try_from(&packet).unwrap());
         }
     }
 
     fn acknowledge(&mut self) {
         self.ordered = 0;
         self.outlet.handle_acknowledged(self.now, NOTHING);
-        self.drain();
     }
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.outlet.handle_timeout(self.now);
-        self.drain();
     }
 }
 
 #[test]
-fn text_waits_until_all_before_it_is_acknowledged_and_50_ms_more_and_keys_behind_it_too() {
-    let mut played = Played::new();
-    let (a, up) = (HostInput::Text('a'), key(b'B', false));
-    assert_eq!(played.hand([key(b'B', true), a]), 2);
-    assert_eq!(played.sent, [key(b'B', true)]);
-    assert_eq!(played.outlet.poll_timeout(), None, "nothing to wait for but the host");
-    assert_eq!(played.hand([up, up]), 1, "behind text one more, and no third");
-    played.pass(ms(5000));
-    assert_eq!(played.sent.len(), 1, "for as long as it takes");
+fn a_change_between_text_and_the_rest_may_come_when_all_before_it_is_acknowledged_and_50_ms_later() {
+    for input in [key(b'B', true), HostInput::Text('a'), touch(1, PointerPhase::Down)] {
+        let mut played = Played::new();
+        assert_eq!(played.outlet.change(), TextChange::Allowed, "nothing came before");
+        played.hand([input]);
+        assert_eq!(played.outlet.change(), TextChange::NotYet);
+        assert_eq!(played.outlet.poll_timeout(), None, "nothing to wait for but the host");
+        played.pass(ms(5000));
+        played.outlet.handle_acknowledged(played.now, Unacknowledged { ordered: 1, all: 1 });
+        assert_eq!((played.outlet.change(), played.outlet.poll_timeout()), (TextChange::NotYet, None));
 
-    played.acknowledge();
-    assert_eq!(played.outlet.poll_timeout(), Some(played.now + ms(50)));
-    played.pass(ms(49));
-    assert_eq!(played.sent.len(), 1);
-    played.pass(ms(1));
-    assert_eq!(played.sent[1..], [a]);
-    assert!(!played.outlet.has_room(), "what is behind text may not pass it");
-    played.acknowledge();
-    played.pass(ms(50));
-    assert_eq!(played.sent[2..], [up]);
-    assert_eq!(played.outlet.poll_timeout(), None);
-    assert!(played.outlet.has_room());
+        played.acknowledge();
+        let done = Some(played.now + ms(50));
+        assert_eq!((played.outlet.change(), played.outlet.poll_timeout()), (TextChange::NotYet, done));
+        played.pass(ms(49));
+        played.acknowledge();
+        assert_eq!((played.outlet.change(), played.outlet.poll_timeout()), (TextChange::NotYet, done));
+        played.pass(ms(1));
+        assert_eq!((played.outlet.change(), played.outlet.poll_timeout()), (TextChange::Allowed, None));
+        played.hand([key(b'B', false)]);
+        assert_eq!(played.outlet.change(), TextChange::NotYet);
+    }
 }
 
 #[test]
-fn text_that_follows_text_or_a_long_silence_goes_at_once() {
+fn what_comes_within_the_50_ms_is_waited_for_too() {
     let mut played = Played::new();
-    let text: Vec<_> = "Grüße".chars().map(HostInput::Text).collect();
-    assert_eq!(played.hand(text.clone()), 5);
-    assert_eq!(played.sent, text);
+    played.hand([key(b'B', true)]);
     played.acknowledge();
-    played.pass(ms(60));
-    assert_eq!(played.hand([key(b'A', true)]), 1);
-    assert_eq!(played.sent[5..], [key(b'A', true)], "and keys behind it");
+    played.pass(ms(40));
+    played.hand([key(b'B', false)]);
+    played.pass(ms(10));
+    assert_eq!((played.outlet.change(), played.outlet.poll_timeout()), (TextChange::NotYet, None));
 }
 
 #[test]
-fn moves_and_gamepads_do_not_wait_for_text() {
+fn nobody_waits_for_moves_and_gamepads() {
     let mut played = Played::new();
     let slot = GamepadSlot::new(0).unwrap();
     let gamepad = HostInput::Gamepad { slot, state: GamepadState::default(), active: 1 };
     let moves = [point(2), HostInput::PointerBy { dx: 1, dy: 1 }, gamepad, touch(1, PointerPhase::Move)];
-    played.hand([key(b'A', true), HostInput::Text('a')]);
-    assert_eq!(played.hand(moves), 4);
-    assert_eq!(played.sent[1..], moves);
-
-    // But not once a click waits: they would move it.
-    let click = HostInput::Button { button: MouseButton::Left, down: true };
-    assert_eq!(played.hand([click, point(4)]), 1);
-    played.acknowledge();
-    played.pass(ms(50));
-    assert_eq!(played.sent[5..], [HostInput::Text('a')]);
-    assert_eq!(played.hand([point(4)]), 0);
-    played.acknowledge();
-    played.pass(ms(50));
-    assert_eq!(played.sent[6..], [click]);
-    assert_eq!(played.hand([point(4)]), 1);
+    played.hand(moves);
+    assert_eq!((played.outlet.change(), played.ordered), (TextChange::Allowed, 0));
+    assert_eq!(played.sent, moves);
 }
 
 #[test]
@@ -191,9 +160,7 @@ fn what_is_down_is_let_go_once_and_nothing_else() {
         gamepad(5, 0x25),
         gamepad(0, 0x24),
     ];
-    assert_eq!(played.hand(done), done.len());
-    // It was never sent.
-    assert_eq!(played.hand([HostInput::Text('a'), key(b'C', true)]), 2);
+    played.hand(done);
     let mut let_go = || {
         let packets = played.outlet.release();
         packets.iter().map(|packet| HostInput::try_from(packet).unwrap()).collect::<Vec<_>>()
@@ -215,50 +182,10 @@ fn what_is_down_is_let_go_once_and_nothing_else() {
 
 #[test]
 fn wolf_is_told_of_no_modifiers_and_of_no_unknown_rotation() {
-    let mut outlet = Outlet::new(crate::task::now(), HostKind::Wolf);
-    let mut sent = |input| {
-        outlet.handle_input(input);
-        let (packet, _) = outlet.poll(crate::task::now()).expect("nothing is waited for");
-        HostInput::try_from(&packet).unwrap()
-    };
+    let mut outlet = Outlet::new(HostKind::Wolf);
+    let mut sent = |input| HostInput::try_from(&outlet.handle_input(input).0).unwrap();
     let plain = HostInput::Key { code: KeyCode(b'A'), down: true, modifiers: Modifiers::default() };
     assert_eq!(sent(key(b'A', true)), plain);
     let HostInput::Touch(touch) = sent(touch(1, PointerPhase::Down)) else { panic!("a touch") };
     assert_eq!(touch.rotation, Some(0));
-}
-
-proptest! {
-    /// Nothing is lost or doubled, and only moves and gamepads pass something: text.
-    #[test]
-    fn whatever_is_done_keeps_its_order_but_for_what_passes_text(
-        steps in proptest::collection::vec((any_host_input(), 0u8..8), 1..60),
-    ) {
-        let mut played = Played::new();
-        let mut handed = Vec::new();
-        for (input, step) in steps {
-            if played.hand([input]) == 1 {
-                handed.push(input);
-            }
-            match step {
-                0..4 => {}
-                4 => played.acknowledge(),
-                step => played.pass(ms(20 * u64::from(step - 4))),
-            }
-        }
-        for _ in 0..3 {
-            played.acknowledge();
-            played.pass(CHANGE);
-        }
-        prop_assert!(played.outlet.has_room());
-        prop_assert_eq!(played.outlet.poll_timeout(), None);
-        let mut left = handed;
-        for sent in played.sent {
-            let at = left.iter().position(|&input| input == sent).expect("it was handed in, and not sent yet");
-            let passed = &left[..at];
-            let may_pass = !is_ordered(&sent) && passed.iter().all(|input| matches!(input, HostInput::Text(_)));
-            prop_assert!(at == 0 || may_pass, "{sent:?} passed {passed:?}");
-            left.remove(at);
-        }
-        prop_assert_eq!(left, []);
-    }
 }

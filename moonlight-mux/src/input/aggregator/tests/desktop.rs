@@ -11,8 +11,13 @@ use crate::input::event::{GamepadTouch, Pen, Sensor};
 /// gamepad that acts without being plugged in.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Desktop {
-    /// All that may neither be lost nor overtaken, with what it must not have overtaken.
+    /// All of keys, buttons and fingers that may neither be lost nor overtaken, with what it must not have overtaken.
     pub(super) happened: Vec<Happened>,
+    /// And of the pen.
+    pub(super) drawn: Vec<Happened>,
+    /// And of gamepads.
+    pub(super) played: Vec<Happened>,
+    pub(super) typed: String,
     /// The wheel, by the place where it turned.
     pub(super) wheel: Vec<(Pointer, i64, i64)>,
     pub(super) scrolled: (i64, i64),
@@ -31,7 +36,6 @@ type Pointer = (Option<Position>, i64, i64);
 #[derive(Debug, PartialEq)]
 pub(super) enum Happened {
     Key(u8, bool, Modifiers),
-    Text(String),
     /// Where the pointer was, and how far the wheel had turned.
     Button(u8, bool, Pointer, (i64, i64)),
     Finger {
@@ -73,6 +77,14 @@ impl Desktop {
             && self.gamepads.is_empty()
     }
 
+    /// Forgets what happened, but for how it stands.
+    pub(super) fn clear(&mut self) {
+        for happened in [&mut self.happened, &mut self.drawn, &mut self.played] {
+            happened.clear();
+        }
+        self.typed.clear();
+    }
+
     pub(super) fn handle(&mut self, input: HostInput) {
         match input {
             HostInput::Key { code, down, modifiers } => {
@@ -81,10 +93,7 @@ impl Desktop {
                 assert_eq!(modifiers, modifiers_of(&self.keys), "{input:?}");
                 self.happened.push(Happened::Key(code.0, down, modifiers));
             }
-            HostInput::Text(character) => match self.happened.last_mut() {
-                Some(Happened::Text(text)) => text.push(character),
-                _ => self.happened.push(Happened::Text(character.into())),
-            },
+            HostInput::Text(character) => self.typed.push(character),
             HostInput::PointerTo(place) => self.pointer = (Some(place), 0, 0),
             HostInput::PointerBy { dx, dy } => {
                 assert_ne!((dx, dy), (0, 0));
@@ -110,7 +119,7 @@ impl Desktop {
             HostInput::Pen(pen) => self.pen(pen),
             HostInput::GamepadConnected { slot, info } => {
                 assert!(self.gamepads.insert(slot, Plugged::default()).is_none(), "{slot:?} is taken");
-                self.happened.push(Happened::Plugged(slot, info));
+                self.played.push(Happened::Plugged(slot, info));
             }
             HostInput::Gamepad { slot, state, active } => self.gamepad(slot, state, active),
             HostInput::GamepadMotion { slot, reading } => {
@@ -131,7 +140,7 @@ impl Desktop {
                     fingers.insert(finger, touch);
                 }
                 if touch.phase != PointerPhase::Move {
-                    self.happened.push(Happened::Touchpad { slot, before, now: touch });
+                    self.played.push(Happened::Touchpad { slot, before, now: touch });
                 }
             }
         }
@@ -168,7 +177,7 @@ impl Desktop {
             && was_down == down
             && before.is_some_and(|before| (before.buttons, before.tool) == (pen.buttons, pen.tool));
         if !goes_on {
-            self.happened.push(Happened::Pen { before, now: pen });
+            self.drawn.push(Happened::Pen { before, now: pen });
         }
     }
 
@@ -176,12 +185,12 @@ impl Desktop {
         if active & 1 << slot.get() == 0 {
             assert_eq!(state, GamepadState::default());
             assert!(self.gamepads.remove(&slot).is_some(), "{slot:?} is free");
-            self.happened.push(Happened::Unplugged(slot));
+            self.played.push(Happened::Unplugged(slot));
         } else {
             let gamepad = self.gamepads.get_mut(&slot).expect("plugged in");
             let before = std::mem::replace(&mut gamepad.state, state);
             if before.buttons != state.buttons {
-                self.happened.push(Happened::Pressed { slot, before, now: state });
+                self.played.push(Happened::Pressed { slot, before, now: state });
             }
         }
         let plugged = self.gamepads.keys().fold(0, |mask, slot| mask | 1 << slot.get());

@@ -87,16 +87,54 @@ fn a_gamepad_is_never_told_before_it_is_plugged_in_nor_in_anothers_mask_before()
 }
 
 #[test]
-fn a_17th_gamepad_waits_for_a_slot_until_it_acts_again() {
-    let (mut room, [one, two]) = Room::new();
-    for index in 0..16 {
-        room.told(one, connected(index));
+fn a_viewers_fifth_gamepad_waits_until_it_acts_while_one_of_four_is_unplugged() {
+    let (mut room, [one]) = Room::new();
+    for index in 0..4 {
+        assert_eq!(room.told(one, connected(index)).len(), 2);
     }
-    assert_eq!(room.told(two, connected(0)), []);
-    assert_eq!(room.told(two, state(0, pressed(1))), []);
-    room.told(one, InputEvent::GamepadDisconnected { index: pad(9) });
+    assert_eq!(room.told(one, connected(4)), []);
+    assert_eq!(room.told(one, state(4, pressed(1))), []);
+    room.told(one, InputEvent::GamepadDisconnected { index: pad(2) });
+    let [arrival, rest] = plugged(2, XBOX, 0xf);
+    assert_eq!(room.told(one, state(4, pressed(1))), [arrival, rest, host_state(2, pressed(1), 0xf)]);
+}
+
+#[test]
+fn a_17th_gamepad_waits_for_a_slot_until_it_acts_again() {
+    let (mut room, [one, two, three, four, five]) = Room::new();
+    for viewer in [one, two, three, four] {
+        for index in 0..4 {
+            room.told(viewer, connected(index));
+        }
+    }
+    assert_eq!(room.told(five, connected(0)), []);
+    assert_eq!(room.told(five, state(0, pressed(1))), []);
+    room.told(three, InputEvent::GamepadDisconnected { index: pad(1) });
     let [arrival, rest] = plugged(9, XBOX, 0xffff);
-    assert_eq!(room.told(two, state(0, pressed(1))), [arrival, rest, host_state(9, pressed(1), 0xffff)]);
+    assert_eq!(room.told(five, state(0, pressed(1))), [arrival, rest, host_state(9, pressed(1), 0xffff)]);
+}
+
+#[test]
+fn who_plugs_in_and_out_without_end_does_so_eight_times_in_four_seconds() {
+    let (mut room, [one, two]) = Room::new();
+    let flood = |room: &mut Room| {
+        let mut told = Vec::new();
+        for _ in 0..100 {
+            told.extend(room.told(one, connected(0)));
+            told.extend(room.told(one, InputEvent::GamepadDisconnected { index: pad(0) }));
+        }
+        told.len()
+    };
+    assert_eq!(flood(&mut room), 8 * 3, "an arrival, its rest, an end");
+    assert_eq!(room.told(two, connected(0)).len(), 2, "others do as they like");
+    room.told(one, connected(0));
+    room.wait(Duration::from_millis(3_999));
+    assert_eq!(room.told(one, state(0, pressed(1))), []);
+    room.wait(Duration::from_millis(1));
+    let [arrival, rest] = plugged(1, XBOX, 0b11);
+    assert_eq!(room.told(one, state(0, pressed(1))), [arrival, rest, host_state(1, pressed(1), 0b11)]);
+    room.told(one, InputEvent::GamepadDisconnected { index: pad(0) });
+    assert_eq!(flood(&mut room), 7 * 3);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The aggregator does what the plain reference does, whatever viewers do and however slowly the host takes it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -8,7 +8,8 @@ use super::desktop::Desktop;
 use super::reference::Reference;
 use super::*;
 use crate::input::event::{GamepadTouch, Pen, PenTool, Sensor, SensorReading};
-use outbox::LIMIT;
+use crate::input::host::Order;
+use outbox::SHARE;
 
 /// Something that happens to a stream. Viewers are 0 to 3.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ enum Step {
     Rights(usize, Rights),
     Mode(InputMode),
     Wait(u64),
-    /// The host takes so many.
-    Take(usize),
+    /// The host takes so many, and may or may not be told of text where something else came last.
+    Take(usize, TextChange),
     /// The host takes all, and the two must be equal.
     TakeAll,
     /// The host goes away.
@@ -42,6 +43,12 @@ struct Stream {
     viewers: [Option<PeerId>; 4],
     /// What each viewer did and was not taken yet.
     refused: [VecDeque<InputEvent>; 4],
+    /// Of each viewer, what it typed and pressed that text may not pass and that is no release, as it was taken; and as it was
+    /// told.
+    taken: HashMap<PeerId, Vec<HostInput>>,
+    told: HashMap<PeerId, Vec<HostInput>>,
+    /// What the last one was that was text, or may not pass it.
+    last: Order,
     connected: bool,
     /// Whether so much waited once that the wheel may turn elsewhere.
     was_full: bool,
@@ -59,6 +66,9 @@ impl Stream {
             wanted: Desktop::default(),
             viewers: [None; 4],
             refused: Default::default(),
+            taken: HashMap::new(),
+            told: HashMap::new(),
+            last: Order::Action,
             connected: true,
             was_full: false,
             now: crate::task::now(),
@@ -108,12 +118,12 @@ impl Stream {
                 self.reference.set_mode(mode);
             }
             Step::Wait(milliseconds) => self.wait(Duration::from_millis(milliseconds)),
-            Step::Take(count) => {
-                self.take(count);
+            Step::Take(count, change) => {
+                self.take(count, change);
             }
             Step::TakeAll => {
                 // With room, what was refused comes too.
-                while self.take(usize::MAX) > 0 {}
+                while self.take(usize::MAX, TextChange::Allowed) > 0 {}
                 self.check();
                 self.compare();
             }
@@ -130,6 +140,7 @@ impl Stream {
                 self.aggregator.handle_connected();
                 self.reference.connect();
                 (self.desktop, self.wanted) = Default::default();
+                (self.taken, self.told, self.last) = (HashMap::new(), HashMap::new(), Order::Action);
                 self.was_full = false;
                 (0..4).for_each(|viewer| self.hand_in(viewer));
             }
@@ -141,17 +152,36 @@ impl Stream {
     fn hand_in(&mut self, viewer: usize) {
         let Some(peer) = self.viewers[viewer] else { return };
         while let Some(event) = self.refused[viewer].front() {
-            let full = self.aggregator.host.outbox.is_full();
-            self.was_full |= full;
+            let places = self.aggregator.host.outbox.places(peer);
+            self.was_full |= places.are_full();
             if self.aggregator.handle(self.now, peer, event).is_ok() {
+                let before = self.reference.told.len();
                 self.reference.act(self.now, peer, event);
+                let pressed = self.reference.told[before..].iter().copied().filter(is_pressed);
+                self.taken.entry(peer).or_default().extend(pressed);
                 self.refused[viewer].pop_front();
             } else {
-                assert!(full && self.connected && !is_merged(event), "refused: {event:?}");
-                self.reference.hear(self.now, peer);
+                let waits_for_own = match event {
+                    InputEvent::Text(_) => places.are_before(Order::Text),
+                    // Merged, but not in front of the viewer's text.
+                    InputEvent::Scroll { .. } => self.text_waits(peer),
+                    event => (self.text_waits(peer) || places.are_full()) && !is_merged(event),
+                };
+                let no_place = places.are_full() && !is_merged(event);
+                assert!(self.connected && (waits_for_own || no_place), "refused: {event:?}");
+                self.reference.refuse(self.now, peer);
                 return;
             }
         }
+    }
+
+    /// Whether text of the viewer was taken and not told yet.
+    fn text_waits(&self, peer: PeerId) -> bool {
+        let count = |log: &HashMap<PeerId, Vec<HostInput>>| {
+            let log = log.get(&peer).into_iter().flatten();
+            log.filter(|input| matches!(input, HostInput::Text(_))).count()
+        };
+        count(&self.taken) > count(&self.told)
     }
 
     fn wait(&mut self, duration: Duration) {
@@ -169,13 +199,24 @@ impl Stream {
     }
 
     /// Tells how many there were.
-    fn take(&mut self, count: usize) -> usize {
-        let taken: Vec<_> = std::iter::from_fn(|| self.aggregator.poll()).take(count).collect();
-        for &input in &taken {
+    fn take(&mut self, count: usize, change: TextChange) -> usize {
+        let mut taken = 0;
+        while taken < count
+            && let Some((peer, input)) = self.aggregator.poll(change)
+        {
+            taken += 1;
             self.desktop.handle(input);
+            if is_pressed(&input) {
+                self.told.entry(peer).or_default().push(input);
+            }
+            let order = input.order();
+            if order != Order::Free {
+                assert!(order == self.last || change == TextChange::Allowed, "{input:?} is a change");
+                self.last = order;
+            }
         }
         (0..4).for_each(|viewer| self.hand_in(viewer));
-        taken.len()
+        taken
     }
 
     /// What has to be equal at any time.
@@ -191,7 +232,7 @@ impl Stream {
             let holds = self.aggregator.viewers[&peer].holds(peer, &self.aggregator.host);
             assert_eq!(holds, self.reference.holds(peer));
         }
-        assert!(self.aggregator.host.outbox.len() <= LIMIT + TEXT + 500, "bounded");
+        assert!(self.aggregator.host.outbox.len() <= 4 * (SHARE + TEXT) + 500, "bounded");
     }
 
     /// What has to be equal when nothing waits.
@@ -205,13 +246,28 @@ impl Stream {
             self.wanted.wheel.clear();
         }
         assert_eq!(self.desktop, self.wanted);
+        for (peer, taken) in self.taken.drain() {
+            assert_eq!(taken, self.told.remove(&peer).unwrap_or_default(), "in each viewer's own order");
+        }
+        assert!(self.told.values().all(Vec::is_empty));
         // So that a failure shows what went wrong since.
-        self.desktop.happened.clear();
-        self.wanted.happened.clear();
+        self.desktop.clear();
+        self.wanted.clear();
     }
 }
 
-/// Never refused, whatever it comes upon.
+/// Typed or pressed: no release of what is held gives it, and those may pass text.
+fn is_pressed(input: &HostInput) -> bool {
+    match input {
+        HostInput::Text(_) => true,
+        HostInput::Key { down, .. } | HostInput::Button { down, .. } => *down,
+        HostInput::Touch(touch) => touch.phase == PointerPhase::Down,
+        HostInput::Pen(pen) => pen.phase == PointerPhase::Down,
+        _ => false,
+    }
+}
+
+/// Never refused, whatever it comes upon, but for the wheel.
 fn is_merged(event: &InputEvent) -> bool {
     match event {
         InputEvent::PointerTo(_)
@@ -265,9 +321,9 @@ fn event() -> impl Strategy<Value = InputEvent> {
         .prop_map(|capabilities| GamepadInfo { capabilities, ..GamepadInfo::default() });
     let keys = prop::collection::vec(code(), 0..4).prop_map(|codes| codes.into_iter().collect::<KeySet>());
     prop_oneof![
-        8 => (code(), any::<bool>(), modifiers, locks)
+        10 => (code(), any::<bool>(), modifiers, locks)
             .prop_map(|(code, down, modifiers, locks)| InputEvent::Key { code, down, modifiers, locks }),
-        1 => "[a-c]{0,3}".prop_map(InputEvent::Text),
+        3 => "[a-c]{0,3}".prop_map(InputEvent::Text),
         1 => Just(InputEvent::Text("x".repeat(TEXT))),
         4 => place().prop_map(InputEvent::PointerTo),
         4 => (way(), way()).prop_map(|(dx, dy)| InputEvent::PointerBy { dx, dy }),
@@ -309,6 +365,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|idle| InputMode::OneAtATime { idle: Duration::from_millis(idle) }),
         1 => Just(InputMode::ViewOnly),
     ];
+    let change = prop::sample::select(vec![TextChange::Allowed, TextChange::NotYet]);
     prop_oneof![
         60 => (viewer(), event()).prop_map(|(viewer, event)| Step::Act(viewer, event)),
         3 => (viewer(), rights(), any::<bool>()).prop_map(|(who, rights, beats)| Step::Join(who, rights, beats)),
@@ -317,7 +374,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (viewer(), rights()).prop_map(|(viewer, rights)| Step::Rights(viewer, rights)),
         2 => mode.prop_map(Step::Mode),
         5 => prop::sample::select(vec![1, 100, 250, 600, 1_000, 5_000]).prop_map(Step::Wait),
-        8 => prop::sample::select(vec![1, 5, 2_000]).prop_map(Step::Take),
+        8 => (prop::sample::select(vec![1, 5, 2_000]), change).prop_map(|(count, change)| Step::Take(count, change)),
         2 => Just(Step::TakeAll),
         1 => Just(Step::Gone),
         1 => Just(Step::Back),
@@ -357,5 +414,5 @@ const KEYS: [u8; 14] = [
     NUM_LOCK,
 ];
 
-/// Fills the queue.
-const TEXT: usize = LIMIT;
+/// Fills all of one viewer's places.
+const TEXT: usize = SHARE;

@@ -36,6 +36,10 @@ struct Person {
     fingers: Vec<(u32, Touch)>,
     /// In the order in which they came.
     gamepads: Vec<Device>,
+    /// When each was plugged in at the host.
+    plugs: Vec<Instant>,
+    /// Its last event was not taken.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -71,9 +75,11 @@ impl Reference {
         self.person(peer).heartbeat = true;
     }
 
-    /// It said something that was not taken.
-    pub(super) fn hear(&mut self, now: Instant, peer: PeerId) {
+    /// It said something that was not taken yet.
+    pub(super) fn refuse(&mut self, now: Instant, peer: PeerId) {
+        self.wait(now);
         self.person(peer).heard = Some(now);
+        self.person(peer).waits = true;
     }
 
     pub(super) fn set_rights(&mut self, peer: PeerId, rights: Rights) {
@@ -137,12 +143,14 @@ impl Reference {
         loop {
             let silences = self.peers().into_iter().filter_map(|peer| {
                 let person = &self.viewers[&peer];
-                let heard = person.heard.filter(|_| person.heartbeat && self.holds(peer))?;
+                let heard = person.heard.filter(|_| person.heartbeat && !person.waits && self.holds(peer))?;
                 Some((heard + Duration::from_secs(1), peer))
             });
             let silence = silences.min().filter(|(due, _)| *due <= until);
             let turn = match (self.mode, self.turn) {
-                (InputMode::OneAtATime { idle }, Some((peer, acted))) if !self.holds(peer) => {
+                (InputMode::OneAtATime { idle }, Some((peer, acted)))
+                    if !self.holds(peer) && !self.viewers[&peer].waits =>
+                {
                     Some((acted + idle, peer)).filter(|(due, _)| *due <= until)
                 }
                 _ => None,
@@ -178,7 +186,10 @@ impl Reference {
 
     /// What a viewer did, and was taken.
     pub(super) fn act(&mut self, now: Instant, peer: PeerId, event: &InputEvent) {
-        self.hear(now, peer);
+        // A turn that lasted only for as long as an event waited is over.
+        self.wait(now);
+        self.person(peer).heard = Some(now);
+        let waited = std::mem::take(&mut self.person(peer).waits);
         let held = self.holds(peer);
         let begins = does_something(event);
         let counts = match event {
@@ -197,7 +208,7 @@ impl Reference {
                     self.know(peer, *index, *info);
                 }
                 if self.right(peer, DeviceClass::Gamepad) && self.mode != InputMode::ViewOnly {
-                    self.plug(peer, *index);
+                    self.plug(now, peer, *index);
                 }
                 held
             }
@@ -215,9 +226,11 @@ impl Reference {
                 };
                 let may = may && self.connected && self.right(peer, class_of(event));
                 if may {
-                    self.perform(peer, event);
+                    self.perform(now, peer, event);
+                } else {
+                    return;
                 }
-                may && (begins || held)
+                begins || held
             }
         };
         if counts {
@@ -225,10 +238,12 @@ impl Reference {
             if matches!(self.mode, InputMode::OneAtATime { .. }) {
                 self.turn = Some((peer, now));
             }
+        } else if waited && self.turn.is_some_and(|turn| turn.0 == peer) {
+            self.turn = Some((peer, now));
         }
     }
 
-    fn perform(&mut self, peer: PeerId, event: &InputEvent) {
+    fn perform(&mut self, now: Instant, peer: PeerId, event: &InputEvent) {
         match event {
             InputEvent::Key { code, down, modifiers, locks } => {
                 self.key(peer, code.0, *down, modifiers.0, locks.map(|locks| locks.0));
@@ -254,7 +269,7 @@ impl Reference {
                 if self.device(peer, *index).is_none() {
                     self.know(peer, *index, GamepadInfo::default());
                 }
-                self.plug(peer, *index);
+                self.plug(now, peer, *index);
                 self.state(peer, *index, *state);
             }
             InputEvent::GamepadMotion { index, reading } => self.motion(peer, *index, *reading),
@@ -448,13 +463,20 @@ impl Reference {
         self.slots().into_iter().fold(0, |mask, slot| mask | 1 << slot.get())
     }
 
-    fn plug(&mut self, peer: PeerId, index: GamepadIndex) {
+    fn plug(&mut self, now: Instant, peer: PeerId, index: GamepadIndex) {
+        let person = &self.viewers[&peer];
+        let plugged = person.gamepads.iter().filter(|device| device.slot.is_some()).count();
+        let lately = person.plugs.iter().filter(|&&plug| now - plug < Duration::from_secs(4)).count();
+        if plugged == 4 || lately == 8 {
+            return;
+        }
         let taken = self.slots();
         let free = (0..16).map(slot).find(|slot| !taken.contains(slot));
         let Some(device) = self.device(peer, index) else { return };
         let (None, Some(slot)) = (device.slot, free) else { return };
         device.slot = Some(slot);
         let info = device.info;
+        self.person(peer).plugs.push(now);
         if self.connected {
             let (state, active) = (GamepadState::default(), self.active());
             self.told.push(HostInput::GamepadConnected { slot, info });

@@ -7,7 +7,8 @@ use super::super::*;
 use super::net::{Net, Path, config};
 use crate::gamestream::connection::Event;
 use crate::gamestream::negotiation::tests::wishes;
-use crate::input::{HostInput, KeyCode, Modifiers, MouseButton};
+use crate::input::{Aggregator, HostInput, InputEvent, InputMode, KeyCode, Modifiers, MouseButton, Rights};
+use crate::peer::PeerId;
 
 /// What waits for a session, as viewers' input does.
 struct Crowd {
@@ -40,7 +41,7 @@ impl Crowd {
 
     fn take(&mut self) {
         let Self { net, waiting, .. } = self;
-        net.client.handle_inputs(net.now, || waiting.pop_front());
+        net.client.handle_inputs(net.now, |_| waiting.pop_front());
         self.most_waiting = self.most_waiting.max(self.waiting.len());
         self.most_unacknowledged = self.most_unacknowledged.max(self.net.client.unacknowledged());
     }
@@ -108,21 +109,31 @@ fn more_than_thirty_thousand_inputs_a_second_find_room() {
 /// They are channels of their own: what is lost on one comes late, behind what went on the other.
 #[test]
 fn text_and_keys_keep_their_order_where_datagrams_are_lost() {
-    let mut crowd = Crowd::new(Manner::Sunshine, 20);
-    let key = |down| HostInput::Key { code: KeyCode(0x0d), down, modifiers: Modifiers::default() };
+    let mut net = Crowd::new(Manner::Sunshine, 20).net;
+    let mut aggregator = Aggregator::new(InputMode::Shared);
+    let viewer = PeerId::random();
+    aggregator.handle_connected();
+    aggregator.join(viewer, Rights::ALL);
+    let (code, modifiers) = (KeyCode(0x0d), Modifiers::default());
+    let key = |down| InputEvent::Key { code, down, modifiers, locks: None };
+    let typing = ('a'..='z').flat_map(|letter| [InputEvent::Text(letter.to_string()), key(true), key(false)]);
+    let mut typing = typing.peekable();
+    let host_key = |down| HostInput::Key { code, down, modifiers };
     let typed: Vec<_> =
-        ('a'..='z').flat_map(|letter| [HostInput::Text(letter), key(true), key(false)]).collect();
-    let mut typing = typed.iter();
+        ('a'..='z').flat_map(|letter| [HostInput::Text(letter), host_key(true), host_key(false)]).collect();
+    let came = |net: &Net| -> Vec<_> {
+        net.inputs().iter().filter_map(|input| HostInput::try_from(input).ok()).collect()
+    };
     for _ in 0..120_000 {
         // Each in a datagram of its own.
-        crowd.waiting.extend(typing.next());
-        crowd.take();
-        crowd.net.run(Duration::from_millis(1));
-        if crowd.came().len() == typed.len() {
+        typing.next_if(|event| aggregator.handle(net.now, viewer, event).is_ok());
+        net.client.handle_inputs(net.now, |change| aggregator.poll(change).map(|(_, input)| input));
+        net.run(Duration::from_millis(1));
+        if came(&net).len() == typed.len() {
             break;
         }
     }
-    assert_eq!(crowd.came(), typed);
+    assert_eq!(came(&net), typed);
 }
 
 #[test]
@@ -132,7 +143,7 @@ fn what_is_down_is_let_go_before_the_session_is_left() {
         let key = |down| HostInput::Key { code: KeyCode(0xa0), down, modifiers: Modifiers::default() };
         let button = |down| HostInput::Button { button: MouseButton::Left, down };
         let mut inputs = [key(true), button(true)].into_iter();
-        net.client.handle_inputs(net.now, || inputs.next());
+        net.client.handle_inputs(net.now, |_| inputs.next());
         net.client.close(net.now);
         net.run(Duration::from_secs(1));
         let came: Vec<_> =

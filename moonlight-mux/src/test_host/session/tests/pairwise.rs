@@ -105,7 +105,7 @@ fn check(row: &Row, seed: u64) {
                 _ => HostInput::PointerBy { dx: step.into(), dy: -1 },
             };
             let mut next = Some(input);
-            net.client.handle_inputs(net.now, || next.take());
+            net.client.handle_inputs(net.now, |_| next.take());
             assert_eq!(next, None, "{story}: there is room");
             typed.push(input);
         }

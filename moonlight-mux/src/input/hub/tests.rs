@@ -1,0 +1,209 @@
+//! Who waits for room, on a clock that the tests own.
+
+use tokio::time::sleep;
+
+use super::*;
+use crate::input::{KeyCode, Modifiers};
+use crate::task::Task;
+
+/// A hub with a host, whose time is kept.
+struct Hub {
+    hub: InputHub,
+    inputs: Inputs,
+    _time: Task<()>,
+}
+
+impl Hub {
+    fn new(mode: InputMode) -> Self {
+        let hub = InputHub::new(mode);
+        let inputs = hub.connect(InputFeatures::default());
+        let kept = hub.clone();
+        let _time = task::spawn(async move {
+            loop {
+                kept.keep_time().await;
+            }
+        });
+        Self { hub, inputs, _time }
+    }
+
+    fn join(&self) -> Arc<ViewerInput> {
+        Arc::new(self.hub.join(PeerId::random(), Rights::ALL))
+    }
+
+    /// All that waits for the host.
+    fn all(&mut self) -> Vec<HostInput> {
+        std::iter::from_fn(|| self.inputs.try_next()).collect()
+    }
+}
+
+fn key(code: u8, down: bool) -> InputEvent {
+    InputEvent::Key { code: KeyCode(code), down, modifiers: Modifiers::default(), locks: None }
+}
+
+fn host_key(code: u8, down: bool) -> HostInput {
+    HostInput::Key { code: KeyCode(code), down, modifiers: Modifiers::default() }
+}
+
+/// Presses and lets go until no more is taken; gives how often.
+fn fill(viewer: &ViewerInput, code: u8) -> usize {
+    (0..).take_while(|n| viewer.try_send(&key(code, n % 2 == 0)).is_ok()).count()
+}
+
+/// Hands in one more, as the viewer's task does.
+fn send(viewer: &Arc<ViewerInput>, event: InputEvent) -> Task<()> {
+    let viewer = viewer.clone();
+    task::spawn(async move { viewer.send(&event).await })
+}
+
+/// Lets all tasks go on until none can.
+async fn settle() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_event_waits_is_not_silent_for_as_long_as_it_waits_and_then_has_its_second() {
+    let mut hub = Hub::new(InputMode::Shared);
+    let ann = hub.join();
+    ann.expect_heartbeat(true);
+    ann.send(&key(b'A', true)).await;
+    assert_eq!(hub.all(), [host_key(b'A', true)]);
+
+    let filled = fill(&ann, b'B');
+    // Its heartbeats stand behind this.
+    let waits = send(&ann, key(b'C', true));
+    sleep(Duration::from_secs(60)).await;
+    let told = hub.all();
+    assert_eq!(told.len(), filled);
+    assert!(!told.contains(&host_key(b'A', false)), "it was not let go");
+    waits.await.expect("it was taken");
+    assert_eq!(hub.all(), [host_key(b'C', true)]);
+
+    sleep(Duration::from_millis(990)).await;
+    assert_eq!(hub.all(), []);
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(hub.all(), [host_key(b'A', false), host_key(b'C', false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_holds_up_nobody_else() {
+    let mut hub = Hub::new(InputMode::Shared);
+    let [ann, ben] = [hub.join(), hub.join()];
+    let filled = fill(&ann, b'A');
+    let waits = send(&ann, key(b'C', true));
+    settle().await;
+    let (taken, mut told) = tokio::sync::oneshot::channel();
+    let sends = task::spawn(async move {
+        ben.send(&key(b'B', true)).await;
+        let _ = taken.send(ben);
+    });
+    settle().await;
+    let ben = told.try_recv().expect("it waits for nothing");
+    sends.await.expect("it has sent");
+
+    // A place of the other's is none of hers.
+    assert_eq!((0..filled).filter_map(|_| hub.inputs.try_next()).count(), filled);
+    waits.await.expect("it has room now");
+    assert_eq!(hub.all(), [host_key(b'B', true), host_key(b'C', true)]);
+    drop(ben);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_place_that_is_left_is_taken_at_once_by_its_viewers_next_event() {
+    let mut hub = Hub::new(InputMode::Shared);
+    let [ann, ben] = [hub.join(), hub.join()];
+    let sends = [(&ann, b'A'), (&ben, b'B')].map(|(viewer, code)| {
+        let viewer = viewer.clone();
+        task::spawn(async move {
+            for n in 0..1000 {
+                viewer.send(&key(code, n % 2 == 0)).await;
+            }
+        })
+    });
+    let mut told = Vec::new();
+    while told.len() < 2000 {
+        settle().await;
+        told.push(hub.inputs.try_next().expect("both go on as long as the host takes one"));
+    }
+    for sent in sends {
+        sent.await.expect("all was taken");
+    }
+    for code in [b'A', b'B'] {
+        let own = told
+            .iter()
+            .filter(|input| matches!(input, HostInput::Key { code: KeyCode(of), .. } if *of == code));
+        assert!(own.copied().eq((0..1000).map(|n| host_key(code, n % 2 == 0))), "in order");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_goes_on_when_its_event_is_to_be_dropped() {
+    for way in 0..5 {
+        let mut hub = Hub::new(InputMode::Shared);
+        let ann = hub.join();
+        fill(&ann, b'A');
+        let waits = send(&ann, key(b'B', true));
+        settle().await;
+        match way {
+            0 => hub.hub.leave(ann.peer),
+            1 => {
+                hub.hub.update_rights(ann.peer, |_| Rights::NONE);
+            }
+            2 => hub.hub.set_mode(InputMode::ViewOnly),
+            3 => hub.hub.handle_end(),
+            _ => drop(hub.hub.connect(InputFeatures::default())),
+        }
+        tokio::time::timeout(Duration::from_millis(1), waits).await.expect("it goes on").expect("and ends");
+        assert!(!hub.all().contains(&host_key(b'B', true)), "way {way}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_nobody_waits_for_any_more_was_not_taken_and_the_next_one_is() {
+    let mut hub = Hub::new(InputMode::Shared);
+    let ann = hub.join();
+    let filled = fill(&ann, b'A');
+    let waits = send(&ann, key(b'B', true));
+    settle().await;
+    waits.abort();
+    assert!(waits.await.is_err());
+    assert_eq!(hub.all().len(), filled);
+    ann.send(&key(b'C', true)).await;
+    assert_eq!(hub.all(), [host_key(b'C', true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_lasts_while_its_holders_event_waits() {
+    let mut hub = Hub::new(InputMode::OneAtATime { idle: Duration::from_millis(100) });
+    let [ann, ben] = [hub.join(), hub.join()];
+    ann.send(&InputEvent::Text("a".to_owned())).await;
+    let waits = send(&ann, key(b'A', true));
+    sleep(Duration::from_secs(1)).await;
+    ben.send(&key(b'B', true)).await;
+    assert_eq!(hub.hub.turn(), Some(ann.peer));
+    assert_eq!(hub.all(), [HostInput::Text('a')]);
+    waits.await.expect("it was taken");
+    assert_eq!(hub.all(), [host_key(b'A', true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_changes_rights_may_call_the_hub_meanwhile_and_loses_nobody_elses_change() {
+    let hub = Hub::new(InputMode::Shared);
+    let ann = hub.join();
+    let mut calls = 0;
+    let without = |rights: Rights, class| rights.with(class, false);
+    let rights = hub.hub.update_rights(ann.peer, |rights| {
+        calls += 1;
+        if calls == 1 {
+            hub.hub.update_rights(ann.peer, |rights| without(rights, DeviceClass::Text));
+        }
+        without(rights, DeviceClass::Pen)
+    });
+    let both = without(without(Rights::ALL, DeviceClass::Text), DeviceClass::Pen);
+    assert_eq!((rights, calls), (Some(both), 2));
+
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        hub.hub.update_rights(ann.peer, |_| panic!("it is others' code"))
+    }));
+    assert!(panics.is_err());
+    assert_eq!(hub.hub.update_rights(ann.peer, |rights| rights), Some(both), "the hub works on");
+}
