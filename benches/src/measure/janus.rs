@@ -48,24 +48,27 @@ impl Janus {
     pub async fn start(event_loops: u32) -> io::Result<Self> {
         let (websocket, feed) = (free_port()?, free_port()?);
         let folder = Folder::new()?;
+        let folders = installed_folders()?;
+        let general =
+            format!("session_timeout = 0\n debug_level = 1\n event_loops = {event_loops}\n{folders}");
+        // Some of those that nobody talks to crash without configuration files of their own.
         folder.write(
             "janus.jcfg",
             &format!(
-                "general: {{ session_timeout = 0\n debug_level = 1\n event_loops = {event_loops}\n{} }}\n",
-                installed_folders()?
+                "general: {{ {general} }}\n\
+                 plugins: {{ disable = \"{UNUSED_PLUGINS}\" }}\n\
+                 transports: {{ disable = \"{UNUSED_TRANSPORTS}\" }}\n"
             ),
         )?;
         folder.write(
             "janus.transport.websockets.jcfg",
             &format!("general: {{ ws = true\n ws_ip = \"127.0.0.1\"\n ws_port = {websocket} }}\n"),
         )?;
-        // Those that we do not talk to.
-        folder.write("janus.transport.http.jcfg", "general: { http = false }\n")?;
         folder.write("janus.plugin.streaming.jcfg", &format!(
             "bench: {{ type = \"rtp\"\n id = 1\n audio = false\n video = true\n videoport = {feed}\n videopt = 109\n \
              videocodec = \"h264\"\n videofmtp = \"profile-level-id=42e01f;packetization-mode=1\" }}\n"
         ))?;
-        let child = Command::new("janus")
+        let mut child = Command::new("janus")
             .arg(format!("--configs-folder={}", folder.0.display()))
             .arg(format!("--config={}", folder.0.join("janus.jcfg").display()))
             .stdin(Stdio::null())
@@ -80,7 +83,10 @@ impl Janus {
                 sleep(Duration::from_millis(100)).await;
             }
         };
-        timeout(START_TIMEOUT, comes_up).await.map_err(|_| io::ErrorKind::TimedOut)?;
+        tokio::select! {
+            came_up = timeout(START_TIMEOUT, comes_up) => came_up.map_err(|_| io::ErrorKind::TimedOut)?,
+            status = child.wait() => return Err(io::Error::other(format!("janus ended: {}", status?))),
+        }
         let feed = (Ipv4Addr::LOCALHOST, feed).into();
         Ok(Self { url, clock, feed, feeding: None, _child: child, _folder: folder })
     }
@@ -275,4 +281,9 @@ fn free_port() -> io::Result<u16> {
     Ok(tcp.local_addr()?.port())
 }
 
+const UNUSED_PLUGINS: &str = "libjanus_audiobridge.so,libjanus_duktape.so,libjanus_echotest.so,libjanus_lua.so,\
+    libjanus_nosip.so,libjanus_recordplay.so,libjanus_sip.so,libjanus_textroom.so,libjanus_videocall.so,\
+    libjanus_videoroom.so,libjanus_voicemail.so";
+const UNUSED_TRANSPORTS: &str = "libjanus_http.so,libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,\
+    libjanus_rabbitmq.so";
 const START_TIMEOUT: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use quinn_udp::{Transmit, UdpSocketState};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::interval;
 
 use super::frame::{PAYLOAD, Rate, payloads};
 use super::process::{Spent, Stopwatch};
@@ -113,17 +113,15 @@ impl Sender {
         let packets = rate.packets_per_frame();
         let mut pictures = interval(Duration::from_secs(1) / rate.fps.max(1));
         let mut sounds = interval(AUDIO_PACKET);
-        let end = Instant::from_std(task::now()) + time;
-        let sending = async {
-            loop {
-                tokio::select! {
-                    _ = pictures.tick() => self.send_frame(rate, packets)?,
-                    _ = sounds.tick(), if audio => self.send_sound()?,
-                }
+        let end = task::now() + time;
+        // Who is behind does not stop for breath, but ends in time.
+        while task::now() < end {
+            tokio::select! {
+                _ = pictures.tick() => self.send_frame(rate, packets)?,
+                _ = sounds.tick(), if audio => self.send_sound()?,
             }
-        };
-        // It never ends by itself, but with an error.
-        timeout_at(end, sending).await.unwrap_or(Ok(()))
+        }
+        Ok(())
     }
 
     fn send_frame(&mut self, rate: Rate, packets: usize) -> io::Result<()> {
