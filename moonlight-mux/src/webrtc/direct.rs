@@ -224,16 +224,20 @@ impl DirectPath {
     /// system did not take.
     pub(super) fn resend(&mut self, lost: &[u16]) -> u64 {
         let Self { sealer, outlet, history, video, .. } = self;
-        let history = lock(history);
+        // Others wait for the history: it is not held while this viewer's packets are made.
+        let kept: Vec<_> = {
+            let history = lock(history);
+            let find = |&number| {
+                let (index, sequence) = video.sent.index_of(number)?;
+                let (frame, at) = history.get(index)?;
+                video.resends.take().then(|| (frame.clone(), at, sequence))
+            };
+            lost.iter().filter_map(find).collect()
+        };
         send(outlet, |batch| {
-            for &number in lost {
-                let Some((index, sequence)) = video.sent.index_of(number) else { continue };
-                let Some((frame, at)) = history.get(index) else { continue };
-                if !video.resends.take() {
-                    return;
-                }
-                let original = video.header(frame, at, sequence);
-                let payload = &frame.payloads[at].bytes;
+            for (frame, at, sequence) in &kept {
+                let original = video.header(frame, *at, *sequence);
+                let payload = &frame.payloads[*at].bytes;
                 match &mut video.rtx {
                     Some(rtx) => {
                         let header = Header {
@@ -242,7 +246,7 @@ impl DirectPath {
                             sequence: rtx.next.advance(1),
                             ..original
                         };
-                        batch.put(|out| sealer.write_again(out, &header, sequence, payload));
+                        batch.put(|out| sealer.write_again(out, &header, *sequence, payload));
                     }
                     // The same in every byte, since it has the same nonce.
                     None => batch.put(|out| sealer.write(out, &original, payload)),
