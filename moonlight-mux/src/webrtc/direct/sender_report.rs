@@ -25,7 +25,7 @@ pub(crate) struct SenderReports {
     clock_rate: u32,
     packets: u32,
     octets: u32,
-    /// The last frame's timestamp, and when it was sent.
+    /// The last frame's timestamp, and when the first of it was sent.
     last: Option<(u32, Instant)>,
 }
 
@@ -34,12 +34,15 @@ impl SenderReports {
         Self { ssrc, clock_rate, packets: 0, octets: 0, last: None }
     }
 
-    /// A frame was sent: `timestamp` as in its packets, `octets` as in their payloads. Packets that are sent again in a stream
-    /// of their own (RTX) do not count.
+    /// A frame was sent, or a part of it: `timestamp` as in its packets, `octets` as in their payloads. Packets that are sent
+    /// again in a stream of their own (RTX) do not count.
     pub(crate) fn handle_sent(&mut self, now: Instant, timestamp: u32, packets: usize, octets: usize) {
         self.packets = self.packets.wrapping_add(packets as u32);
         self.octets = self.octets.wrapping_add(octets as u32);
-        self.last = Some((timestamp, now));
+        // The later parts of a frame were held back for the network's sake: they say nothing about when it was there.
+        if self.last.is_none_or(|(last, _)| last != timestamp) {
+            self.last = Some((timestamp, now));
+        }
     }
 
     /// A report of `now`, which is `wall_clock` to everybody else; `None` before the first frame.
@@ -96,6 +99,17 @@ mod tests {
             octet_count: 4500,
         };
         assert_eq!(reports.report(now, wall_clock(1_796_068_800, 500_000_000)), Some(report));
+    }
+
+    #[test]
+    fn a_frame_that_leaves_in_parts_was_there_with_the_first() {
+        let start = task::now();
+        let mut reports = SenderReports::new(7, 90_000);
+        for (part, packets) in [(0, 16), (4, 16), (8, 5)] {
+            reports.handle_sent(start + Duration::from_millis(part), 1000, packets, 100);
+        }
+        let report = reports.report(start + Duration::from_millis(10), wall_clock(0, 0)).unwrap();
+        assert_eq!((report.rtp_time, report.packet_count, report.octet_count), (1900, 37, 300));
     }
 
     #[test]
