@@ -57,8 +57,10 @@ pub fn plot(reports: &[Value]) -> Result<String, PlotError> {
 <rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>
 <text x="{LEFT}" y="22" font-size="15">Processor time per RTP packet and viewer, µs</text>
 <text x="{}" y="{}" text-anchor="end">viewers</text>
+<text x="{LEFT}" y="{}" fill="#495057">hollow: the machine could not keep up, or packets were lost</text>
 "##,
         WIDTH - RIGHT,
+        HEIGHT - 8.0,
         HEIGHT - 8.0
     );
     let mut line = |text: std::fmt::Arguments<'_>| {
