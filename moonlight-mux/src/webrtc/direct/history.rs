@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::media::{FrameNumber, VideoFrame};
+use crate::webrtc::feedback::RESEND_PACKETS;
 use crate::webrtc::packetiser::{Packetiser, Payload};
 
-/// Packets that are kept: a second and a half of a 6 Mbit/s stream, half a second of 20 Mbit/s. Full: the oldest frames are
-/// dropped, but never the newest.
-pub(crate) const KEPT_PACKETS: usize = 1024;
+/// Packets that are kept. Full: the oldest frames are dropped, but never the newest.
+pub(crate) const KEPT_PACKETS: usize = RESEND_PACKETS as usize;
 
 /// Bytes of payloads that are kept: more than so many packets have, unless payloads grow. Full: as above.
 const KEPT_BYTES: usize = 4 << 20;
