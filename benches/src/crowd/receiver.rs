@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::srtp::{Header, Key};
 use crate::measure::frame;
 
-/// What was counted; all but the loss is since the last [`Receiver::take`].
+/// What was counted since the last [`Crowd::take`](super::Crowd::take).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// RTP packets that came.
     pub packets: u64,
-    /// Sequence numbers that were used: from the last one that was counted before to the highest one.
+    /// Sequence numbers that were used: from the highest one that was counted before to the highest one now.
     pub expected: u64,
     /// Bytes of the datagrams that the packets were.
     pub bytes: u64,
@@ -135,7 +135,7 @@ impl Receiver {
         let sequence = u64::from(header.sequence);
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == header.ssrc) else {
             if self.streams.len() < MAX_STREAMS {
-                // One less than the first, which is expected then. The first is never 0 on a session that wrapped.
+                // One less than the first, which is expected then.
                 let stream =
                     Stream { ssrc: header.ssrc, highest: sequence, told: sequence.saturating_sub(1) };
                 self.streams.push(stream);
