@@ -214,6 +214,8 @@ async fn peer(
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         // Larger ones up to here get a close frame that says so; beyond, the connection is cut.
+        // What is larger is read in parts; the buffer stays as long as the viewer does.
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(4 * MAX_MESSAGE)
         .max_frame_size(4 * MAX_MESSAGE);
     let dialect = if upgrade.selected_protocol().is_some() { Dialect::Ours } else { Dialect::ExistingPage };
@@ -228,3 +230,6 @@ async fn peer(
         }
     }))
 }
+
+/// Of a viewer's WebSocket, in bytes: two of its messages fit, an offer seldom. 128 kB otherwise.
+const READ_BUFFER: usize = 8 << 10;
