@@ -129,20 +129,19 @@ export class Connection {
   }
 
   async #offer(iceServers) {
-    this.#mark("config");
     this.#discard();
+    this.#mark("config");
     const pc = new RTCPeerConnection({ iceServers });
     this.#pc = pc;
     pc.onicecandidate = ({ candidate }) => candidate && this.#sendCandidate(candidate);
-    pc.ontrack = ({ track }) => this.#play(track);
+    pc.ontrack = ({ track }) => pc === this.#pc && this.#play(track, pc);
     pc.oniceconnectionstatechange = () => pc.iceConnectionState === "connected" && this.#mark("ice");
     pc.onconnectionstatechange = () => pc === this.#pc && this.#connectionChanged();
     pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     this.#handlers.peer(pc);
-    const offer = await pc.createOffer();
-    const sdp = withStereo(offer.sdp);
-    await pc.setLocalDescription({ type: "offer", sdp });
+    const sdp = await offered(pc);
+    if (pc !== this.#pc) return;
     this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
     this.#mark("offer");
   }
@@ -150,6 +149,7 @@ export class Connection {
   /** The server asks for another connection: this browser's first cannot be encrypted as the server wants it. */
   #discard() {
     const failed = this.#pc;
+    for (const step of ["config", "offer", "answer", "ice", "dtls"]) performance.clearMarks(`join:${step}`);
     this.#pc = null;
     this.#early = [];
     for (const track of this.#media.getTracks()) this.#media.removeTrack(track);
@@ -160,11 +160,16 @@ export class Connection {
     if (description) {
       this.#mark("answer");
       const pc = this.#pc;
-      await pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
+      try {
+        await pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
+      } catch (error) {
+        if (pc === this.#pc) throw error;
+      }
+      if (pc !== this.#pc) return;
       this.#after(CONNECT_TIMEOUT_MS, () => {
         if (pc === this.#pc && (this.state === "connecting" || this.state === "new")) this.end(noMedia(browser()));
       });
-      for (const early of this.#early.splice(0)) await this.#pc.addIceCandidate(early);
+      for (const early of this.#early.splice(0)) await pc.addIceCandidate(early);
     } else if (candidate) {
       const init = {
         candidate: candidate.candidate,
@@ -190,11 +195,11 @@ export class Connection {
     });
   }
 
-  #play(track) {
+  #play(track, pc) {
     this.#media.addTrack(track);
     if (this.#video.srcObject !== this.#media) this.#video.srcObject = this.#media;
     if (track.kind !== "video") return;
-    onNextFrame(this.#video, (times) => this.#over || this.#firstPicture(times));
+    onNextFrame(this.#video, (times) => this.#over || pc !== this.#pc || this.#firstPicture(times));
     this.#handlers.track();
   }
 
@@ -259,6 +264,14 @@ export class Connection {
   #after(delay, then) {
     this.#timers.push(setTimeout(then, delay));
   }
+}
+
+/** Has `pc` make an offer; gives its SDP. */
+async function offered(pc) {
+  const { sdp: plain } = await pc.createOffer();
+  const sdp = withStereo(plain);
+  await pc.setLocalDescription({ type: "offer", sdp });
+  return sdp;
 }
 
 /** Chromium plays two channels only when asked to: `stereo=1` in the Opus format parameters (RFC 7587, 6.1). */

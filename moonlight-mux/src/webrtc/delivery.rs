@@ -56,6 +56,7 @@ impl Delivery {
         let Some(mut way) = Way::open(tracks, streams, direct, viewer).await else {
             return LeaveReason::ConnectionFailed;
         };
+        viewer.start_media();
         let path = Some(way.path());
         let mut alarm = Alarm::new();
         let mut health = Health::new(task::now(), RESEND_PACKETS);

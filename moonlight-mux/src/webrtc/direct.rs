@@ -31,7 +31,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use self::burst::{MAX_SEGMENTS, bursts};
 use self::history::{FramePackets, PacketHistory};
 use self::keys::KeyTap;
-use self::pace::Chunk;
+use self::pace::{AT_ONCE, Chunk};
 use self::resend::Resends;
 use self::rtp::{ExtendedSequence, Header};
 use self::sender_report::{SenderReport, SenderReports};
@@ -89,7 +89,8 @@ impl Opening {
     ) -> Option<DirectPath> {
         let Self { outlet, keys, histories } = self;
         let Some(video) = streams.by_ssrc(tracks.video.start.ssrc) else {
-            outlet.refuse();
+            tracing::warn!("the connection has no picture");
+            outlet.give_up();
             return None;
         };
         // An empty report: the crate seals it as it seals everything.
@@ -102,14 +103,14 @@ impl Opening {
             timeout(KEY_TIMEOUT, first).await.ok().flatten().and_then(|rtcp| keys.take_ours(&rtcp))
         else {
             tracing::warn!("the connection's SRTP key is not known");
-            outlet.refuse();
+            outlet.give_up();
             return None;
         };
         let audio = tracks.sound().and_then(|sound| Some((sound, streams.by_ssrc(sound.start.ssrc)?)));
         Some(DirectPath {
             sealer: RtpSealer::new(&key),
             history: histories.of(stream, tracks.packetiser),
-            video: Video::new(&tracks.video, video),
+            video: Video::new(tracks.video.start, video),
             audio: audio.map(|(track, negotiated)| Audio::new(track, negotiated)),
             track: tracks.video.clone(),
             waiting: None,
@@ -220,19 +221,26 @@ impl DirectPath {
         send(outlet, |batch| batch.put(|out| sealer.write(out, &header, &frame.data)))
     }
 
-    /// Sends again what is asked for, as far as it is kept and the viewer has not asked for too much. Gives how many calls the
-    /// system did not take.
+    /// Sends again what is asked for, as far as it is kept and the viewer has not asked for too much: the oldest first, and no
+    /// more than leave [at once](AT_ONCE). What is left it asks for again. Gives how many calls the system did not take.
     pub(super) fn resend(&mut self, lost: &[u16]) -> u64 {
         let Self { sealer, outlet, history, video, .. } = self;
-        // Others wait for the history: it is not held while this viewer's packets are made.
+        // What is asked for twice in one request is sent once.
+        let mut wanted: Vec<_> = lost.iter().filter_map(|&number| video.sent.index_of(number)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.truncate(video.resends.take(wanted.len().min(AT_ONCE)));
+        if wanted.is_empty() {
+            return 0;
+        }
+        // Others wait for the history: it is held for few look-ups, and not while packets are made.
         let kept: Vec<_> = {
             let history = lock(history);
-            let find = |&number| {
-                let (index, sequence) = video.sent.index_of(number)?;
+            let find = |(index, sequence)| {
                 let (frame, at) = history.get(index)?;
-                video.resends.take().then(|| (frame.clone(), at, sequence))
+                Some((frame.clone(), at, sequence))
             };
-            lost.iter().filter_map(find).collect()
+            wanted.into_iter().filter_map(find).collect()
         };
         send(outlet, |batch| {
             for (frame, at, sequence) in &kept {
@@ -276,7 +284,7 @@ impl DirectPath {
 
     fn send_packets(&mut self, now: Instant, frame: &FramePackets, packets: Range<usize>) -> SentVideo {
         let Self { sealer, outlet, video, .. } = self;
-        let first = video.sent.push(frame.first + packets.start as u64, packets.len());
+        let first = video.sent.push(frame.first + packets.start as u64, packets.len(), frame.payloads.len());
         let mut octets = 0;
         let failed = send(outlet, |batch| {
             for (at, i) in packets.clone().zip(0..) {
@@ -304,8 +312,7 @@ impl DirectPath {
 }
 
 impl Video {
-    fn new(track: &Track, negotiated: Negotiated) -> Self {
-        let start = track.start;
+    fn new(start: RtpStart, negotiated: Negotiated) -> Self {
         Self {
             sent: Sent::new(ExtendedSequence::initial(start.sequence_number)),
             rtx: negotiated.rtx.map(|(ssrc, payload_type)| Rtx {
@@ -396,3 +403,49 @@ fn lock(history: &History) -> MutexGuard<'_, PacketHistory> {
 
 /// Of a stream whose first picture this is.
 const FRAME_INTERVAL: Duration = Duration::from_micros(16_667);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webrtc::direct::srtp::MasterKey;
+    use crate::webrtc::packetiser::Payload;
+
+    fn video(rtx: Option<(u32, u8)>) -> Video {
+        let start = RtpStart { ssrc: 7, sequence_number: 65_530, timestamp_offset: u32::MAX };
+        let negotiated = Negotiated { ssrc: 7, payload_type: 102, playout_delay_id: Some(5), rtx };
+        Video::new(start, negotiated)
+    }
+
+    fn keyframe(packets: u8) -> FramePackets {
+        let payload = |n| Payload { bytes: vec![n; 20].into(), marker: n + 1 == packets };
+        FramePackets {
+            first: 100,
+            timestamp: 9,
+            keyframe: true,
+            payloads: (0..packets).map(payload).collect(),
+        }
+    }
+
+    /// The same nonce must never seal other bytes.
+    #[test]
+    fn without_rtx_a_packet_is_sent_again_as_it_was() {
+        let (mut video, frame) = (video(None), keyframe(4));
+        let sealer = RtpSealer::new(&MasterKey { key: [1; 16], salt: [2; 12] });
+        let sealed = |header: Header, at: usize| {
+            let mut out = Vec::new();
+            sealer.write(&mut out, &header, &frame.payloads[at].bytes);
+            out
+        };
+        let first = video.sent.push(frame.first, 4, 4);
+        for at in 0..4 {
+            let sequence = first.plus(at as u64);
+            let (index, again) = video.sent.index_of(sequence.number()).expect("it was sent");
+            assert_eq!((index, again), (frame.first + at as u64, sequence));
+            let once = sealed(video.header(&frame, at, sequence), at);
+            assert_eq!(sealed(video.header(&frame, at, again), at), once);
+        }
+        let [first, last] = [0, 3].map(|at| video.header(&frame, at, first.plus(at as u64)));
+        assert_eq!((first.playout_delay, last.playout_delay), (Some(5), None));
+        assert_eq!((first.marker, last.marker, first.timestamp), (false, true, 8));
+    }
+}

@@ -75,8 +75,8 @@ struct Peer {
     connections: tcp::Connections,
     nomination: Mutex<Nomination>,
     path: Mutex<Option<Path>>,
-    /// Whether either side has ended the DTLS handshake, or its connection is of no use to us.
-    refused: watch::Sender<bool>,
+    /// Whether the connection is of no use.
+    unfit: watch::Sender<bool>,
     /// The first RTCP datagram that the crate has sent, for who waits for it.
     first_rtcp: watch::Sender<Option<Bytes>>,
 }
@@ -149,7 +149,7 @@ impl Endpoint {
             connections: tcp::Connections::of_a_peer(),
             nomination: Mutex::default(),
             path: Mutex::default(),
-            refused: watch::Sender::new(false),
+            unfit: watch::Sender::new(false),
             first_rtcp: watch::Sender::new(None),
         };
         PeerPort { shared: self.shared.clone(), peer: Arc::new(peer), ufrags: Vec::new() }
@@ -189,9 +189,10 @@ impl PeerPort {
         Outlet { shared: self.shared.clone(), peer: self.peer.clone() }
     }
 
-    /// Whether either side has ended the DTLS handshake before it stood, to watch: the crate does not tell.
-    pub(super) fn refused(&self) -> watch::Receiver<bool> {
-        self.peer.refused.subscribe()
+    /// Whether the connection is of no use, so that another may be tried, to watch: either side has ended its DTLS handshake,
+    /// of which the crate says nothing, or we have [given up](Outlet::give_up).
+    pub(super) fn unfit(&self) -> watch::Receiver<bool> {
+        self.peer.unfit.subscribe()
     }
 
     /// When the peer was last heard.
@@ -257,9 +258,9 @@ impl Outlet {
         self.shared.send(&self.peer, local_ip, destination, None, contents, Some(segment_size))
     }
 
-    /// The connection is of no use, though it stands: as when a handshake is ended.
-    pub(super) fn refuse(&self) {
-        self.peer.refused.send_replace(true);
+    /// The connection is of no use, though it stands.
+    pub(super) fn give_up(&self) {
+        self.peer.unfit.send_replace(true);
     }
 
     /// The first RTCP datagram that the crate has sent to the peer. Waits for it. Cancel safe.
@@ -479,7 +480,7 @@ impl Peer {
 
     fn note_alert(&self, datagram: &[u8]) {
         if dtls::is_fatal_alert(datagram) {
-            self.refused.send_replace(true);
+            self.unfit.send_replace(true);
         }
     }
 

@@ -67,13 +67,14 @@ pub(super) struct Backchannel {
     pub(super) reports: mpsc::Receiver<(u32, Report)>,
 }
 
-/// An interceptor that copies a viewer's reports for its [`Backchannel`], notes what is bound, and cuts requests for more
-/// retransmissions than a viewer may have; all else passes unchanged. Its place is between the wire and both what resends,
+/// An interceptor that copies a viewer's reports for its [`Backchannel`], notes what is bound, and where the crate sends again,
+/// cuts requests for more retransmissions than a viewer may have; all else passes unchanged. Its place is between the wire and both what resends,
 /// whose requests it has to see first, and what makes sender reports, which it has to see leave.
 pub(super) struct Feedback {
     streams: NegotiatedStreams,
     reports: mpsc::Sender<(u32, Report)>,
-    resends: Resends,
+    /// `None` where the crate sends no media.
+    resends: Option<Resends>,
     sender_reports: VecDeque<SentReport>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
@@ -88,13 +89,14 @@ struct SentReport {
 }
 
 impl Feedback {
-    pub(super) fn new() -> (Self, Backchannel) {
+    /// `direct`: whether media go past the crate.
+    pub(super) fn new(direct: bool) -> (Self, Backchannel) {
         let streams = NegotiatedStreams::default();
         let (reports_tx, reports) = mpsc::channel(REPORTS);
         let feedback = Self {
             streams: streams.clone(),
             reports: reports_tx,
-            resends: Resends::default(),
+            resends: (!direct).then(Resends::default),
             sender_reports: VecDeque::new(),
             read: VecDeque::new(),
             write: VecDeque::new(),
@@ -156,8 +158,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
         if let Packet::Rtcp(packets) = &mut packet.message.packet {
             for rtcp in packets {
                 self.copy(packet.now, rtcp.as_ref());
-                if let Some(nack) = rtcp.as_any().downcast_ref::<TransportLayerNack>() {
-                    *rtcp = Box::new(self.resends.grant(nack));
+                if let Some(resends) = &mut self.resends
+                    && let Some(nack) = rtcp.as_any().downcast_ref::<TransportLayerNack>()
+                {
+                    *rtcp = Box::new(resends.grant(nack));
                 }
             }
         }
@@ -170,9 +174,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     }
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if matches!(packet.message.packet, Packet::Rtp(_)) && !packet.message.has(&Attribute::Retransmission)
+        if let Some(resends) = &mut self.resends
+            && matches!(packet.message.packet, Packet::Rtp(_))
+            && !packet.message.has(&Attribute::Retransmission)
         {
-            self.resends.earn();
+            resends.earn();
         }
         if let Packet::Rtcp(packets) = &packet.message.packet {
             for report in packets.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<SenderReport>()) {
@@ -269,7 +275,7 @@ mod tests {
 
     #[test]
     fn reports_are_copied_and_go_on_to_the_nack_responder() {
-        let (mut feedback, mut backchannel) = Feedback::new();
+        let (mut feedback, mut backchannel) = Feedback::new(false);
         for packet in sent(4) {
             feedback.handle_write(packet).expect("it takes all");
         }
@@ -321,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_nacks_has_no_more_packets_sent_again_than_were_sent() {
-        let (feedback, mut backchannel) = Feedback::new();
+        let (feedback, mut backchannel) = Feedback::new(false);
         let mut chain = interceptors(feedback, false).build();
         let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
         chain.bind_local_stream(&StreamInfo {
@@ -362,7 +368,7 @@ mod tests {
     #[test]
     fn the_round_trip_is_told_by_the_echo_of_a_sender_report() {
         let start = crate::task::now();
-        let (mut feedback, mut backchannel) = Feedback::new();
+        let (mut feedback, mut backchannel) = Feedback::new(false);
         let sent = SenderReport { ssrc: 7, ntp_time: 0x1111_2222_3333_4444, ..SenderReport::default() };
         feedback.handle_write(tagged(start, vec![Box::new(sent)])).expect("it takes all");
         assert!(feedback.poll_write().is_some());
@@ -390,7 +396,7 @@ mod tests {
 
     #[test]
     fn reports_that_nobody_reads_are_dropped() {
-        let (mut feedback, mut backchannel) = Feedback::new();
+        let (mut feedback, mut backchannel) = Feedback::new(false);
         for _ in 0..1000 {
             let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 };
             feedback.handle_read(tagged(crate::task::now(), vec![Box::new(pli)])).expect("it takes all");

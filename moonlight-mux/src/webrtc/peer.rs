@@ -123,7 +123,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
             self.converse(viewer, &info, &mut connection, delivery, channels, candidates).await
         };
         let reason = match conversation.await {
-            Ok(LeaveReason::ConnectionFailed) if *connection.refused().borrow() => Ok(None),
+            Ok(LeaveReason::ConnectionFailed) if *connection.unfit().borrow() => Ok(None),
             reason => reason.map(Some),
         };
         connection.close().await;

@@ -64,7 +64,7 @@ impl FanOut {
         let Self { packets, sealer, sent, out, lens, .. } = self;
         out.clear();
         lens.clear();
-        let mut sequence = sent.push(packets.first, packets.payloads.len());
+        let mut sequence = sent.push(packets.first, packets.payloads.len(), packets.payloads.len());
         for payload in &packets.payloads {
             let header = Header {
                 marker: payload.marker,

@@ -43,7 +43,7 @@ pub fn nack(script: &[u8]) -> Forms {
             let frame = history.packets_of(&small_packets(frame, b));
             assert_payloads(&frame.payloads);
             if kind != 1 {
-                let first = sent.push(frame.first, frame.payloads.len());
+                let first = sent.push(frame.first, frame.payloads.len(), frame.payloads.len());
                 assert_eq!(first, FIRST.plus(payloads.len() as u64));
                 payloads.extend(frame.payloads.iter().map(|payload| payload.bytes.clone()));
                 resends.earn(frame.payloads.len());
@@ -62,7 +62,7 @@ pub fn nack(script: &[u8]) -> Forms {
         };
         let payload = &frame.payloads[at].bytes;
         assert_eq!(Some(payload), payloads.get((sequence.0 - FIRST.0) as usize));
-        if !resends.take() {
+        if resends.take(1) == 0 {
             forms.insert("refused");
             continue;
         }

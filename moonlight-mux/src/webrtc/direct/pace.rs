@@ -4,15 +4,15 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Frames of up to so many packets leave at once: what a switch's or an access point's queue takes.
-const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 64;
 /// Packets that leave together otherwise: short on any link, and not much dearer than longer bursts (measured: 1.8 µs of
 /// processor time for each packet of 16, 1.55 µs of 32, 6.5 µs for one alone).
 const CHUNK: usize = 16;
 /// How long a large frame takes: a quarter of the time until the next, and no longer than this.
 const MAX_SPREAD: Duration = Duration::from_millis(8);
 const SPREAD_OF_INTERVAL: u32 = 4;
-/// Between two chunks at least: nearer than this, timers do not keep them apart. Larger frames have larger chunks.
-const MIN_STEP: Duration = Duration::from_micros(500);
+/// Between two chunks: tokio's timers know whole milliseconds. Larger frames have larger chunks.
+const STEP: Duration = Duration::from_millis(1);
 
 /// Packets of a frame, by their place in it, and when they leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,15 +25,13 @@ pub(crate) struct Chunk {
 /// frame. A frame without packets has no chunk.
 pub(crate) fn chunks(packets: usize, now: Instant, interval: Duration) -> impl Iterator<Item = Chunk> {
     let spread = (interval / SPREAD_OF_INTERVAL).min(MAX_SPREAD);
-    let most = usize::try_from(spread.as_nanos() / MIN_STEP.as_nanos()).unwrap_or(usize::MAX);
+    let most = usize::try_from(spread.as_nanos() / STEP.as_nanos()).unwrap_or(usize::MAX);
     let size = if packets <= AT_ONCE || most == 0 { packets } else { packets.div_ceil(most).max(CHUNK) };
     let size = size.max(1);
-    let count = u32::try_from(packets.div_ceil(size)).unwrap_or(u32::MAX);
-    let step = spread.checked_div(count).unwrap_or_default();
     (0..packets)
         .step_by(size)
         .zip(0u32..)
-        .map(move |(first, i)| Chunk { packets: first..packets.min(first + size), at: now + step * i })
+        .map(move |(first, i)| Chunk { packets: first..packets.min(first + size), at: now + STEP * i })
 }
 
 #[cfg(test)]
@@ -60,25 +58,24 @@ mod tests {
 
     #[test]
     fn a_large_frame_is_spread_over_a_quarter_of_the_interval() {
-        let expected = [(0..16, 0), (16..32, 800), (32..48, 1600), (48..64, 2400), (64..65, 3200)];
+        let expected = [(0..17, 0), (17..34, 1000), (34..51, 2000), (51..65, 3000)];
         assert_eq!(offsets(65, INTERVAL), expected);
     }
 
     #[test]
     fn a_huge_frame_has_larger_chunks_and_no_more_time() {
-        let chunks = offsets(1000, INTERVAL);
-        assert_eq!(chunks.len(), 8);
-        assert_eq!(chunks[..2], [(0..125, 0), (125..250, 500)]);
+        let expected = [(0..250, 0), (250..500, 1000), (500..750, 2000), (750..1000, 3000)];
+        assert_eq!(offsets(1000, INTERVAL), expected);
         // A quarter of a second's frame would be too long.
         let chunks = offsets(1000, Duration::from_secs(1));
-        assert_eq!(chunks.len(), 16);
-        assert_eq!(chunks[15], (945..1000, 7500));
+        assert_eq!(chunks.len(), 8);
+        assert_eq!(chunks[7], (875..1000, 7000));
     }
 
     #[test]
     fn without_time_all_leaves_at_once() {
         assert_eq!(offsets(1000, Duration::ZERO), [(0..1000, 0)]);
-        assert_eq!(offsets(1000, Duration::from_micros(1999)), [(0..1000, 0)]);
+        assert_eq!(offsets(1000, Duration::from_micros(3999)), [(0..1000, 0)]);
     }
 
     proptest! {
@@ -95,7 +92,7 @@ mod tests {
                 prop_assert!(!chunk.packets.is_empty());
                 next = chunk.packets.end;
                 prop_assert!(chunk.at == now || chunk.at < now + interval / 4 && chunk.at < now + MAX_SPREAD);
-                prop_assert!(last.is_none_or(|last| chunk.at >= last + MIN_STEP));
+                prop_assert!(last.is_none_or(|last| chunk.at >= last + STEP));
                 last = Some(chunk.at);
             }
             prop_assert_eq!(next, packets);

@@ -13,12 +13,12 @@ impl Resends {
         self.0 = self.0.saturating_add(packets).min(KEPT_PACKETS);
     }
 
-    /// Whether one more may be sent again, which is counted.
+    /// How many of `wanted` packets may be sent again, which are counted, whether they are kept or not.
     #[must_use]
-    pub(crate) fn take(&mut self) -> bool {
-        let left = self.0.checked_sub(1);
-        self.0 = left.unwrap_or(0);
-        left.is_some()
+    pub(crate) fn take(&mut self, wanted: usize) -> usize {
+        let granted = wanted.min(self.0);
+        self.0 -= granted;
+        granted
     }
 }
 
@@ -26,24 +26,20 @@ impl Resends {
 mod tests {
     use super::*;
 
-    fn taken(resends: &mut Resends) -> usize {
-        std::iter::repeat_with(|| resends.take()).take_while(|&granted| granted).count()
-    }
-
     #[test]
     fn as_many_are_sent_again_as_were_sent_and_no_more_than_are_kept() {
         let mut resends = Resends::default();
-        assert_eq!(taken(&mut resends), 0);
+        assert_eq!(resends.take(1), 0);
         resends.earn(3);
-        assert!(resends.take());
+        assert_eq!(resends.take(1), 1);
         resends.earn(2);
-        assert_eq!(taken(&mut resends), 4);
-        assert!(!resends.take());
+        assert_eq!((resends.take(3), resends.take(9)), (3, 1));
         resends.earn(KEPT_PACKETS - 1);
         resends.earn(usize::MAX);
-        assert_eq!(taken(&mut resends), KEPT_PACKETS);
+        assert_eq!(resends.take(usize::MAX), KEPT_PACKETS);
         // What was refused is no debt.
+        assert_eq!(resends.take(1), 0);
         resends.earn(1);
-        assert_eq!(taken(&mut resends), 1);
+        assert_eq!(resends.take(2), 1);
     }
 }

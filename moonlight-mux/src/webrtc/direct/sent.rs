@@ -30,8 +30,8 @@ impl Sent {
     }
 
     /// Notes that the stream's packets from index `first_index` on go to the viewer, and returns the first one's sequence
-    /// number; the others follow.
-    pub(crate) fn push(&mut self, first_index: u64, count: usize) -> ExtendedSequence {
+    /// number; the others follow. `of`: how many packets their frame has, which may be sent in parts.
+    pub(crate) fn push(&mut self, first_index: u64, count: usize, of: usize) -> ExtendedSequence {
         let count = count as u64;
         let sequence = self.next.advance(count);
         if count == 0 {
@@ -43,7 +43,7 @@ impl Sent {
         }
         self.packets += count;
         // More than half of all numbers at once would be ambiguous.
-        self.forget(count.clamp(KEPT_PACKETS as u64, 1 << 15));
+        self.forget((of as u64).clamp(KEPT_PACKETS as u64, 1 << 15));
         sequence
     }
 
@@ -98,10 +98,10 @@ mod tests {
     fn numbers_rise_without_a_gap_whatever_is_skipped() {
         let mut sent = Sent::new(START);
         assert_eq!((sent.last(), sent.index_of(99), sent.index_of(100)), (99, None, None));
-        assert_eq!(sent.push(5000, 3), START);
-        assert_eq!(sent.push(5003, 2), START.plus(3));
-        assert_eq!(sent.push(7000, 1), START.plus(5));
-        assert_eq!(sent.push(7001, 0), START.plus(6));
+        assert_eq!(sent.push(5000, 3, 3), START);
+        assert_eq!(sent.push(5003, 2, 2), START.plus(3));
+        assert_eq!(sent.push(7000, 1, 1), START.plus(5));
+        assert_eq!(sent.push(7001, 0, 0), START.plus(6));
         assert_eq!((sent.last(), sent.spans.len()), (105, 2));
         let found: Vec<_> = (98..108).map(|number| sent.index_of(number).map(|(index, _)| index)).collect();
         let expected = [5000, 5001, 5002, 5003, 5004, 7000].map(Some);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_number_is_that_of_its_last_packet_over_a_wrap() {
         let mut sent = Sent::new(ExtendedSequence(0xfffe));
-        sent.push(10, 4);
+        sent.push(10, 4, 4);
         assert_eq!(sent.index_of(0xffff), Some((11, ExtendedSequence(0xffff))));
         assert_eq!(sent.index_of(0), Some((12, ExtendedSequence(0x1_0000))));
         assert_eq!(sent.index_of(1), Some((13, ExtendedSequence(0x1_0001))));
@@ -122,7 +122,7 @@ mod tests {
     fn as_many_are_known_as_the_history_keeps_or_a_whole_frame() {
         let mut sent = Sent::new(START);
         for i in 0..200 {
-            sent.push(i * 10, 10);
+            sent.push(i * 10, 10, 10);
         }
         assert_eq!((sent.packets, sent.spans.len()), (1024, 1));
         assert_eq!(
@@ -130,10 +130,12 @@ mod tests {
             Some((2000 - 1024, START.plus(2000 - 1024)))
         );
         assert_eq!(sent.index_of(sent.last().wrapping_sub(1024)), None);
-        let first = sent.push(9000, 3000);
+        // In parts, as large ones leave.
+        let first = sent.push(9000, 1000, 3000);
+        sent.push(10_000, 2000, 3000);
         assert_eq!(sent.index_of(first.number()), Some((9000, first)));
         assert_eq!(sent.index_of(first.number().wrapping_sub(1)), None);
-        sent.push(12_000, 1);
+        sent.push(12_000, 1, 1);
         assert_eq!((sent.packets, sent.index_of(first.number())), (1024, None));
     }
 
@@ -148,7 +150,7 @@ mod tests {
             let (mut all, mut index, mut kept) = (Vec::new(), 0, 0);
             for (skips, skipped, count) in pushes {
                 index += if skips == 0 { skipped } else { 0 };
-                let sequence = sent.push(index, count);
+                let sequence = sent.push(index, count, count);
                 all.extend((0..count as u64).map(|i| (sequence.plus(i), index + i)));
                 index += count as u64;
                 if count > 0 {

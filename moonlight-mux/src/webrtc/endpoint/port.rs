@@ -25,6 +25,9 @@ type Listening = tokio::net::UdpSocket;
 pub(super) struct Port {
     socket: Listening,
     state: UdpSocketState,
+    /// As it was when the port was bound. quinn-udp 0.6.3 takes any send that fails with EINVAL or EIO, to one odd address, for a
+    /// system that cannot segment, from then on.
+    max_gso_segments: usize,
     local_addr: SocketAddr,
 }
 
@@ -47,7 +50,8 @@ impl Port {
         let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
         #[cfg(not(unix))]
         let socket = tokio::net::UdpSocket::from_std(socket)?;
-        Ok(Self { socket, state, local_addr })
+        let max_gso_segments = state.max_gso_segments();
+        Ok(Self { socket, state, max_gso_segments, local_addr })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
@@ -56,7 +60,7 @@ impl Port {
 
     /// How many datagrams leave with one call at most (UDP GSO); 1 where the system cannot send several.
     pub(super) fn max_gso_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.max_gso_segments
     }
 
     /// How many datagrams one buffer may get (UDP GRO).
@@ -78,14 +82,62 @@ impl Port {
         Ok(meta)
     }
 
+    /// Where the way to the destination does not segment, each datagram goes by itself.
+    ///
     /// # Errors
     /// When the system does not take all of it at once.
     pub(super) fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let sent = self.send_at_once(transmit);
+        let Some(size) = transmit.segment_size.filter(|_| sent.as_ref().is_err_and(|error| !is_full(error)))
+        else {
+            return sent;
+        };
+        transmit.contents.chunks(size.max(1)).try_for_each(|contents| {
+            self.send_at_once(&Transmit { contents, segment_size: None, ..*transmit })
+        })
+    }
+
+    fn send_at_once(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         #[cfg(unix)]
         return self.state.try_send(UdpSockRef::from(self.socket.get_ref()), transmit);
         #[cfg(not(unix))]
         return self
             .socket
             .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), transmit));
+    }
+}
+
+/// Whether there is no room now: the way is no reason to fail.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_takes_nothing_costs_nobody_else_the_segments() {
+        let port = Port::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let receiver = Port::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let before = port.max_gso_segments();
+        let to = |destination, contents, segment_size| Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size,
+            src_ip: None,
+        };
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        assert!(port.send(&to(nowhere, b"ab", None)).is_err());
+        assert!(port.send(&to(nowhere, b"ab", Some(1))).is_err());
+        assert_eq!(port.max_gso_segments(), before);
+
+        port.send(&to(receiver.local_addr(), b"abcde", (before > 1).then_some(2))).expect("it is taken");
+        let (mut buffer, mut got) = ([0; 4096], 0);
+        while got < 5 {
+            got += receiver.recv(&mut buffer).await.expect("it arrives").len;
+        }
+        assert_eq!(got, 5);
     }
 }

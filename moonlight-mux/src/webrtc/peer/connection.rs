@@ -54,7 +54,7 @@ impl Connection {
         set: ChannelSet,
         direct: bool,
     ) -> Result<(Self, Delivery, Channels), LeaveReason> {
-        let (feedback, backchannel) = Feedback::new();
+        let (feedback, backchannel) = Feedback::new(direct);
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
         let (opened_tx, opened) = mpsc::channel(channels::OPENED);
@@ -129,9 +129,9 @@ impl Connection {
         Ok(with_candidates(&local.sdp, &self.reach))
     }
 
-    /// Whether either side has ended the handshake before it stood, to watch.
-    pub(super) fn refused(&self) -> watch::Receiver<bool> {
-        self.port.refused()
+    /// Whether it is of no use, so that another may be tried, to watch.
+    pub(super) fn unfit(&self) -> watch::Receiver<bool> {
+        self.port.unfit()
     }
 
     /// # Errors

@@ -51,7 +51,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         viewer.expect_heartbeat(channels.has_heartbeat());
         let changed = format_change(viewer.watch_info(), info);
         tokio::pin!(events, media, changed);
-        let mut refused = connection.refused();
+        let mut unfit = connection.unfit();
         let (mut connected, mut signalling) = (false, true);
         let mut deadline = Some(task::now() + CONNECT_TIMEOUT);
         loop {
@@ -76,7 +76,6 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                         tracing::info!("viewer connected");
                         connected = true;
                         deadline = None;
-                        viewer.start_media();
                     }
                     RTCPeerConnectionState::Disconnected if !signalling => return Ok(LeaveReason::Left),
                     RTCPeerConnectionState::Disconnected => {
@@ -88,7 +87,10 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
                     RTCPeerConnectionState::Failed => return Ok(LeaveReason::ConnectionFailed),
                     _ => {}
                 },
-                () = is_true(&mut refused), if !connected => return Ok(LeaveReason::ConnectionFailed),() = task::at(deadline) => {
+                () = is_true(&mut unfit), if !connected => {
+                    return Ok(LeaveReason::ConnectionFailed);
+                }
+                () = task::at(deadline) => {
                     if !connected {
                         return Ok(LeaveReason::ConnectionFailed);
                     }
