@@ -463,17 +463,21 @@ impl Inputs {
     }
 
     pub(crate) fn try_next_with(&mut self, change: TextChange) -> Option<HostInput> {
-        let mut state = self.hub.state();
-        if !state.takes(self.connection) {
-            return None;
+        loop {
+            let mut state = self.hub.state();
+            if !state.takes(self.connection) {
+                return None;
+            }
+            let (peer, input) = state.aggregator.poll_place(change)?;
+            let room = state.room(peer);
+            drop(state);
+            if let Some(room) = room {
+                room.notify_one();
+            }
+            if input.is_some() {
+                return input;
+            }
         }
-        let (peer, input) = state.aggregator.poll(change)?;
-        let room = state.room(peer);
-        drop(state);
-        if let Some(room) = room {
-            room.notify_one();
-        }
-        Some(input)
     }
 }
 

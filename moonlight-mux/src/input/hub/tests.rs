@@ -207,3 +207,25 @@ async fn whoever_changes_rights_may_call_the_hub_meanwhile_and_loses_nobody_else
     assert!(panics.is_err());
     assert_eq!(hub.hub.update_rights(ann.peer, |rights| rights), Some(both), "the hub works on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_behind_moves_that_cancel_each_other_is_taken_when_nothing_is_told_of_them() {
+    let mut hub = Hub::new(InputMode::Shared);
+    let [ann, ben] = [hub.join(), hub.join()];
+    // With another's behind them, or nothing.
+    for behind in [vec![], vec![host_key(b'B', true)]] {
+        for dx in [5, -5] {
+            ann.send(&InputEvent::PointerBy { dx, dy: 0 }).await;
+        }
+        ann.send(&InputEvent::Scroll { dx: 0, dy: 1, at: None }).await;
+        ann.send(&InputEvent::Scroll { dx: 0, dy: -1, at: None }).await;
+        let waits = send(&ann, InputEvent::Text("a".to_owned()));
+        settle().await;
+        if !behind.is_empty() {
+            ben.send(&key(b'B', true)).await;
+        }
+        assert_eq!(hub.inputs.try_next(), behind.first().copied());
+        tokio::time::timeout(Duration::from_millis(1), waits).await.expect("it goes on").expect("and ends");
+        assert_eq!(hub.all(), [HostInput::Text('a')]);
+    }
+}
