@@ -370,6 +370,6 @@ fn bit(slot: GamepadSlot) -> u16 {
 }
 
 /// How many places one viewer has: more than anybody does in 50 ms. Beyond it come what one event makes (a text has a place
-/// for each character), one item of each device that may be merged with, and releases, of which there are as many as there
-/// are things that can be held: a few hundred.
+/// for each character), one item of each device that may be merged with, and releases of what was pressed, which nobody can
+/// do again without a place: as many as there are things that can be held, a few hundred.
 pub(super) const SHARE: usize = 64;
