@@ -96,7 +96,7 @@ impl Aggregator {
     ///
     /// # Errors
     /// When too much of the same viewer waits for the host, or text waits that the event must not overtake, or what text must
-    /// not overtake: the event is not taken, and may be handed in again once [`Self::poll`] has given something of that
+    /// not overtake: the event is not taken, and may be handed in again once [`Self::poll_place`] has given something of that
     /// viewer. Never for moves, sticks, sensors, `Held` and `ReleaseAll`, which are merged with what waits; for the wheel
     /// behind text alone.
     pub(crate) fn handle(&mut self, now: Instant, peer: PeerId, event: &InputEvent) -> Result<(), Full> {
@@ -195,9 +195,20 @@ impl Aggregator {
         self.host.outbox.disconnect();
     }
 
-    /// What the host is to be told next, and whose it was: more of that viewer's may be taken now.
-    pub(crate) fn poll(&mut self, change: TextChange) -> Option<(PeerId, HostInput)> {
+    /// Whose place is free next, so that more of that viewer's may be taken now, and what the host is to be told of it:
+    /// nothing where moves have cancelled each other. To be called again until it gives `None`.
+    pub(crate) fn poll_place(&mut self, change: TextChange) -> Option<(PeerId, Option<HostInput>)> {
         self.host.outbox.poll(change)
+    }
+
+    /// What the host is to be told next, and whose it was, where nobody sleeps until there is a place.
+    #[cfg(any(test, feature = "bench-support"))]
+    pub(crate) fn poll(&mut self, change: TextChange) -> Option<(PeerId, HostInput)> {
+        loop {
+            if let (peer, Some(input)) = self.poll_place(change)? {
+                return Some((peer, input));
+            }
+        }
     }
 
     /// When [`Self::handle_timeout`] is due. Changes with whatever viewers do.

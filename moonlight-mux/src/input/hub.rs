@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -340,7 +341,10 @@ impl State {
     }
 
     fn timeout(&self) -> Option<Instant> {
-        [self.tell_at, self.aggregator.timeout(), self.pointers.timeout()].into_iter().flatten().min()
+        // Those that rest are left out by what is told next, which is not at once.
+        let next = self.tell_at.or(self.told_at.map(|told| told + TELL_EVERY));
+        let pointers = self.pointers.timeout().map(|rests| next.map_or(rests, |next| rests.max(next)));
+        [self.tell_at, self.aggregator.timeout(), pointers].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Option<News> {
@@ -457,23 +461,32 @@ impl Inputs {
             if let Some(input) = self.try_next_with(change) {
                 return input;
             }
+            if !self.hub.state().takes(self.connection) {
+                // The wake-up that this may have taken is its successor's.
+                self.hub.shared.filled.notify_one();
+                return pending().await;
+            }
             // One that came in between has left its permit.
             self.hub.shared.filled.notified().await;
         }
     }
 
     pub(crate) fn try_next_with(&mut self, change: TextChange) -> Option<HostInput> {
-        let mut state = self.hub.state();
-        if !state.takes(self.connection) {
-            return None;
+        loop {
+            let mut state = self.hub.state();
+            if !state.takes(self.connection) {
+                return None;
+            }
+            let (peer, input) = state.aggregator.poll_place(change)?;
+            let room = state.room(peer);
+            drop(state);
+            if let Some(room) = room {
+                room.notify_one();
+            }
+            if input.is_some() {
+                return input;
+            }
         }
-        let (peer, input) = state.aggregator.poll(change)?;
-        let room = state.room(peer);
-        drop(state);
-        if let Some(room) = room {
-            room.notify_one();
-        }
-        Some(input)
     }
 }
 

@@ -248,10 +248,14 @@ impl Gamepad {
         if std::mem::take(&mut self.turning) {
             let reading = SensorReading { sensor: Sensor::Gyroscope, value: [0.0; 3] };
             let device = Device::Sensor(slot, reading.sensor);
-            outbox.push(device, HostInput::GamepadMotion { slot, reading });
+            outbox.replace(device, HostInput::GamepadMotion { slot, reading });
         }
-        if std::mem::take(&mut self.state) != GamepadState::default() {
-            outbox.push_gamepad(slot, GamepadState::default());
+        let (before, state) = (std::mem::take(&mut self.state), GamepadState::default());
+        if before.buttons != state.buttons {
+            outbox.push_gamepad(slot, state);
+        } else if before != state {
+            // What was moved alone is never refused, so that this must not add to it each time.
+            outbox.replace_gamepad(slot, state);
         }
     }
 

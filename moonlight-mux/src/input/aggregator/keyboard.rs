@@ -107,14 +107,15 @@ impl HeldKeys {
         } else if !down && self.keys.remove(code) {
             keyboard.lift(code, outbox);
         }
+        self.let_implied_go(keyboard, outbox);
     }
 
-    /// Lets go what is not in `kept`. Keys that are only implied are not in it, and stay: the next key tells.
+    /// Lets go what is not in `kept`. Keys that are only implied are not in it, and stay while another is held: the next key
+    /// tells.
     pub(super) fn keep(&mut self, kept: &KeySet, keyboard: &mut Keyboard, outbox: &mut Writer<'_>) {
-        let implied = self.implied;
-        let stays = |code| kept.contains(code) || left_of(code).is_some_and(|class| implied.contains(class));
-        let gone: KeySet = self.keys.iter().filter(|&code| !stays(code)).collect();
+        let gone = self.keys.iter().filter(|&code| !kept.contains(code) && !self.is_implied(code)).collect();
         self.let_go(gone, keyboard, outbox);
+        self.let_implied_go(keyboard, outbox);
     }
 
     pub(super) fn release(&mut self, keyboard: &mut Keyboard, outbox: &mut Writer<'_>) {
@@ -127,7 +128,20 @@ impl HeldKeys {
         *self = Self::default();
     }
 
-    /// Makes the modifier keys, but for the key that is about to go down or up, agree with what the viewer's system says.
+    fn is_implied(&self, code: KeyCode) -> bool {
+        left_of(code).is_some_and(|class| self.implied.contains(class))
+    }
+
+    /// Lets go what is only implied once nothing else is held. Nobody says that it goes up where nobody said that it went
+    /// down, and without a key the wheel and clicks would have it; the next key implies it again.
+    fn let_implied_go(&mut self, keyboard: &mut Keyboard, outbox: &mut Writer<'_>) {
+        if self.implied != Modifiers::default() && self.keys.iter().all(|code| self.is_implied(code)) {
+            self.release(keyboard, outbox);
+        }
+    }
+
+    /// Makes the modifier keys agree with what the viewer's system says, but that a modifier which goes down tells nothing of
+    /// its own class: it is about to be held. One that goes up may say that no other of its class is down.
     fn heed(
         &mut self,
         modifiers: Modifiers,
@@ -139,7 +153,7 @@ impl HeldKeys {
         let alt_gr = code == RIGHT_ALT || self.keys.contains(RIGHT_ALT);
         let unclear = if alt_gr { Modifiers::CTRL.0 | Modifiers::ALT.0 } else { 0 };
         for (class, keys) in CLASSES {
-            if keys.contains(&code) {
+            if down && keys.contains(&code) {
                 continue;
             }
             let held: KeySet = keys.iter().copied().filter(|&key| self.keys.contains(key)).collect();

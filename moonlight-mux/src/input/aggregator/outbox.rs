@@ -124,32 +124,28 @@ impl Outbox {
         Writer { outbox: self, peer }
     }
 
-    /// What the host is told next, and whose it is.
-    pub(super) fn poll(&mut self, change: TextChange) -> Option<(PeerId, HostInput)> {
-        loop {
-            let lane = self.next_lane(change)?;
-            let item = self.lanes[lane].front_mut()?;
-            let (peer, device) = (item.peer, item.device);
-            let order = item.content.order();
-            if order != Order::Free && (order == Order::Text) != self.text {
-                self.text = !self.text;
-                self.until = self.number;
-            }
-            let told = item.content.next(&mut self.plugged);
-            if item.content.is_told() {
-                if self.open.get(&device) == Some(&item.number) {
-                    self.open.remove(&device);
-                }
-                self.lanes[lane].pop_front();
-                self.leave(peer, device.class());
-            } else if order == Order::Text {
-                self.leave(peer, device.class());
-            }
-            // Moves may have cancelled each other.
-            if let Some(input) = told {
-                return Some((peer, input));
-            }
+    /// What the host is told next, and whose it is: nothing of moves that have cancelled each other, whose place is free by
+    /// this nonetheless. `None` once nothing is left that it may be told.
+    pub(super) fn poll(&mut self, change: TextChange) -> Option<(PeerId, Option<HostInput>)> {
+        let lane = self.next_lane(change)?;
+        let item = self.lanes[lane].front_mut()?;
+        let (peer, device) = (item.peer, item.device);
+        let order = item.content.order();
+        if order != Order::Free && (order == Order::Text) != self.text {
+            self.text = !self.text;
+            self.until = self.number;
         }
+        let told = item.content.next(&mut self.plugged);
+        if item.content.is_told() {
+            if self.open.get(&device) == Some(&item.number) {
+                self.open.remove(&device);
+            }
+            self.lanes[lane].pop_front();
+            self.leave(peer, device.class());
+        } else if order == Order::Text {
+            self.leave(peer, device.class());
+        }
+        Some((peer, told))
     }
 
     fn next_lane(&self, change: TextChange) -> Option<usize> {
@@ -374,6 +370,6 @@ fn bit(slot: GamepadSlot) -> u16 {
 }
 
 /// How many places one viewer has: more than anybody does in 50 ms. Beyond it come what one event makes (a text has a place
-/// for each character), one item of each device that may be merged with, and releases, of which there are as many as there
-/// are things that can be held: a few hundred.
+/// for each character), one item of each device that may be merged with, and releases of what was pressed, which nobody can
+/// do again without a place: as many as there are things that can be held, a few hundred.
 pub(super) const SHARE: usize = 64;

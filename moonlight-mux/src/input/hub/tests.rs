@@ -207,3 +207,76 @@ async fn whoever_changes_rights_may_call_the_hub_meanwhile_and_loses_nobody_else
     assert!(panics.is_err());
     assert_eq!(hub.hub.update_rights(ann.peer, |rights| rights), Some(both), "the hub works on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_behind_moves_that_cancel_each_other_is_taken_when_nothing_is_told_of_them() {
+    let mut hub = Hub::new(InputMode::Shared);
+    let [ann, ben] = [hub.join(), hub.join()];
+    // With another's behind them, or nothing.
+    for behind in [vec![], vec![host_key(b'B', true)]] {
+        for dx in [5, -5] {
+            ann.send(&InputEvent::PointerBy { dx, dy: 0 }).await;
+        }
+        ann.send(&InputEvent::Scroll { dx: 0, dy: 1, at: None }).await;
+        ann.send(&InputEvent::Scroll { dx: 0, dy: -1, at: None }).await;
+        let waits = send(&ann, InputEvent::Text("a".to_owned()));
+        settle().await;
+        if !behind.is_empty() {
+            ben.send(&key(b'B', true)).await;
+        }
+        assert_eq!(hub.inputs.try_next(), behind.first().copied());
+        tokio::time::timeout(Duration::from_millis(1), waits).await.expect("it goes on").expect("and ends");
+        assert_eq!(hub.all(), [HostInput::Text('a')]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pointer_that_comes_to_rest_between_two_tells_is_left_out_by_the_next_one_alone() {
+    let hub = InputHub::new(InputMode::Shared);
+    let _inputs = hub.connect(InputFeatures::default());
+    let [ann, ben] = [(); 2].map(|()| hub.join(PeerId::random(), Rights::ALL));
+    let start = task::now();
+    let after = |milliseconds| start + Duration::from_millis(milliseconds);
+    let mut state = hub.state();
+    let does = |state: &mut State, now, viewer: &ViewerInput, event| {
+        state.handle(now, viewer.peer, &event).expect("taken");
+        state.will_tell(now);
+    };
+    let to = |x| InputEvent::PointerTo(crate::input::Position { x, y: 0 });
+    does(&mut state, start, &ann, to(1));
+    assert!(state.handle_timeout(start).expect("told").pointers.is_some());
+    does(&mut state, after(4_950), &ben, to(2));
+    assert!(state.handle_timeout(after(4_950)).expect("told").pointers.is_some());
+    // With something else to tell, and nothing.
+    for (acts, from) in [(true, 4_960), (false, 9_910)] {
+        if acts {
+            does(&mut state, after(from), &ben, key(b'B', true));
+        }
+        let mut turns = Vec::new();
+        while turns.len() < 100
+            && let Some(due) = state.timeout().filter(|&due| due < after(from + 1_000))
+        {
+            turns.push(due.saturating_duration_since(start));
+            state.handle_timeout(due);
+        }
+        assert!(turns.len() < 20 && turns.is_sorted_by(|one, next| one < next), "{turns:?}");
+        assert_eq!(state.pointers.poll(after(from + 1_000)), None, "it was left out in time");
+    }
+    drop(state);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_that_were_asked_for_before_take_no_wake_up_from_the_new_ones() {
+    let Hub { hub, inputs: mut old, _time } = Hub::new(InputMode::Shared);
+    let ann = hub.join(PeerId::random(), Rights::ALL);
+    let waits = task::spawn(async move { old.next().await });
+    settle().await;
+    let mut new = hub.connect(InputFeatures::default());
+    settle().await;
+    let next = task::spawn(async move { new.next().await });
+    settle().await;
+    ann.send(&InputEvent::PointerTo(crate::input::Position { x: 1, y: 0 })).await;
+    let told = tokio::time::timeout(Duration::from_millis(1), next).await.expect("it is woken");
+    assert_eq!(told.expect("it ends"), HostInput::PointerTo(crate::input::Position { x: 1, y: 0 }));
+    waits.abort();
+}

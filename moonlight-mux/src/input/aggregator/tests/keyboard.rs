@@ -49,10 +49,44 @@ fn a_modifier_that_was_down_before_is_pressed_with_the_first_key_and_let_go_when
     // It is in no page's set of held keys.
     let held = InputEvent::Held { keys: [KeyCode(A)].into_iter().collect(), buttons: Buttons(0) };
     assert_eq!(room.told(one, held), []);
-    assert_eq!(room.told(one, key_with(A, false, Modifiers::CTRL)), [host_key(A, false, Modifiers::CTRL)]);
     // The right one it was.
-    assert_eq!(room.told(one, key(RIGHT_CTRL, false)), []);
-    assert_eq!(room.told(one, key(A, true)), [host_key(LEFT_CTRL, false, NONE), host_key(A, true, NONE)]);
+    assert_eq!(room.told(one, key(RIGHT_CTRL, false)), [host_key(LEFT_CTRL, false, NONE)]);
+    assert_eq!(room.told(one, key(A, false)), [host_key(A, false, NONE)]);
+}
+
+#[test]
+fn a_modifier_that_is_only_implied_is_let_go_with_the_last_key_that_is_held() {
+    let (mut room, [one]) = Room::new();
+    let down = [host_key(LEFT_CTRL, true, Modifiers::CTRL), host_key(A, true, Modifiers::CTRL)];
+    let up = [host_key(A, false, Modifiers::CTRL), host_key(LEFT_CTRL, false, NONE)];
+    assert_eq!(room.told(one, key_with(A, true, Modifiers::CTRL)), down);
+    room.told(one, key_with(0x42, true, Modifiers::CTRL));
+    // The page never says that it goes up, as it never had it down.
+    assert_eq!(
+        room.told(one, key_with(0x42, false, Modifiers::CTRL)),
+        [host_key(0x42, false, Modifiers::CTRL)]
+    );
+    assert_eq!(room.told(one, key_with(A, false, Modifiers::CTRL)), up);
+    assert_eq!(room.told(one, key_with(A, true, Modifiers::CTRL)), down, "each time");
+    let nothing = InputEvent::Held { keys: KeySet::default(), buttons: Buttons(0) };
+    assert_eq!(room.told(one, nothing), up);
+}
+
+#[test]
+fn a_modifier_that_goes_up_lets_its_class_go_if_it_says_that_no_other_of_it_is_down() {
+    let (mut room, [one]) = Room::new();
+    room.told(one, key_with(LEFT_CTRL, true, Modifiers::CTRL));
+    room.told(one, key_with(RIGHT_CTRL, true, Modifiers::CTRL));
+    assert_eq!(
+        room.told(one, key_with(RIGHT_CTRL, false, Modifiers::CTRL)),
+        [host_key(RIGHT_CTRL, false, Modifiers::CTRL)]
+    );
+    room.told(one, key_with(RIGHT_CTRL, true, Modifiers::CTRL));
+    // The left one's release was lost.
+    assert_eq!(
+        room.told(one, key(RIGHT_CTRL, false)),
+        [host_key(LEFT_CTRL, false, Modifiers::CTRL), host_key(RIGHT_CTRL, false, NONE)]
+    );
 }
 
 #[test]

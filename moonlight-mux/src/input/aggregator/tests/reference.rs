@@ -289,7 +289,7 @@ impl Reference {
             [(1, 0xa0, 0xa1, 0x10), (2, 0xa2, 0xa3, 0x11), (4, 0xa4, 0xa5, 0x12), (8, 0x5b, 0x5c, 0x5c)]
         {
             let keys = [left, right, either];
-            if keys.contains(&code) {
+            if keys.contains(&code) && down {
                 continue;
             }
             let mut held: Vec<u8> =
@@ -329,6 +329,16 @@ impl Reference {
             }
         }
         self.set_key(peer, code, down);
+        self.let_implied_keys_go(peer);
+    }
+
+    /// Those that nobody pressed are down for those that somebody did.
+    fn let_implied_keys_go(&mut self, peer: PeerId) {
+        let person = &self.viewers[&peer];
+        if person.keys == person.implied {
+            let keys = person.keys.clone();
+            self.let_keys_go(peer, keys);
+        }
     }
 
     /// Tells the host if this is the first to press it or the last to let go.
@@ -579,6 +589,7 @@ impl Reference {
         let gone = gone.filter(|&code| !keys.contains(KeyCode(code)) && !person.implied.contains(&code));
         let gone = gone.collect();
         self.let_keys_go(peer, gone);
+        self.let_implied_keys_go(peer);
     }
 
     /// Those that are no modifiers first.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::input::event::{Sensor, SensorReading};
 use outbox::SHARE;
 
 /// A room whose host takes nothing, and whose first viewer has as much in front of it as it may.
@@ -84,14 +85,21 @@ fn what_is_refused_leaves_nothing_behind() {
 
 #[test]
 fn moves_and_releases_are_taken_however_much_waits() {
-    let (mut room, [one, two]) = Room::new();
+    let (mut room, [one, two, three]) = Room::new();
+    room.told(three, InputEvent::GamepadConnected { index: pad(0), info: GamepadInfo::default() });
     room.act(two, InputEvent::Touch(finger(PointerPhase::Down, 1)));
     room.act(two, InputEvent::Gamepad { index: pad(0), state: pressed(1) });
     room.act(two, key(0x42, true));
     room.all();
     fill(&mut room, two);
     let stick = GamepadState { left_stick: (9, 9), ..pressed(1) };
+    let tilted = GamepadState { left_stick: (9_000, 0), ..pressed(0) };
+    let turning = SensorReading { sensor: Sensor::Gyroscope, value: [1.0; 3] };
     for _ in 0..10_000 {
+        // What is moved alone, and let go.
+        room.act(three, InputEvent::Gamepad { index: pad(0), state: tilted });
+        room.act(three, InputEvent::GamepadMotion { index: pad(0), reading: turning });
+        room.act(three, InputEvent::ReleaseAll);
         room.act(two, InputEvent::PointerBy { dx: 1, dy: 0 });
         room.act(two, scroll(1, Some(place(2, 2))));
         room.act(one, InputEvent::PointerTo(place(1, 1)));
@@ -102,7 +110,7 @@ fn moves_and_releases_are_taken_however_much_waits() {
     room.act(two, InputEvent::Held { keys: KeySet::default(), buttons: Buttons(0) });
     room.act(two, InputEvent::ReleaseAll);
     let told = room.all();
-    assert!(told.len() <= 4 * SHARE + 6, "{} wait", told.len());
+    assert!(told.len() <= 4 * SHARE + 8, "{} wait", told.len());
     let scrolled: i32 = told
         .iter()
         .map(|input| if let HostInput::Scroll { amount, .. } = input { i32::from(*amount) } else { 0 })
@@ -110,11 +118,16 @@ fn moves_and_releases_are_taken_however_much_waits() {
     assert_eq!(scrolled, 10_000);
     let last = [
         HostInput::Touch(Touch { contact: 0, ..finger(PointerPhase::Move, 1) }),
-        HostInput::Gamepad { slot: slot(0), state: stick, active: 1 },
+        HostInput::Gamepad { slot: slot(1), state: stick, active: 3 },
         host_key(0x42, false, NONE),
         HostInput::Touch(Touch { contact: 0, ..finger(PointerPhase::Cancel, 1) }),
-        HostInput::Gamepad { slot: slot(0), state: GamepadState::default(), active: 1 },
+        HostInput::Gamepad { slot: slot(1), state: GamepadState::default(), active: 3 },
     ];
+    let at_rest = HostInput::Gamepad { slot: slot(0), state: GamepadState::default(), active: 3 };
+    let still = SensorReading { value: [0.0; 3], ..turning };
+    assert!(
+        told.contains(&at_rest) && told.contains(&HostInput::GamepadMotion { slot: slot(0), reading: still })
+    );
     let rest: Vec<_> = told.into_iter().filter(|input| last.contains(input)).collect();
     assert_eq!(rest, last);
 }
