@@ -274,7 +274,9 @@ impl Writer<'_> {
         self.merge(Device::Gamepad(slot), Content::Gamepad(slot, state));
     }
 
+    /// What the next gamepad in the slot says comes behind this.
     pub(super) fn unplug(&mut self, slot: GamepadSlot) {
+        self.outbox.open.retain(|device, _| !matches!(device, Device::Sensor(of, _) if *of == slot));
         self.append(Device::Gamepad(slot), Content::Unplug(slot));
     }
 
