@@ -366,8 +366,8 @@ impl Streamer {
         self.inner.input.set_mode(mode);
     }
 
-    /// The same by what the mode is so far, with nothing in between; gives what it is now. `change` may not call the
-    /// streamer.
+    /// The same by what the mode is so far, with nothing in between; gives what it is now. `change` may call the streamer, but
+    /// not change its mode: other changes wait for this one.
     ///
     /// # Errors
     /// What `change` refuses with; then the mode stays.

@@ -91,7 +91,7 @@ impl Aggregator {
     }
 
     /// Takes what a viewer did. An event that the viewer has no right to, or not the turn for, is taken and does nothing. So
-    /// is what makes no sense: a repeat, the release of what is not held, a 33rd finger, a gamepad that there is no slot for
+    /// is what makes no sense: a repeat, the release of what is not held, a viewer's 11th finger, or the 33rd of all, a gamepad that there is no slot for
     /// (which is plugged in by what it does once there is one).
     ///
     /// # Errors
@@ -233,7 +233,7 @@ impl Aggregator {
         Some((peer, feedback.with_gamepad(index)))
     }
 
-    /// Who acts now: who acted within the last second, or holds something. Whoever stops by time alone does so at a
+    /// Who acts now, in order: who acted within the last second, or holds something. Whoever stops by time alone does so at a
     /// [`Self::timeout`].
     pub(crate) fn acting(&self, now: Instant) -> Vec<PeerId> {
         let viewers = self.viewers.iter().filter(|&(&peer, viewer)| viewer.acts(now, peer, &self.host));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -32,6 +32,8 @@ pub(crate) struct InputHub {
 
 struct Shared {
     state: Mutex<State>,
+    /// Held by who changes the mode, while it works out to what. Guards nothing, so that a panic there harms nothing.
+    changes_mode: Mutex<()>,
     /// Something may wait for the host. Only the source waits for it.
     filled: Notify,
     /// Something is due earlier than [`InputHub::keep_time`] knows.
@@ -109,6 +111,7 @@ impl InputHub {
         };
         let shared = Shared {
             state: Mutex::new(state),
+            changes_mode: Mutex::new(()),
             filled: Notify::new(),
             sooner: Notify::new(),
             pointers: watch::Sender::new(Arc::from([])),
@@ -134,16 +137,17 @@ impl InputHub {
 
     /// A viewer goes: what it holds is let go, and what it still does counts for nothing. Again: nothing.
     pub(crate) fn leave(&self, peer: PeerId) {
-        let room = self.change(|state| {
+        let viewer = self.change(|state| {
             let viewer = state.viewers.remove(&peer)?;
             state.left = true;
             state.aggregator.leave(peer);
             state.pointers.remove(peer);
-            Some(viewer.room)
+            // Dropped without the lock: that wakes who watches its status.
+            Some(viewer)
         });
         // Its egress may go on for a while.
-        if let Some(room) = room {
-            room.notify_one();
+        if let Some(viewer) = viewer {
+            viewer.room.notify_one();
         }
     }
 
@@ -172,20 +176,22 @@ impl InputHub {
         let Ok(_) = self.update_mode(|_| Ok::<_, Infallible>(mode));
     }
 
-    /// Changes the mode by what it is so far, unless `change` refuses; gives what it is now.
+    /// Changes the mode by what it is so far, unless `change` refuses; gives what it is now. `change` is others' code, so it
+    /// runs without the state's lock; other changes of the mode wait for it.
     pub(crate) fn update_mode<E>(
         &self,
         change: impl FnOnce(InputMode) -> Result<InputMode, E>,
     ) -> Result<InputMode, E> {
+        let _only = self.shared.changes_mode.lock().unwrap_or_else(PoisonError::into_inner);
+        let mode = change(self.mode())?.in_range();
         self.change(|state| {
-            let mode = change(state.mode)?.in_range();
             state.mode = mode;
             state.aggregator.set_mode(mode);
             if mode == InputMode::ViewOnly {
                 state.pointers.clear();
             }
-            Ok(mode)
-        })
+        });
+        Ok(mode)
     }
 
     /// What the source does with input; `None` while it takes none.
@@ -367,7 +373,7 @@ impl State {
                 viewer.told = status;
                 news.statuses.push((viewer.status.clone(), status));
             }
-            let acts = acting.contains(peer);
+            let acts = acting.binary_search(peer).is_ok();
             news.list |= viewer.acting != acts;
             viewer.acting = acts;
         }

@@ -14,11 +14,13 @@ use crate::peer::PeerId;
 ///
 /// The oldest of all is told first, but that text and [actions](Order) take turns: each goes on until all is told that waited
 /// when its turn began. So whoever acts waits for two changes at most, however often others change between the two. What is
-/// [free](Order::Free) waits for neither.
+/// [free](Order::Free) waits for neither, but for moves behind a click or the wheel, anybody's: there is one pointer, and it
+/// may not go elsewhere before.
 ///
 /// A viewer has [`SHARE`] places, and does not have text and actions in here at once: the other waits outside. So neither of
 /// the two needs to know what of the other it may not overtake, and nothing is told in another order than it was decided in
-/// but what is ordered against nothing.
+/// but what is ordered against nothing, and releases ([`ReleaseAll`](crate::input::InputEvent::ReleaseAll) and the like): they
+/// do not wait outside, and may pass their viewer's own text.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     connected: bool,
@@ -274,7 +276,9 @@ impl Writer<'_> {
         self.merge(Device::Gamepad(slot), Content::Gamepad(slot, state));
     }
 
+    /// What the next gamepad in the slot says comes behind this.
     pub(super) fn unplug(&mut self, slot: GamepadSlot) {
+        self.outbox.open.retain(|device, _| !matches!(device, Device::Sensor(of, _) if *of == slot));
         self.append(Device::Gamepad(slot), Content::Unplug(slot));
     }
 

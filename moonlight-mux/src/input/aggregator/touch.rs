@@ -41,7 +41,7 @@ impl Fingers {
         self.0.is_empty()
     }
 
-    /// More fingers than [`Contacts`] has numbers, and fingers that never went down, are ignored; so are phases that fingers do
+    /// More fingers than [`FINGERS`], or than [`Contacts`] has numbers, and fingers that never went down, are ignored; so are phases that fingers do
     /// not have. A finger that goes down twice was taken away in between: some pages lose that.
     pub(super) fn handle(&mut self, touch: &Touch, contacts: &mut Contacts, outbox: &mut Writer<'_>) {
         let known = self.0.iter().position(|finger| finger.last.contact == touch.contact);
@@ -49,6 +49,9 @@ impl Fingers {
             (PointerPhase::Down, known) => {
                 if let Some(known) = known {
                     self.0.remove(known).cancel(contacts, outbox);
+                }
+                if self.0.len() >= FINGERS {
+                    return;
                 }
                 let Some(number) = contacts.take() else { return };
                 self.0.push(Finger { number, last: *touch });
@@ -90,3 +93,6 @@ impl Finger {
 fn at_host(touch: &Touch, number: u8) -> HostInput {
     HostInput::Touch(Touch { contact: number.into(), ..*touch })
 }
+
+/// Of one viewer, at once: as many as it has, so that others find numbers too.
+const FINGERS: usize = 10;

@@ -261,3 +261,21 @@ fn a_touchpad_has_eight_fingers() {
 
 const XBOX: GamepadInfo =
     GamepadInfo { kind: GamepadKind::Xbox, capabilities: 0x07, buttons: GamepadButtons::XBOX };
+
+#[test]
+fn a_reading_of_the_next_gamepad_in_a_slot_is_not_merged_with_one_of_the_last() {
+    let (mut room, [one, two]) = Room::new();
+    let connected = InputEvent::GamepadConnected { index: pad(0), info: GamepadInfo::default() };
+    let reading = |x| crate::input::event::SensorReading {
+        sensor: crate::input::event::Sensor::Accelerometer,
+        value: [x, 0.0, 0.0],
+    };
+    room.told(one, connected.clone());
+    room.act(one, InputEvent::GamepadMotion { index: pad(0), reading: reading(1.0) });
+    room.act(one, InputEvent::GamepadDisconnected { index: pad(0) });
+    room.act(two, connected);
+    room.act(two, InputEvent::GamepadMotion { index: pad(0), reading: reading(2.0) });
+    let told = room.all();
+    let moved = |x| HostInput::GamepadMotion { slot: slot(0), reading: reading(x) };
+    assert_eq!((told.first(), told.last()), (Some(&moved(1.0)), Some(&moved(2.0))), "{told:?}");
+}

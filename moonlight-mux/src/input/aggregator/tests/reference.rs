@@ -403,7 +403,9 @@ impl Reference {
                 }
                 let taken: BTreeSet<u32> =
                     self.viewers.values().flat_map(|person| &person.fingers).map(|finger| finger.0).collect();
-                if let Some(number) = (0..32).find(|number| !taken.contains(number)) {
+                if let Some(number) = (0..32).find(|number| !taken.contains(number))
+                    && self.viewers[&peer].fingers.len() < 10
+                {
                     self.person(peer).fingers.push((number, touch));
                     self.tell_touch(number, touch);
                 }

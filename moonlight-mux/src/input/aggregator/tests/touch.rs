@@ -67,20 +67,36 @@ fn a_finger_that_goes_down_twice_was_cancelled_in_between() {
 }
 
 #[test]
-fn there_are_32_fingers_and_those_of_who_leaves_are_cancelled_and_free_again() {
+fn there_are_32_fingers_ten_for_each_viewer_and_those_of_who_leaves_are_cancelled_and_free_again() {
+    let (mut room, viewers) = Room::new::<4>();
+    use PointerPhase::{Cancel, Down, Move, Up};
+    for number in 0..32u32 {
+        let viewer = viewers[number as usize / 10];
+        assert_eq!(room.told(viewer, touch(Down, number)), [host_touch(Down, number)]);
+    }
+    let [one, .., four] = viewers;
+    for viewer in [one, four] {
+        for phase in [Down, Move, Up] {
+            assert_eq!(room.told(viewer, touch(phase, 99)), [], "an 11th of one's own, and a 33rd of all");
+        }
+    }
+    // That was none too many.
+    let again = [host_touch(Cancel, 9), host_touch(Down, 9)];
+    assert_eq!(room.told(one, touch(Down, 9)), again);
+    room.aggregator.leave(one);
+    let cancelled: Vec<_> = (0..10).map(|contact| host_touch(Cancel, contact)).collect();
+    assert_eq!(room.all(), cancelled);
+    assert_eq!(room.told(four, touch(Down, 0)), [host_touch(Down, 0)]);
+}
+
+#[test]
+fn one_viewer_takes_no_more_than_ten_fingers() {
     let (mut room, [one, two]) = Room::new();
     for contact in 0..32 {
-        assert_eq!(
-            room.told(one, touch(PointerPhase::Down, contact)),
-            [host_touch(PointerPhase::Down, contact)]
-        );
+        room.act(one, touch(PointerPhase::Down, contact));
     }
-    assert_eq!(room.told(two, touch(PointerPhase::Down, 0)), []);
-    assert_eq!(room.told(two, touch(PointerPhase::Up, 0)), []);
-    room.aggregator.leave(one);
-    let cancelled: Vec<_> = (0..32).map(|contact| host_touch(PointerPhase::Cancel, contact)).collect();
-    assert_eq!(room.all(), cancelled);
-    assert_eq!(room.told(two, touch(PointerPhase::Down, 0)), [host_touch(PointerPhase::Down, 0)]);
+    assert_eq!(room.all().len(), 10);
+    assert_eq!(room.told(two, touch(PointerPhase::Down, 0)), [host_touch(PointerPhase::Down, 10)]);
 }
 
 fn pen(phase: PointerPhase, x: u16) -> Pen {
