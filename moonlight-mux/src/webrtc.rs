@@ -20,6 +20,7 @@ mod interfaces;
 mod negotiate;
 mod packetiser;
 mod peer;
+mod resend;
 mod runtime;
 mod standard;
 mod stun;

@@ -225,7 +225,7 @@ impl Transport for Rewired {
 }
 
 /// The description with `relay` in each candidate, and the address that was there.
-fn rewire(sdp: &str, relay: SocketAddr) -> (String, Option<SocketAddr>) {
+pub fn rewire(sdp: &str, relay: SocketAddr) -> (String, Option<SocketAddr>) {
     let mut was = None;
     let lines = sdp.lines().map(|line| {
         // foundation, component, transport, priority, address, port (RFC 8839, 5.1)

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use moonlight_mux::{PeerConfig, PeerHandle, Streamer, WebRtc};
+use moonlight_mux_benches::measure::troublemakers::rewire;
 use moonlight_mux_benches::viewer::{self, Closed, Message, Transport, Viewer, ViewerConfig};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -210,20 +211,4 @@ impl<T: Transport> Transport for Rewired<T> {
     async fn close(&mut self) {
         self.inner.close().await;
     }
-}
-
-/// The description with `relay` in each candidate, and the address that was there.
-fn rewire(sdp: &str, relay: SocketAddr) -> (String, Option<SocketAddr>) {
-    let mut was = None;
-    let lines = sdp.lines().map(|line| {
-        // foundation, component, transport, priority, address, port (RFC 8839, 5.1)
-        let mut fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        if line.starts_with("a=candidate:") && fields.len() > 5 {
-            was = format!("{}:{}", fields[4], fields[5]).parse().ok();
-            fields[4] = relay.ip().to_string();
-            fields[5] = relay.port().to_string();
-        }
-        fields.join(" ") + "\r\n"
-    });
-    (lines.collect(), was)
 }

@@ -7,9 +7,10 @@ use webrtc::error::Error;
 
 use super::channels::Quality;
 use super::direct::{DirectPath, Opening};
-use super::feedback::{Backchannel, NegotiatedStreams, RESEND_PACKETS};
+use super::feedback::{Backchannel, NegotiatedStreams};
 use super::health::{Health, Report, Verdict};
 use super::heard::LastHeard;
+use super::resend::RESEND_PACKETS;
 use super::standard::StandardPath;
 use super::tracks::Tracks;
 use crate::broadcast::Media;

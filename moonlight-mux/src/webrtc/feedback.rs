@@ -10,12 +10,13 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use tokio::sync::mpsc;
 
 use super::health::{Reception, Report};
+use super::resend::Resends;
 
 /// Reports that the viewer's task has not read yet: a browser sends a few each second. Full: the newest is dropped, as
 /// the network might have done.
@@ -161,7 +162,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
                 if let Some(resends) = &mut self.resends
                     && let Some(nack) = rtcp.as_any().downcast_ref::<TransportLayerNack>()
                 {
-                    *rtcp = Box::new(resends.grant(nack));
+                    *rtcp = Box::new(grant(resends, nack));
                 }
             }
         }
@@ -178,7 +179,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
             && matches!(packet.message.packet, Packet::Rtp(_))
             && !packet.message.has(&Attribute::Retransmission)
         {
-            resends.earn();
+            resends.earn(1);
         }
         if let Packet::Rtcp(packets) = &packet.message.packet {
             for report in packets.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<SenderReport>()) {
@@ -219,36 +220,18 @@ impl Interceptor for Feedback {
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
-/// How many packets may still be sent again to a viewer: one for each that was sent, saved up to as many as are kept to be
-/// sent again. So whoever asks for more, where 4 bytes ask for 17 packets, at most doubles its stream.
-#[derive(Debug, Default)]
-struct Resends(u32);
-
-impl Resends {
-    /// A packet was sent.
-    fn earn(&mut self) {
-        self.0 = (self.0 + 1).min(RESEND_PACKETS.into());
-    }
-
-    /// What may be sent again of what is asked for: what comes first, in whole pairs.
-    fn grant(&mut self, nack: &TransportLayerNack) -> TransportLayerNack {
-        let granted = nack.nacks.iter().copied().take_while(|pair| {
-            // RFC 4585, 6.2.1: one packet, and one for each bit.
-            let left = self.0.checked_sub(1 + pair.lost_packets.count_ones());
-            self.0 = left.unwrap_or(self.0);
-            left.is_some()
-        });
-        TransportLayerNack { nacks: granted.collect(), ..*nack }
-    }
+/// What may be sent again of what is asked for: what comes first, in whole pairs.
+fn grant(resends: &mut Resends, nack: &TransportLayerNack) -> TransportLayerNack {
+    // RFC 4585, 6.2.1: one packet, and one for each bit.
+    let asked = |pair: &NackPair| 1 + pair.lost_packets.count_ones() as usize;
+    let granted = nack.nacks.iter().copied().take_while(|pair| resends.take_whole(asked(pair)));
+    TransportLayerNack { nacks: granted.collect(), ..*nack }
 }
 
 /// The cumulative loss, a signed number of 24 bits, which the crate reads as an unsigned one.
 fn sign_extended(lost: u32) -> i32 {
     ((lost << 8) as i32) >> 8
 }
-
-/// Packets kept for retransmission: a second and a half of a 6 Mbit/s stream, half a second of 20 Mbit/s.
-pub(super) const RESEND_PACKETS: u16 = 1024;
 
 pub(super) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
@@ -257,11 +240,11 @@ mod tests {
     use rtc::interceptor::{AttributedPacket, RTCPFeedback};
     use rtc::rtcp::Packet as Rtcp;
     use rtc::rtcp::payload_feedbacks::full_intra_request::FirEntry;
-    use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
     use rtc::rtp::{self, header::Header};
     use rtc::shared::TransportContext;
 
     use super::super::negotiate::interceptors;
+    use super::super::resend::RESEND_PACKETS;
     use super::*;
 
     fn tagged(now: Instant, packets: Vec<Box<dyn Rtcp>>) -> TaggedPacket {

@@ -23,8 +23,9 @@ use rtc::shared::error::Error;
 use super::BindError;
 use super::channels;
 use super::direct::keys::KeyTap;
-use super::feedback::{Feedback, PLAYOUT_DELAY, RESEND_PACKETS};
+use super::feedback::{Feedback, PLAYOUT_DELAY};
 use super::packetiser::Packetiser;
+use super::resend::RESEND_PACKETS;
 use crate::media::VideoCodec;
 
 /// Without an answer to a consent check for this long the connection counts as disconnected, which may pass.

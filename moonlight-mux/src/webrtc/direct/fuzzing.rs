@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::history::PacketHistory;
-use super::resend::Resends;
 use super::rtp::{ExtendedSequence, Header};
 use super::sent::Sent;
 use super::srtp::{MasterKey, RtcpOpener, RtpSealer, TAG};
@@ -11,6 +10,7 @@ use crate::gamestream::fuzzing::Forms;
 use crate::media::{FrameNumber, VideoFrame, VideoTimestamp};
 use crate::webrtc::fuzzing::assert_payloads;
 use crate::webrtc::packetiser::Packetiser;
+use crate::webrtc::resend::Resends;
 
 /// A datagram by which a connection's key is checked: what one key takes, no other does.
 pub fn srtcp(datagram: &[u8]) -> Forms {

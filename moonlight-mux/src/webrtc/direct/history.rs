@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::media::{FrameNumber, VideoFrame};
-use crate::webrtc::feedback::RESEND_PACKETS;
 use crate::webrtc::packetiser::{Packetiser, Payload};
+use crate::webrtc::resend::RESEND_PACKETS;
 
 /// Packets that are kept. Full: the oldest frames are dropped, but never the newest.
 pub(crate) const KEPT_PACKETS: usize = RESEND_PACKETS as usize;

@@ -1,5 +1,6 @@
 //! A connection of the WebRTC crate: made, described, closed.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,11 +62,8 @@ impl Connection {
         let port = shared.endpoint.peer();
         let packetiser = Packetiser::of(info.video.codec);
         let tracks = Tracks::new(packetiser, info, with_audio);
-        let provider = rtc::crypto::default_provider().map_err(|error| {
-            tracing::error!(%error, "the WebRTC connection cannot be made");
-            LeaveReason::Internal
-        })?;
-        let keys = direct.then(|| Arc::new(KeyTap::new(provider)));
+        let provider = direct.then(rtc::crypto::default_provider).transpose().map_err(internal)?;
+        let keys = provider.map(|provider| Arc::new(KeyTap::new(provider)));
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
         let building = PeerConnectionBuilder::new()
@@ -195,7 +193,7 @@ fn unusable(error: webrtc::error::Error) -> LeaveReason {
     LeaveReason::BadSignalling
 }
 
-fn internal(error: webrtc::error::Error) -> LeaveReason {
+fn internal(error: impl fmt::Display) -> LeaveReason {
     tracing::error!(%error, "the WebRTC connection cannot be made");
     LeaveReason::Internal
 }
