@@ -1,0 +1,340 @@
+//! The list of streams as a person meets it: creates one of a host that is added and paired on the way, sees it start, opens
+//! it, stops it, and reads why another failed.
+
+mod support;
+
+use std::net::SocketAddr;
+
+use moonlight_mux::{
+    Faults, HostEvent, HostStep, Hosts, Manner, Registry, StartRefusal, TestApp, TestHost, TestHostConfig,
+};
+use moonlight_mux_benches::chromium::{Chromium, Page};
+use moonlight_mux_http::ServerConfig;
+use serde_json::{Value, json};
+use support::page::{command, evaluate, picture, prefer, reach, resize, until};
+use support::{AbortOnDrop, Pictures, loopback, serve};
+use tokio::sync::Mutex;
+
+/// One browser at a time: two would share the machine's cores.
+static BROWSER: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lists_pure_modules_do_what_their_tests_say() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(Pictures::synthetic(10)).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let page = chromium.open(&served.list_url()).await.expect("the page opens");
+    until(&mut chromium, &page, "document.getElementById('streamers') !== null").await;
+    let (harness, tests) = (include_str!("page/harness.js"), include_str!("page/list.js"));
+    let script = format!("(async () => {{ {harness}\n{tests}\nreturn {{ count, failures }}; }})()");
+    let result = evaluate(&mut chromium, &page, &script).await;
+    assert_eq!(result["failures"], json!([]));
+    assert!(result["count"].as_u64().is_some_and(|count| count > 0), "{result}");
+    chromium.quit().await;
+}
+
+/// A server that knows no host yet, a host, and the list in a browser.
+struct Scene {
+    host: TestHost,
+    registry: Registry,
+    chromium: Chromium,
+    page: Page,
+    _server: AbortOnDrop,
+}
+
+impl Scene {
+    async fn new(manner: Manner) -> Self {
+        let mut config = TestHostConfig::default();
+        config.manner = manner;
+        config.name = "office".to_owned();
+        config.apps =
+            vec![TestApp::new(1, "Desktop"), TestApp::new(2, "Big Picture"), TestApp::new(3, "Paint")];
+        let host = TestHost::start(config).await.expect("free ports");
+        let registry = Registry::new();
+        let listener = moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+        let address: SocketAddr = listener.local_addr().expect("an address");
+        let config = ServerConfig { hosts: Some(Hosts::in_memory()), ..ServerConfig::default() };
+        let router = moonlight_mux_http::router(registry.clone(), loopback(), config);
+        let server = moonlight_mux_http::serve(listener, router, registry.clone(), std::future::pending());
+        let server = AbortOnDrop::spawn(server);
+        let mut chromium = Chromium::launch().await.expect("chromium");
+        let page = chromium.open(&format!("http://{address}/")).await.expect("the page opens");
+        Self { host, registry, chromium, page, _server: server }
+    }
+
+    /// Waits until a script gives `true`.
+    async fn until(&mut self, script: &str) {
+        until(&mut self.chromium, &self.page, script).await;
+    }
+
+    async fn evaluate(&mut self, script: &str) -> Value {
+        evaluate(&mut self.chromium, &self.page, script).await
+    }
+
+    async fn click(&mut self, selector: &str) {
+        self.until(&format!("{}?.checkVisibility() === true", element(selector))).await;
+        self.evaluate(&format!("{}.click()", element(selector))).await;
+    }
+
+    /// Types into a field in the place of what is there.
+    async fn fill(&mut self, selector: &str, text: &str) {
+        let field = element(selector);
+        self.evaluate(&format!("{field}.focus(); {field}.select()")).await;
+        command(&mut self.chromium, &self.page, "Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Presses and releases a key, by its name and what it types.
+    async fn press(&mut self, key: &str, code: u32, text: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
+            if kind == "keyDown" {
+                event["text"] = text.into();
+            }
+            command(&mut self.chromium, &self.page, "Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    async fn press_enter(&mut self) {
+        self.press("Enter", 13, "\r").await;
+    }
+
+    /// Waits until an element says something.
+    async fn says(&mut self, selector: &str, text: &str) {
+        self.until(&format!("{}?.innerText.includes({})", element(selector), json!(text))).await;
+    }
+
+    async fn picture(&mut self, name: &str) {
+        picture(&mut self.chromium, &self.page, name).await;
+    }
+
+    /// Opens the form, adds the host by its address and pairs with it.
+    async fn pair(&mut self) {
+        self.click("#empty .new-stream").await;
+        self.until("document.activeElement.id === 'new-address'").await;
+        let address = self.host.http_address().to_string();
+        self.fill("#new-address", &address).await;
+        self.click("#new-adding button").await;
+        self.says("#new-pairing .who", "This server is not paired with office yet.").await;
+        self.until("document.getElementById('new-title-field').checkVisibility()").await;
+        self.click("#new-pairing button").await;
+        self.until("/^\\d{4}$/.test(document.querySelector('.pin strong').textContent)").await;
+        self.picture("list-new-pairing.png").await;
+        let pin = self.evaluate("document.querySelector('.pin strong').textContent").await;
+        self.host.enter_pin(pin.as_str().expect("a PIN"));
+        self.until("document.querySelectorAll('#new-apps .app').length === 3").await;
+        self.until("!document.getElementById('new-pairing').checkVisibility()").await;
+    }
+
+    /// What costs little time to encode.
+    async fn fill_small(&mut self) {
+        self.evaluate("document.getElementById('new-size').value = 'other'; document.getElementById('new-size').dispatchEvent(new Event('change'))").await;
+        for (field, text) in [("width", "320"), ("height", "180"), ("fps", "30"), ("bitrate", "5")] {
+            self.fill(&format!("#new-{field}"), text).await;
+        }
+    }
+
+    /// Whether the host was told to end its app.
+    fn app_was_quit(&self) -> bool {
+        self.host.log().iter().any(|event| matches!(event, HostEvent::Called { step: HostStep::Cancel, .. }))
+    }
+}
+
+fn element(selector: &str) -> String {
+    format!("document.querySelector({})", json!(selector))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_created_seen_to_start_opened_and_stopped_in_the_page() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let mut scene = Scene::new(Manner::Sunshine).await;
+    scene.says("#status", "No streams").await;
+    scene.pair().await;
+    scene.until("document.getElementById('new-name').value === 'desktop'").await;
+    scene.evaluate("document.querySelectorAll('#new-apps input')[1].click()").await;
+    assert_eq!(scene.evaluate("document.getElementById('new-name').value").await, "big-picture");
+    let pictured = "[...document.querySelectorAll('#new-apps img')].every(({ complete, naturalWidth }) => complete && naturalWidth > 0)";
+    scene.until(pictured).await;
+    for scheme in ["light", "dark"] {
+        prefer(&mut scene.chromium, &scene.page, scheme).await;
+        scene.picture(&format!("list-new-{scheme}.png")).await;
+    }
+    prefer(&mut scene.chromium, &scene.page, "light").await;
+
+    // What the server does not take is said at its field, and the person is there.
+    scene.fill_small().await;
+    scene.fill("#new-fps", "5000").await;
+    scene.click("#new-create").await;
+    scene.says("#new-fps-error", "Frames per second has to be a whole number from 1 to 1000.").await;
+    let told = "document.activeElement.id === 'new-fps' && document.activeElement.getAttribute('aria-invalid') === 'true'";
+    scene.until(told).await;
+    scene.picture("list-new-refused.png").await;
+
+    // The host takes its time: the stage is seen, and how long it takes.
+    let mut slow = Faults::default();
+    slow.silent = vec![HostStep::Launch];
+    scene.host.set_faults(slow);
+    scene.fill("#new-fps", "30").await;
+    scene.click("#new-create").await;
+    scene.until("!document.getElementById('new-dialog').open").await;
+    scene.until("document.activeElement.href?.endsWith('/s/big-picture')").await;
+    scene.until("/Starting: launch, \\d+ s/.test(document.querySelector('.streamer').innerText)").await;
+    assert_eq!(scene.evaluate("document.querySelector('.card').classList.contains('measured')").await, true);
+    scene.picture("list-starting.png").await;
+    scene.host.set_faults(Faults::default());
+    scene.says(".streamer .state", "Live").await;
+    scene.says(".streamer .facts", "320×180 · 30 fps · H.264").await;
+    scene.says("#announcement", "big-picture: Live.").await;
+
+    // The name is taken: that is said at the name, with a way out that is another button.
+    scene.click("#new-stream").await;
+    scene.until("document.querySelectorAll('#new-apps .app').length === 3").await;
+    // The same app: the host runs one at a time.
+    scene.evaluate("document.querySelectorAll('#new-apps input')[1].click()").await;
+    assert_eq!(scene.evaluate("document.getElementById('new-name').value").await, "big-picture-2");
+    scene.fill("#new-name", "big-picture").await;
+    scene.fill_small().await;
+    scene.click("#new-create").await;
+    scene.says("#new-name-error", "A stream with this name is running (320×180, 30 fps).").await;
+    scene.until("document.activeElement.id === 'new-name'").await;
+    let first = scene.registry.get(&"big-picture".parse().expect("an id")).expect("it runs");
+    scene.click("#new-replace").await;
+    scene.until("!document.getElementById('new-dialog').open").await;
+    scene.says(".streamer .state", "Live").await;
+    let second = scene.registry.get(&"big-picture".parse().expect("an id")).expect("it runs");
+    assert!(!second.is_same(&first));
+
+    let url = scene.evaluate("document.querySelector('.streamer').href").await;
+    let viewer = scene.chromium.open(url.as_str().expect("an address")).await.expect("the page opens");
+    reach(&mut scene.chromium, &viewer, "playing").await;
+    command(&mut scene.chromium, &scene.page, "Page.bringToFront", json!({})).await;
+    scene.says(".streamer .watching", "1 watching").await;
+
+    // Nothing is stopped unasked: Enter twice is no stop.
+    scene.evaluate("document.querySelector('.stop').focus()").await;
+    scene.press_enter().await;
+    scene.says("#stop-dialog", "One viewer is watching, and is sent away.").await;
+    scene.picture("list-stop.png").await;
+    scene.press_enter().await;
+    scene.until("!document.getElementById('stop-dialog').open").await;
+    scene.press_enter().await;
+    scene.until("document.getElementById('stop-dialog').open").await;
+    scene.press("Escape", 27, "").await;
+    scene.until("!document.getElementById('stop-dialog').open").await;
+    assert_eq!(scene.evaluate("document.activeElement.className").await, "plain stop", "where it was");
+    assert!(!scene.app_was_quit());
+    scene.click(".stop").await;
+    scene.click("#stop-quit").await;
+    scene.click("#stop-confirm").await;
+    scene.until("document.getElementById('empty').checkVisibility()").await;
+    scene.until("document.activeElement.id === 'new-stream'").await;
+    assert!(scene.registry.list().is_empty());
+    assert!(scene.app_was_quit(), "its app too: {:?}", scene.host.log());
+    scene.chromium.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_fails_says_why_and_where_and_what_to_do() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let mut scene = Scene::new(Manner::Sunshine).await;
+    scene.pair().await;
+    let mut faults = Faults::default();
+    faults.refuse_start = Some(StartRefusal { status: 503, message: "no encoder".to_owned() });
+    scene.host.set_faults(faults);
+    scene.fill("#new-name", "no-such-luck").await;
+    scene.click("#new-create").await;
+    scene.says(".streamer .state", "Failed").await;
+    scene.says(".streamer .problem", "launch failed after").await;
+    scene.says(".streamer .advice", "The host's own log or settings say more.").await;
+    scene.says(".foot .code", "host_refused").await;
+    for scheme in ["light", "dark"] {
+        prefer(&mut scene.chromium, &scene.page, scheme).await;
+        scene.picture(&format!("list-failed-{scheme}.png")).await;
+    }
+
+    // Its name is free.
+    scene.host.set_faults(Faults::default());
+    scene.click("#new-stream").await;
+    scene.until("document.querySelectorAll('#new-apps .app').length === 3").await;
+    scene.fill("#new-name", "no-such-luck").await;
+    scene.fill_small().await;
+    scene.click("#new-create").await;
+    scene.says(".streamer .state", "Live").await;
+    assert_eq!(scene.evaluate("document.querySelector('.streamer .problem').textContent").await, "");
+    scene.chromium.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_cannot_be_added_is_said_at_its_address() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let mut scene = Scene::new(Manner::Sunshine).await;
+    scene.click("#empty .new-stream").await;
+    scene.until("document.activeElement.id === 'new-address'").await;
+    scene.fill("#new-address", "no address").await;
+    scene.press_enter().await;
+    scene.says("#new-address-error", "The address has to be a name or an IP address").await;
+    assert_eq!(
+        scene.evaluate("document.getElementById('new-dialog').open").await,
+        true,
+        "nothing is created"
+    );
+    // What nobody chose is asked for.
+    scene.click("#new-create").await;
+    scene.says("#new-host-error", "Choose a host, or add one.").await;
+    scene.says("#new-app-error", "Choose an app.").await;
+    assert!(scene.registry.list().is_empty());
+    scene.chromium.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_the_form_is_in_reach_and_has_names() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let mut scene = Scene::new(Manner::Wolf).await;
+    scene.pair().await;
+    // This host has no pictures of its apps.
+    let letters =
+        "[...document.querySelectorAll('.app .face')].map(({ textContent }) => textContent).join('')";
+    scene.until(&format!("{letters} === 'DBP'")).await;
+    let apart = "document.querySelector('.heading').getBoundingClientRect().right <= document.getElementById('new-stream').getBoundingClientRect().left";
+    for (name, width, height) in [("upright", 390, 844), ("small", 320, 568), ("on-its-side", 844, 390)] {
+        resize(&mut scene.chromium, &scene.page, width, height, true).await;
+        scene.until(&format!("innerWidth === {width}")).await;
+        assert_eq!(scene.evaluate(OUT_OF_REACH).await, json!([]), "{name}");
+        assert_eq!(scene.evaluate(apart).await, true, "the button covers nothing, {name}");
+        scene.picture(&format!("list-new-phone-{name}.png")).await;
+    }
+    let tree = command(&mut scene.chromium, &scene.page, "Accessibility.getFullAXTree", json!({})).await;
+    let named = ["button", "checkbox", "combobox", "dialog", "radio", "radiogroup", "spinbutton", "textbox"];
+    let nodes = tree["nodes"].as_array().expect("nodes").iter().filter(|node| node["ignored"] == false);
+    let mut seen = Vec::new();
+    for node in nodes {
+        let role = node["role"]["value"].as_str().unwrap_or_default();
+        if named.contains(&role) {
+            let name = node["name"]["value"].as_str().unwrap_or_default();
+            assert!(!name.is_empty(), "a {role} has no name");
+            seen.push(format!("{role} {name}"));
+        }
+    }
+    for wanted in ["dialog New stream", "combobox Host", "radiogroup App", "radio Desktop", "textbox Name"] {
+        assert!(seen.iter().any(|seen| seen == wanted), "{wanted}: {seen:?}");
+    }
+    scene.chromium.quit().await;
+}
+
+/// What of the form no scrolling brings into view, or is too small for a finger.
+const OUT_OF_REACH: &str = r#"(() => {
+  const problems = [];
+  const dialog = document.getElementById("new-dialog");
+  const box = dialog.getBoundingClientRect();
+  if (box.left < 0 || box.right > innerWidth || box.top < 0 || box.bottom > innerHeight) problems.push("the dialog is out of view");
+  if (dialog.scrollWidth > dialog.clientWidth) problems.push("scrolls sideways");
+  for (const control of dialog.querySelectorAll("button, select, input, label.app, label.check")) {
+    if (!control.checkVisibility() || control.matches("label input")) continue;
+    control.scrollIntoView();
+    const { left, right, top, bottom, width, height } = control.getBoundingClientRect();
+    const name = control.id || control.textContent.trim();
+    if (left < 0 || right > innerWidth || top < -1 || bottom > innerHeight + 1) problems.push(`${name} is out of view`);
+    if (width < 44 || height < 44) problems.push(`${name} is ${width} by ${height}`);
+  }
+  dialog.scrollTo(0, 0);
+  return problems;
+})()"#;

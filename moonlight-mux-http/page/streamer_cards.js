@@ -1,0 +1,92 @@
+// The streams as cards: a link to each, and the button that stops it.
+
+import { advice, details, facts, isDone, problem, progress, stateText, watching } from "./streamer_words.js";
+
+export class Cards {
+  #list;
+  #stop;
+  /** The shown streams' elements, by id: they are kept, so that keyboard focus survives each update. */
+  #shown = new Map();
+
+  /** `stop` is called with what the server said last of a stream whose button was pressed. */
+  constructor(list, stop) {
+    this.#list = list;
+    this.#stop = stop;
+  }
+
+  /** `now` is the server's time, in milliseconds since 1970. */
+  show(streamers, now) {
+    for (const [id, card] of this.#shown) {
+      if (streamers.some((streamer) => streamer.streamer_id === id)) continue;
+      card.item.remove();
+      this.#shown.delete(id);
+    }
+    streamers.forEach((streamer, index) => {
+      const card = this.#shown.get(streamer.streamer_id) ?? this.#make(streamer.streamer_id);
+      update(card, streamer, now);
+      if (this.#list.children[index] !== card.item) {
+        this.#list.insertBefore(card.item, this.#list.children[index] ?? null);
+      }
+    });
+  }
+
+  /** Puts the keyboard's focus on a stream, if it is shown. */
+  focus(id) {
+    this.#shown.get(id)?.link.focus();
+  }
+
+  #make(id) {
+    const item = document.createElement("li");
+    item.className = "card";
+    const link = document.createElement("a");
+    link.className = "streamer";
+    link.href = `s/${encodeURIComponent(id)}`;
+    const parts = {};
+    for (const name of ["state", "watching", "name", "facts", "problem", "advice"]) {
+      parts[name] = add(link, "span", name);
+    }
+    parts.name.textContent = id;
+    const foot = document.createElement("div");
+    foot.className = "foot";
+    parts.details = add(foot, "span", "details");
+    parts.code = add(foot, "code", "code");
+    const button = add(foot, "button", "plain stop");
+    button.type = "button";
+    item.append(link, foot);
+    const card = { item, link, parts, button, streamer: null };
+    button.addEventListener("click", () => this.#stop(card.streamer));
+    this.#shown.set(id, card);
+    return card;
+  }
+}
+
+function update(card, streamer, now) {
+  card.streamer = streamer;
+  card.item.dataset.status = streamer.status;
+  const { parts, button } = card;
+  setText(parts.state, stateText(streamer, now));
+  setText(parts.watching, watching(streamer));
+  setText(parts.facts, facts(streamer));
+  setText(parts.problem, problem(streamer));
+  setText(parts.advice, advice(streamer));
+  setText(parts.details, details(streamer));
+  setText(parts.code, streamer.error?.code ?? "");
+  const done = isDone(streamer) ? "Remove" : "Stop";
+  setText(button, done);
+  button.setAttribute("aria-label", `${done} ${streamer.streamer_id}`);
+  const share = progress(streamer);
+  card.item.classList.toggle("measured", share !== null);
+  card.item.style.setProperty("--progress", share ?? 0);
+}
+
+function add(parent, tag, className) {
+  const element = document.createElement(tag);
+  element.className = className;
+  parent.append(element);
+  return element;
+}
+
+/** Leaves the element alone when nothing changes: a person may have selected text. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
