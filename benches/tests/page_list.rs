@@ -6,7 +6,8 @@ mod support;
 use std::net::SocketAddr;
 
 use moonlight_mux::{
-    Faults, HostEvent, HostStep, Hosts, Manner, Registry, StartRefusal, TestApp, TestHost, TestHostConfig,
+    Faults, HostEvent, HostStep, HostileAnswer, Hosts, Manner, Registry, StartRefusal, TestApp, TestHost,
+    TestHostConfig,
 };
 use moonlight_mux_benches::chromium::{Chromium, Page};
 use moonlight_mux_http::ServerConfig;
@@ -58,7 +59,12 @@ impl Scene {
         let server = moonlight_mux_http::serve(listener, router, registry.clone(), std::future::pending());
         let server = AbortOnDrop::spawn(server);
         let mut chromium = Chromium::launch().await.expect("chromium");
-        let page = chromium.open(&format!("http://{address}/")).await.expect("the page opens");
+        let page = chromium.open("about:blank").await.expect("a page");
+        command(&mut chromium, &page, "Page.enable", json!({})).await;
+        let listen = json!({ "source": FORBIDDEN });
+        command(&mut chromium, &page, "Page.addScriptToEvaluateOnNewDocument", listen).await;
+        let url = json!({ "url": format!("http://{address}/") });
+        command(&mut chromium, &page, "Page.navigate", url).await;
         Self { host, registry, chromium, page, _server: server }
     }
 
@@ -103,12 +109,18 @@ impl Scene {
         self.until(&format!("{}?.innerText.includes({})", element(selector), json!(text))).await;
     }
 
+    /// Ends the browser, after which nothing may have been done that the security policy forbids.
+    async fn quit(mut self) {
+        assert_eq!(self.evaluate("window.forbidden").await, json!([]));
+        self.chromium.quit().await;
+    }
+
     async fn picture(&mut self, name: &str) {
         picture(&mut self.chromium, &self.page, name).await;
     }
 
-    /// Opens the form, adds the host by its address and pairs with it.
-    async fn pair(&mut self) {
+    /// Opens the form and adds the host by its address.
+    async fn add(&mut self) {
         self.click("#empty .new-stream").await;
         self.until("document.activeElement.id === 'new-address'").await;
         let address = self.host.http_address().to_string();
@@ -116,11 +128,23 @@ impl Scene {
         self.click("#new-adding button").await;
         self.says("#new-pairing .who", "This server is not paired with office yet.").await;
         self.until("document.getElementById('new-title-field').checkVisibility()").await;
+    }
+
+    /// Begins to pair, and gives the PIN that is shown.
+    async fn begin_pairing(&mut self) -> String {
         self.click("#new-pairing button").await;
-        self.until("/^\\d{4}$/.test(document.querySelector('.pin strong').textContent)").await;
-        self.picture("list-new-pairing.png").await;
+        self.until("document.querySelector('.pin').checkVisibility()").await;
         let pin = self.evaluate("document.querySelector('.pin strong').textContent").await;
-        self.host.enter_pin(pin.as_str().expect("a PIN"));
+        pin.as_str().expect("a PIN").to_owned()
+    }
+
+    /// Opens the form, adds the host and pairs with it.
+    async fn pair(&mut self) {
+        self.add().await;
+        let pin = self.begin_pairing().await;
+        assert!(pin.len() == 4 && pin.parse::<u32>().is_ok(), "{pin}");
+        self.picture("list-new-pairing.png").await;
+        self.host.enter_pin(&pin);
         self.until("document.querySelectorAll('#new-apps .app').length === 3").await;
         self.until("!document.getElementById('new-pairing').checkVisibility()").await;
     }
@@ -138,6 +162,12 @@ impl Scene {
         self.host.log().iter().any(|event| matches!(event, HostEvent::Called { step: HostStep::Cancel, .. }))
     }
 }
+
+/// Keeps what the security policy forbade.
+const FORBIDDEN: &str = r#"
+  window.forbidden = [];
+  addEventListener("securitypolicyviolation", ({ blockedURI, effectiveDirective }) => forbidden.push(`${effectiveDirective} ${blockedURI}`));
+"#;
 
 fn element(selector: &str) -> String {
     format!("document.querySelector({})", json!(selector))
@@ -188,9 +218,9 @@ async fn a_stream_is_created_seen_to_start_opened_and_stopped_in_the_page() {
     // The name is taken: that is said at the name, with a way out that is another button.
     scene.click("#new-stream").await;
     scene.until("document.querySelectorAll('#new-apps .app').length === 3").await;
-    // The same app: the host runs one at a time.
-    scene.evaluate("document.querySelectorAll('#new-apps input')[1].click()").await;
-    assert_eq!(scene.evaluate("document.getElementById('new-name').value").await, "big-picture-2");
+    // The app is the one that was chosen last.
+    scene.until("document.getElementById('new-name').value === 'big-picture-2'").await;
+    assert_eq!(scene.evaluate("document.querySelector('#new-apps input:checked').value").await, "2");
     scene.fill("#new-name", "big-picture").await;
     scene.fill_small().await;
     scene.click("#new-create").await;
@@ -229,7 +259,7 @@ async fn a_stream_is_created_seen_to_start_opened_and_stopped_in_the_page() {
     scene.until("document.activeElement.id === 'new-stream'").await;
     assert!(scene.registry.list().is_empty());
     assert!(scene.app_was_quit(), "its app too: {:?}", scene.host.log());
-    scene.chromium.quit().await;
+    scene.quit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,7 +290,7 @@ async fn a_stream_that_fails_says_why_and_where_and_what_to_do() {
     scene.click("#new-create").await;
     scene.says(".streamer .state", "Live").await;
     assert_eq!(scene.evaluate("document.querySelector('.streamer .problem').textContent").await, "");
-    scene.chromium.quit().await;
+    scene.quit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,7 +312,36 @@ async fn a_host_that_cannot_be_added_is_said_at_its_address() {
     scene.says("#new-host-error", "Choose a host, or add one.").await;
     scene.says("#new-app-error", "Choose an app.").await;
     assert!(scene.registry.list().is_empty());
-    scene.chromium.quit().await;
+    scene.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_pin_and_a_host_that_does_not_answer_are_said_and_tried_again() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let mut scene = Scene::new(Manner::Sunshine).await;
+    scene.add().await;
+    let pin = scene.begin_pairing().await;
+    scene.host.enter_pin(if pin == "0000" { "1111" } else { "0000" });
+    scene.says("#new-pairing .error", "PIN").await;
+    assert_eq!(
+        scene.evaluate("document.querySelector('.pin').checkVisibility()").await,
+        false,
+        "it is of no use"
+    );
+
+    let mut faults = Faults::default();
+    faults.hostile = Some((HostStep::Apps, HostileAnswer::Garbage));
+    scene.host.set_faults(faults);
+    let pin = scene.begin_pairing().await;
+    assert_eq!(scene.evaluate("document.querySelector('#new-pairing .error').textContent").await, "");
+    scene.host.enter_pin(&pin);
+    scene.says("#new-app-error", "app list failed").await;
+    scene.picture("list-new-no-apps.png").await;
+    scene.host.set_faults(Faults::default());
+    scene.click("#new-apps-again").await;
+    scene.until("document.querySelectorAll('#new-apps .app').length === 3").await;
+    assert_eq!(scene.evaluate("document.getElementById('new-app-error').textContent").await, "");
+    scene.quit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,7 +376,7 @@ async fn on_a_phone_the_form_is_in_reach_and_has_names() {
     for wanted in ["dialog New stream", "combobox Host", "radiogroup App", "radio Desktop", "textbox Name"] {
         assert!(seen.iter().any(|seen| seen == wanted), "{wanted}: {seen:?}");
     }
-    scene.chromium.quit().await;
+    scene.quit().await;
 }
 
 /// What of the form no scrolling brings into view, or is too small for a finger.

@@ -10,6 +10,8 @@ export class AppChoice {
   #error;
   #chosen;
   #host = null;
+  /** The number of the app that was chosen last. */
+  #last = null;
   /** Answers of hosts that are not the chosen one any more are not shown. */
   #round = 0;
 
@@ -53,7 +55,7 @@ export class AppChoice {
       if (round !== this.#round) return;
       this.#tiles.replaceChildren(...list.map((app) => tileOf(host.host_id, app)));
       if (list.length === 0) this.#error("The host has no apps.");
-      else this.#select(this.#tiles.querySelector("input"));
+      else this.#select();
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (round !== this.#round) return;
@@ -74,14 +76,17 @@ export class AppChoice {
     (this.#tiles.querySelector("input") ?? this.#titleField.querySelector("input")).focus();
   }
 
-  /** The first one is as good as any: most hosts have their desktop there. */
-  #select(input) {
+  /** The one that was chosen last; else the first is as good as any: most hosts have their desktop there. */
+  #select() {
+    const inputs = [...this.#tiles.querySelectorAll("input")];
+    const input = inputs.find(({ value }) => value === this.#last) ?? inputs[0];
     input.checked = true;
     this.#picked(input);
   }
 
   #picked(input) {
     this.#error("");
+    if (input.type === "radio") this.#last = input.value;
     this.#chosen(input.type === "radio" ? input.dataset.title : input.value.trim());
   }
 }
