@@ -132,7 +132,8 @@ impl Scene {
 
     /// Begins to pair, and gives the PIN that is shown.
     async fn begin_pairing(&mut self) -> String {
-        self.click("#new-pairing button").await;
+        self.evaluate("document.querySelector('#new-pairing button').focus()").await;
+        self.press_enter().await;
         self.until("document.querySelector('.pin').checkVisibility()").await;
         let pin = self.evaluate("document.querySelector('.pin strong').textContent").await;
         pin.as_str().expect("a PIN").to_owned()
@@ -180,6 +181,7 @@ async fn a_stream_is_created_seen_to_start_opened_and_stopped_in_the_page() {
     scene.says("#status", "No streams").await;
     scene.pair().await;
     scene.until("document.getElementById('new-name').value === 'desktop'").await;
+    scene.until("document.activeElement.id === 'new-host'").await;
     scene.evaluate("document.querySelectorAll('#new-apps input')[1].click()").await;
     assert_eq!(scene.evaluate("document.getElementById('new-name').value").await, "big-picture");
     let pictured = "[...document.querySelectorAll('#new-apps img')].every(({ complete, naturalWidth }) => complete && naturalWidth > 0)";
@@ -338,8 +340,11 @@ async fn a_wrong_pin_and_a_host_that_does_not_answer_are_said_and_tried_again() 
     scene.says("#new-app-error", "app list failed").await;
     scene.picture("list-new-no-apps.png").await;
     scene.host.set_faults(Faults::default());
-    scene.click("#new-apps-again").await;
+    // By the keyboard, whose focus goes on to what comes.
+    scene.evaluate("document.getElementById('new-apps-again').focus()").await;
+    scene.press_enter().await;
     scene.until("document.querySelectorAll('#new-apps .app').length === 3").await;
+    scene.until("document.activeElement.matches('#new-apps input')").await;
     assert_eq!(scene.evaluate("document.getElementById('new-app-error').textContent").await, "");
     scene.quit().await;
 }
@@ -385,7 +390,8 @@ const OUT_OF_REACH: &str = r#"(() => {
   const dialog = document.getElementById("new-dialog");
   const box = dialog.getBoundingClientRect();
   if (box.left < 0 || box.right > innerWidth || box.top < 0 || box.bottom > innerHeight) problems.push("the dialog is out of view");
-  if (dialog.scrollWidth > dialog.clientWidth) problems.push("scrolls sideways");
+  const form = dialog.firstElementChild;
+  if (form.scrollWidth > form.clientWidth) problems.push("scrolls sideways");
   for (const control of dialog.querySelectorAll("button, select, input, label.app, label.check")) {
     if (!control.checkVisibility() || control.matches("label input")) continue;
     control.scrollIntoView();
@@ -394,6 +400,6 @@ const OUT_OF_REACH: &str = r#"(() => {
     if (left < 0 || right > innerWidth || top < -1 || bottom > innerHeight + 1) problems.push(`${name} is out of view`);
     if (width < 44 || height < 44) problems.push(`${name} is ${width} by ${height}`);
   }
-  dialog.scrollTo(0, 0);
+  form.scrollTo(0, 0);
   return problems;
 })()"#;

@@ -41,6 +41,7 @@ export class AppChoice {
   /** What the host can run. `host` is what the server says of it, or null. */
   async show(host) {
     const round = ++this.#round;
+    const retried = document.activeElement === this.#retry;
     this.#host = host;
     this.#tiles.replaceChildren();
     this.#tiles.hidden = true;
@@ -56,12 +57,14 @@ export class AppChoice {
       this.#tiles.replaceChildren(...list.map((app) => tileOf(host.host_id, app)));
       if (list.length === 0) this.#error("The host has no apps.");
       else this.#select();
+      if (retried) this.focus();
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (round !== this.#round) return;
       this.#tiles.hidden = true;
       this.#tiles.replaceChildren();
       this.#retry.hidden = false;
+      if (retried) this.#retry.focus();
       this.#error(sentence(error.message));
     }
   }
@@ -73,7 +76,10 @@ export class AppChoice {
   }
 
   focus() {
-    (this.#tiles.querySelector("input") ?? this.#titleField.querySelector("input")).focus();
+    const tile = this.#tiles.querySelector("input:checked") ?? this.#tiles.querySelector("input");
+    if (tile) tile.focus();
+    else if (this.#retry.hidden) this.#titleField.querySelector("input").focus();
+    else this.#retry.focus();
   }
 
   /** The one that was chosen last; else the first is as good as any: most hosts have their desktop there. */

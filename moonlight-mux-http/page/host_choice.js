@@ -8,6 +8,7 @@ const PERIOD_MS = 1_000;
 
 export class HostChoice {
   #select;
+  #addButton;
   #adding;
   #pairing;
   #error;
@@ -24,6 +25,7 @@ export class HostChoice {
    */
   constructor({ select, addButton, adding, pairing, error, chosen }) {
     this.#select = select;
+    this.#addButton = addButton;
     this.#adding = adding;
     this.#pairing = pairing;
     this.#error = error;
@@ -86,7 +88,10 @@ export class HostChoice {
   }
 
   #showPairing(host) {
-    this.#pairing.hidden = host === null || host.paired;
+    const hidden = host === null || host.paired;
+    // The keyboard's focus does not go with it.
+    if (hidden && this.#pairing.contains(document.activeElement)) this.#select.focus();
+    this.#pairing.hidden = hidden;
     this.#part("pin").hidden = true;
     this.#part("who").textContent = host ? `This server is not paired with ${host.name} yet.` : "";
   }
@@ -97,6 +102,7 @@ export class HostChoice {
 
   #showAdding(shown) {
     this.#adding.hidden = !shown;
+    this.#addButton.setAttribute("aria-expanded", shown);
     this.#adding.querySelector(".error").textContent = "";
     if (shown) this.#adding.querySelector("input").focus();
   }
