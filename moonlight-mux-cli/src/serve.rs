@@ -60,7 +60,8 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     });
     let recordings = recordings.collect::<Result<Vec<_>, Failure>>()?;
     let hosts = serve.state.hosts(&file)?;
-    let server = Server::bind(&serve.listen.or(&file.config)).await?.with_hosts(hosts);
+    let kept = StateArgs::streamers(&hosts)?;
+    let server = Server::bind(&serve.listen.or(&file.config)).await?.with_hosts(hosts).with_kept(kept);
     server.announce_all();
     for (id, recording) in recordings {
         let streamer = server.registry().create(id, recording, server.streamer_config())?;

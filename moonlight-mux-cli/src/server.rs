@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
 use moonlight_mux::{Hosts, InputMode, Registry, Streamer, StreamerConfig, WebRtc};
-use moonlight_mux_http::{BindError, ServerConfig};
+use moonlight_mux_http::{BindError, KeptStreamers, ServerConfig};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, ListenAddress, Text};
@@ -53,6 +53,7 @@ pub(crate) struct Server {
     rtc: WebRtc,
     registry: Registry,
     hosts: Option<Hosts>,
+    kept: Option<KeptStreamers>,
     input_mode: InputMode,
     stop: Stop,
 }
@@ -74,7 +75,8 @@ impl Server {
             eprintln!("{warning}");
         }
         let input_mode = listen.input_mode.unwrap_or_default();
-        Ok(Self { listener, address, rtc, registry: Registry::new(), hosts: None, input_mode, stop })
+        let registry = Registry::new();
+        Ok(Self { listener, address, rtc, registry, hosts: None, kept: None, input_mode, stop })
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -93,6 +95,11 @@ impl Server {
         Self { hosts: Some(hosts), ..self }
     }
 
+    /// Starts these streamers, and keeps those that callers declare persistent.
+    pub(crate) fn with_kept(self, kept: Option<KeptStreamers>) -> Self {
+        Self { kept, ..self }
+    }
+
     /// Says on standard output where everything is.
     pub(crate) fn announce_all(&self) {
         // Nobody may be reading.
@@ -108,9 +115,9 @@ impl Server {
 
     /// Serves until Ctrl-C, SIGTERM, or `failed`.
     pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
-        let Self { listener, rtc, registry, hosts, input_mode, mut stop, .. } = self;
+        let Self { listener, rtc, registry, hosts, kept, input_mode, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
-        let config = ServerConfig { hosts, input_mode, ..ServerConfig::default() };
+        let config = ServerConfig { hosts, kept, input_mode, ..ServerConfig::default() };
         let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {

@@ -62,6 +62,8 @@ pub struct StreamerInfo {
     pub last_frame_age_ms: Option<u64>,
     /// How often its source was run again.
     pub restarts: u64,
+    /// Whether it comes back when the server is started again, and is tried again when it failed.
+    pub persistent: bool,
 }
 
 /// What a streamer is doing.
@@ -110,6 +112,7 @@ pub struct Peer {
 }
 
 impl From<&Streamer> for StreamerInfo {
+    /// Of one that is not persistent.
     fn from(streamer: &Streamer) -> Self {
         let state = streamer.state();
         let info = streamer.info();
@@ -135,6 +138,7 @@ impl From<&Streamer> for StreamerInfo {
             bitrate_kbps: stats.bits_per_second / 1000,
             last_frame_age_ms: stats.last_frame_age.map(whole_milliseconds),
             restarts: streamer.restarts(),
+            persistent: false,
         }
     }
 }
@@ -314,6 +318,7 @@ mod tests {
             bitrate_kbps: 8000,
             last_frame_age_ms: Some(7),
             restarts: 2,
+            persistent: true,
         };
         let json = serde_json::to_value(StreamerList { streamers: vec![info] }).unwrap();
         let expected = serde_json::json!({"streamers": [{
@@ -329,6 +334,7 @@ mod tests {
             ],
             "input_mode": "one_at_a_time", "idle_ms": 2000,
             "codec": "H.264", "bitrate_kbps": 8000, "last_frame_age_ms": 7, "restarts": 2,
+            "persistent": true,
         }]});
         assert_eq!(json, expected);
     }

@@ -31,6 +31,8 @@ pub(crate) enum Problem {
     HardwareAddressUnknown,
     #[error("this server keeps no hosts")]
     HostsNotTaken,
+    #[error("this server keeps no streamers: it has no state directory")]
+    StreamersNotKept,
     #[error("the host is not paired with this identity")]
     HostNotPaired,
     #[error("the host has no app with this id")]
@@ -87,7 +89,8 @@ impl Problem {
             | Self::StreamerStopped
             | Self::HostExists { .. }
             | Self::HardwareAddressUnknown
-            | Self::HostsNotTaken => StatusCode::CONFLICT,
+            | Self::HostsNotTaken
+            | Self::StreamersNotKept => StatusCode::CONFLICT,
             Self::Failure(failure) => failure.status(),
             Self::Limit { .. } | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
@@ -117,6 +120,7 @@ impl Problem {
             Self::HostExists { .. } => "host_exists",
             Self::HardwareAddressUnknown => "hardware_address_unknown",
             Self::HostsNotTaken => "hosts_not_taken",
+            Self::StreamersNotKept => "streamers_not_kept",
             Self::HostNotPaired => Code::HostNotPaired.name(),
             Self::AppNotFound => Code::AppNotFound.name(),
             Self::ImageNotFound => "image_not_found",

@@ -60,7 +60,12 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> (String, String) {
 
 /// The status line and the body of the answer to `POST path` with a JSON body.
 pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> (String, String) {
-    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    call(address, "POST", path, body).await
+}
+
+/// The same with another method.
+pub(crate) async fn call(address: SocketAddr, method: &str, path: &str, body: &str) -> (String, String) {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     let length = body.len();
     let body = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
     exchange(address, head + &body).await
