@@ -62,6 +62,8 @@ mod keyframe;
 mod lifecycle;
 mod media;
 mod peer;
+#[cfg(unix)]
+mod process;
 #[cfg(feature = "test-host")]
 mod recording;
 mod registry;
@@ -101,6 +103,10 @@ pub use input::{
 pub use media::*;
 pub use peer::{
     InvalidPeerName, LeaveReason, MediaPath, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats,
+};
+#[cfg(unix)]
+pub use process::{
+    Limits, ProcessCommand, ProcessConfig, ProcessError, ProcessExit, SpawnableSource, run_child_if_asked,
 };
 #[cfg(feature = "test-host")]
 pub use recording::{
