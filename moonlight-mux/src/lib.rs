@@ -78,6 +78,8 @@ mod test_picture;
 mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
+#[doc(hidden)]
+pub use egress::Relocated;
 pub use egress::{Egress, ViewerIo};
 pub use gamestream::address::{HostAddress, InvalidHostAddress};
 pub use gamestream::host::{
