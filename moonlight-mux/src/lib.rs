@@ -62,7 +62,7 @@ mod keyframe;
 mod lifecycle;
 mod media;
 mod peer;
-#[cfg(unix)]
+#[allow(dead_code, unused_imports, reason = "its users are being written")]
 mod process;
 #[cfg(feature = "test-host")]
 mod recording;
@@ -106,10 +106,9 @@ pub use media::*;
 pub use peer::{
     InvalidPeerName, LeaveReason, MediaPath, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats,
 };
+pub use process::{Limits, ProcessCommand, ProcessConfig, SpawnableSource};
 #[cfg(unix)]
-pub use process::{
-    Limits, ProcessCommand, ProcessConfig, ProcessError, ProcessExit, SpawnableSource, run_child_if_asked,
-};
+pub use process::{ProcessError, ProcessExit, run_child_if_asked};
 #[cfg(feature = "test-host")]
 pub use recording::{
     Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,

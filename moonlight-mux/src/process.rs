@@ -4,10 +4,20 @@
 //! behind it is a supervisor, which owns the process from its start until it is reaped (docs/ipc.md).
 
 mod config;
+#[cfg(unix)]
 mod error;
+pub(crate) mod frames;
+pub(crate) mod log_line;
+pub(crate) mod media_frames;
+pub(crate) mod message;
+#[cfg(unix)]
+mod ports;
+#[cfg(unix)]
 mod spawn;
 mod supervision;
+#[cfg(unix)]
 mod supervisor;
+#[cfg(unix)]
 mod viewer;
 
 use std::sync::Arc;
@@ -15,10 +25,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::config::{Limits, ProcessCommand, ProcessConfig};
+#[cfg(unix)]
 pub use self::error::{ProcessError, ProcessExit};
+#[cfg(unix)]
 use self::supervisor::Supervisor;
 use crate::gamestream::source::MoonlightSource;
 use crate::source::SourceError;
+#[cfg(unix)]
 use crate::streamer::{Streamer, StreamerConfig, StreamerId};
 
 /// A source that a process of its own can run: a Moonlight host.
@@ -46,6 +59,7 @@ impl<S: SpawnableSource + ?Sized> SpawnableSource for Arc<S> {
     }
 }
 
+#[cfg(unix)]
 impl Streamer {
     /// Like [`start`](Self::start), in a process of its own, which this one supervises: it is started again when it crashes,
     /// hangs, or takes more than its [`Limits`], as [`StreamerConfig::restart`] and [`StreamerConfig::backoff`] say, and is
@@ -68,5 +82,6 @@ impl Streamer {
     }
 }
 
+#[cfg(unix)]
 /// First thing in `main`: if this process was started as a streamer's, runs it and never returns. Else returns at once.
 pub fn run_child_if_asked() {}

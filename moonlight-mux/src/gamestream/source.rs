@@ -40,6 +40,14 @@ impl MoonlightSource {
     pub fn new(host: Host, config: MoonlightConfig) -> Self {
         Self { host, config }
     }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn config(&self) -> &MoonlightConfig {
+        &self.config
+    }
 }
 
 #[async_trait]

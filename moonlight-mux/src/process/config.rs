@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::webrtc::WebRtcConfig;
 
 /// How a streamer's process is run.
@@ -67,7 +69,8 @@ impl ProcessCommand {
 }
 
 /// What a streamer's process may take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
     /// The most memory that may be resident, in bytes: with more the process is killed, and started again. Looked at once a
@@ -75,7 +78,6 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// The most files and sockets that it may have open (`RLIMIT_NOFILE`). Default: as this process.
     pub open_files: Option<u64>,
-    /// How much it stands back for other processes: -20 to 19 (`nice`); less than this process's needs more rights. Added to
-    /// nothing: 0, the default, leaves it as this process's.
+    /// How much it stands back for other processes, 0 to 19 more than this one does (`nice`). Default 0.
     pub nice: i32,
 }
