@@ -7,9 +7,15 @@ mod config;
 #[cfg(unix)]
 mod error;
 pub(crate) mod frames;
+#[cfg(unix)]
+pub(crate) mod link;
 pub(crate) mod log_line;
+#[cfg(unix)]
+mod media;
 pub(crate) mod media_frames;
 pub(crate) mod message;
+#[cfg(unix)]
+mod outbox;
 #[cfg(unix)]
 mod ports;
 #[cfg(unix)]

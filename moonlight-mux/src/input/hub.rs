@@ -470,6 +470,16 @@ impl ViewerInput {
         self.hub.change(|state| state.aggregator.expect_heartbeat(self.peer, expected));
     }
 
+    /// What the viewer may do now.
+    pub(crate) fn rights(&self) -> Rights {
+        self.hub.rights(self.peer)
+    }
+
+    /// Makes [`InputHub::changed`] return.
+    pub(crate) fn look_again(&self) {
+        self.hub.look_again();
+    }
+
     pub(crate) fn watch_status(&self) -> watch::Receiver<InputStatus> {
         self.status.clone()
     }

@@ -98,6 +98,20 @@ impl Supervision {
         }
     }
 
+    /// Of a stream that has ended: nothing is to be done any more.
+    pub(super) fn over() -> Self {
+        let config = SupervisionConfig {
+            restart: RestartPolicy::Never,
+            backoff: RestartBackoff::default(),
+            ready_timeout: Duration::ZERO,
+            silence_stalled: Duration::ZERO,
+            silence_killed: Duration::ZERO,
+        };
+        let mut over = Self::new(config);
+        over.end(EndReason::Stopped);
+        over
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.state
     }
