@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use self::actor::Actor;
+pub(crate) use self::story::{Teller, Told};
 use self::viewers::{Doors, Join};
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
@@ -161,8 +162,18 @@ impl Streamer {
     /// Outside a tokio runtime.
     #[must_use = "dropping the last handle stops the streamer"]
     pub fn start(id: StreamerId, source: impl VideoSource, config: StreamerConfig) -> Self {
+        Self::start_told(id, Arc::new(source), config, Teller::Log)
+    }
+
+    /// The same, with its story told to somebody else.
+    pub(crate) fn start_told(
+        id: StreamerId,
+        source: Arc<dyn VideoSource>,
+        config: StreamerConfig,
+        teller: Teller,
+    ) -> Self {
         let span = tracing::info_span!("streamer", %id);
-        span.in_scope(|| tracing::info!("create called"));
+        span.in_scope(|| teller.tell(Told::Created));
         let broadcaster = Broadcaster::new();
         let (joins_tx, joins) = mpsc::channel(JOINS);
         let (state_tx, state) = watch::channel(State::Starting);
@@ -176,7 +187,7 @@ impl Streamer {
         let (exit_tx, exit) = watch::channel(exit);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let actor = Actor {
-            source: Arc::new(source),
+            source,
             config,
             broadcaster: broadcaster.clone(),
             joins,
@@ -189,6 +200,7 @@ impl Streamer {
             doors: doors.clone(),
             exit,
             stop: stop.clone(),
+            teller,
         };
         let when_ended = ended.clone().drop_guard();
         // Its owner is the guard in the handles.
@@ -299,11 +311,20 @@ impl Streamer {
     /// # Errors
     /// See [`AddPeerError`]; then nothing of the viewer is left, and its egress was dropped without being run.
     pub fn add_peer(&self, egress: impl Egress, config: PeerConfig) -> Result<PeerHandle, AddPeerError> {
+        self.add_peer_as(PeerId::random(), Box::new(egress), config)
+    }
+
+    /// The same for a viewer that has its name already. No other viewer may have it.
+    pub(crate) fn add_peer_as(
+        &self,
+        id: PeerId,
+        egress: Box<dyn Egress>,
+        config: PeerConfig,
+    ) -> Result<PeerHandle, AddPeerError> {
         let PeerConfig { name, rights } = config;
         if matches!(*self.inner.state.borrow(), State::Ended(_)) {
             return Err(AddPeerError::Ended);
         }
-        let id = PeerId::random();
         let (leave_tx, leave) = watch::channel(None);
         let (gone_tx, gone) = watch::channel(None);
         let (stats, watched) = watch::channel(PeerStats::default());
@@ -317,7 +338,7 @@ impl Streamer {
             stats,
             input: self.inner.input.join(id, rights),
         };
-        let join = Join { viewer, name, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
+        let join = Join { viewer, name, egress, leave: leave_tx.clone(), gone: gone_tx };
         self.inner.doors.insert(id, leave_tx.clone());
         self.inner.joins.try_send(join).map_err(|error| {
             self.inner.doors.remove(id);
