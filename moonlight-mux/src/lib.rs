@@ -62,6 +62,8 @@ mod keyframe;
 mod lifecycle;
 mod media;
 mod peer;
+#[allow(dead_code, unused_imports, reason = "its users are being written")]
+mod process;
 #[cfg(feature = "test-host")]
 mod recording;
 mod registry;
@@ -102,6 +104,7 @@ pub use media::*;
 pub use peer::{
     InvalidPeerName, LeaveReason, MediaPath, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats,
 };
+pub use process::Limits;
 #[cfg(feature = "test-host")]
 pub use recording::{
     Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
@@ -23,6 +24,7 @@ use crate::input::{InputFeatures, InputHub, InputMode, Rights};
 pub use crate::lifecycle::{EndReason, RestartBackoff, RestartPolicy, Silent, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
+use crate::process::message::text_form;
 use crate::source::{SourceStats, VideoSource};
 use crate::task;
 
@@ -68,8 +70,11 @@ impl fmt::Debug for StreamerId {
     }
 }
 
+text_form!(StreamerId);
+
 /// How a streamer behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct StreamerConfig {
     /// How many viewers it takes at once. Default 1000. Each streaming viewer costs memory (about 1 MB on the standard

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// When a source is run again. Failures count as in a row until a run has streamed for
 /// [`healthy_after`](Self::healthy_after).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct RestartBackoff {
     /// The wait before the first restart; each further one in a row is twice as long. Default 1 s.

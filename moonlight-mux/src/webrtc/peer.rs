@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use self::budget::ErrorBudget;
@@ -37,8 +38,8 @@ pub(super) struct WebRtcPeer<S> {
 }
 
 /// Who makes the offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offerer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Offerer {
     /// The viewer.
     Viewer,
     /// We.
