@@ -37,7 +37,7 @@ pub(super) struct Started {
 
 /// A process's life. Dropping it kills the process.
 #[async_trait]
-pub(super) trait Life: Send + Sync {
+pub(super) trait Life: Send {
     /// Waits until it has ended and is reaped. Cancel safe. Not to be called behind that.
     async fn ended(&mut self) -> End;
 

@@ -8,7 +8,6 @@ mod story;
 mod tests;
 
 use std::future::pending;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +26,7 @@ use crate::broadcast::Stats;
 use crate::gamestream::source::MoonlightSource;
 use crate::input::Mirrored;
 use crate::lifecycle::{EndReason, State};
+use crate::peer::{LeaveReason, PeerId};
 use crate::source::SourceError;
 use crate::streamer::{Ends, Exit, ExitPolicy, Join, Viewers, chance};
 use crate::task::{self, Task};
@@ -129,7 +129,7 @@ impl Supervisor {
 
         let exit = *self.ends.exit.borrow();
         let Exit { policy, peers } =
-            if stopped { exit } else { Exit { peers: crate::LeaveReason::StreamEnded, ..exit } };
+            if stopped { exit } else { Exit { peers: LeaveReason::StreamEnded, ..exit } };
         live.supervision.end(EndReason::Stopped);
         self.publish(&live.supervision);
         live.preparing = None;
@@ -179,10 +179,9 @@ impl Supervisor {
             Some(range) => Some(Port::take(range, webrtc.bind.ip()).ok_or(ProcessError::NoPort)?),
             None => None,
         };
-        if let Some(port) = &port {
-            let here = |address: SocketAddr| SocketAddr::new(address.ip(), port.number());
-            webrtc.bind = here(webrtc.bind);
-            webrtc.tcp = webrtc.tcp.map(here);
+        if let Some(port) = port.as_ref().map(Port::number) {
+            webrtc.bind.set_port(port);
+            webrtc.tcp.iter_mut().for_each(|tcp| tcp.set_port(port));
         }
         let mut config = self.ends.config.clone();
         config.input_mode = self.ends.input.mode();
@@ -322,10 +321,10 @@ impl Supervisor {
         }
     }
 
-    fn say(&self, peer: crate::PeerId, word: ToViewer) {
+    fn say(&self, peer: PeerId, word: ToViewer) {
         if !self.switchboard.say(peer, word) {
             tracing::warn!(%peer, "the viewer's signalling takes nothing any more");
-            self.ends.doors.ask_to_leave(peer, crate::LeaveReason::SignallingTimeout);
+            self.ends.doors.ask_to_leave(peer, LeaveReason::SignallingTimeout);
         }
     }
 
@@ -370,8 +369,7 @@ impl Supervisor {
     fn join(&self, viewers: &mut Viewers, mut join: Join) {
         if let Some(relocated) = join.egress.relocate() {
             let (switchboard, service) = (self.switchboard.clone(), self.service.subscribe());
-            join.egress =
-                Box::new(RemoteViewer::new(relocated, join.name.clone(), switchboard, service));
+            join.egress = Box::new(RemoteViewer::new(relocated, join.name.clone(), switchboard, service));
         }
         viewers.add(join);
     }
@@ -392,13 +390,7 @@ impl Supervisor {
     }
 
     /// Lets the process end, kills it when it does not, and clears away what is left of it.
-    async fn finish(
-        &self,
-        running: Running,
-        before: &Before,
-        policy: ExitPolicy,
-        peers: crate::LeaveReason,
-    ) {
+    async fn finish(&self, running: Running, before: &Before, policy: ExitPolicy, peers: LeaveReason) {
         let (quit, grace) = match policy {
             ExitPolicy::LeaveRunning => (false, STOP_GRACE),
             ExitPolicy::Quit => (true, QUIT_GRACE),

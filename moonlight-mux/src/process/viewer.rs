@@ -163,7 +163,9 @@ impl RemoteViewer {
                 Served::Gone(reason) => return reason,
                 Served::Orphaned if self.is_closed => return LeaveReason::ConnectionFailed,
                 // Nobody can tell it to connect anew: an existing page joins again by itself.
-                Served::Orphaned if self.is_deaf || !self.viewer_offers => return LeaveReason::ConnectionFailed,
+                Served::Orphaned if self.is_deaf || !self.viewer_offers => {
+                    return LeaveReason::ConnectionFailed;
+                }
                 Served::Orphaned => tracing::info!("the viewer waits for the next process"),
             }
             // What it says until then is about a connection that is gone.

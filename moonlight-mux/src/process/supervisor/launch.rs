@@ -16,7 +16,7 @@ pub(super) struct Launch {
 
 enum Turn {
     Unwanted,
-    Wanted(Pin<Box<dyn Future<Output = Launching> + Send + Sync>>),
+    Wanted(Pin<Box<dyn Future<Output = Launching> + Send>>),
     /// If the process dies now, the host may keep what it was asked for as pending.
     Granted(Launching),
 }
