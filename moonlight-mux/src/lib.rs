@@ -62,6 +62,8 @@ mod keyframe;
 mod lifecycle;
 mod media;
 mod peer;
+#[allow(dead_code, unused_imports, reason = "its users are being written")]
+mod process;
 #[cfg(feature = "test-host")]
 mod recording;
 mod registry;
@@ -77,6 +79,8 @@ mod test_picture;
 mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
+#[doc(hidden)]
+pub use egress::Relocated;
 pub use egress::{Egress, ViewerIo};
 pub use gamestream::address::{HostAddress, InvalidHostAddress};
 pub use gamestream::host::{
@@ -103,6 +107,9 @@ pub use media::*;
 pub use peer::{
     InvalidPeerName, LeaveReason, MediaPath, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats,
 };
+pub use process::{Limits, ProcessCommand, ProcessConfig, SpawnableSource};
+#[cfg(unix)]
+pub use process::{ProcessError, ProcessExit, run_child_if_asked};
 #[cfg(feature = "test-host")]
 pub use recording::{
     Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -91,6 +92,15 @@ struct Known {
     permission: Option<Permission>,
 }
 
+/// Of that, what is of use to another process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Learned {
+    pub(crate) https_port: Option<u16>,
+    /// The address that answered last.
+    pub(crate) ip: Option<IpAddr>,
+}
+
 /// What all who deal with one host take turns at, whatever their identity.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turns {
@@ -162,6 +172,30 @@ impl Host {
     #[must_use]
     pub fn certificate(&self) -> Option<Certificate> {
         self.known().certificate.clone()
+    }
+
+    /// What another process needs to be the same to the host, and what was learned that spares it questions.
+    pub(crate) fn to_parts(&self) -> (HostConfig, Learned) {
+        let Known { certificate, https_port, ip, .. } = &*self.known();
+        let config = HostConfig {
+            address: self.inner.address.clone(),
+            identity: self.inner.identity.clone(),
+            certificate: certificate.clone(),
+            local_address: self.inner.local_address,
+            timeout: self.inner.timeout,
+        };
+        (config, Learned { https_port: *https_port, ip: *ip })
+    }
+
+    /// A host of which something is known already.
+    pub(crate) fn from_parts(config: HostConfig, learned: Learned, turns: Turns) -> Self {
+        let host = Self::with_turns(config, turns);
+        {
+            let mut known = host.known();
+            known.https_port = learned.https_port;
+            known.ip = learned.ip;
+        }
+        host
     }
 
     pub(crate) fn local_address(&self) -> Option<IpAddr> {
