@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod discover;
 mod hosts;
+mod isolation;
 mod mp4;
 mod reachability;
 mod recorder;
@@ -70,9 +71,15 @@ const LOG: &str = "warn,moonlight_mux=info,moonlight_mux_http=info,rtc_dtls=erro
 /// The same for commands that say themselves what becomes of a stream.
 const QUIET: &str = "warn,moonlight_mux::streamer=off";
 
+fn main() -> ExitCode {
+    // Before anything else: a streamer's process is this program too.
+    #[cfg(unix)]
+    moonlight_mux::run_child_if_asked();
+    run(Cli::parse())
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+async fn run(Cli { command }: Cli) -> ExitCode {
     let default = match command {
         Command::Demo(_) | Command::Serve(_) => LOG,
         Command::Hosts(_) | Command::Stream(_) => QUIET,

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use moonlight_mux::{TestHost, TestHostConfig};
 use serde_json::{Value, json};
 use support::folder::Folder;
-use support::{PATIENCE, call, end, get, post, program};
+use support::{ISOLATIONS, PATIENCE, call, end, get, post, program};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 use tokio::time::timeout;
@@ -22,8 +22,9 @@ struct Server {
 }
 
 impl Server {
-    async fn start(folder: &Folder) -> Self {
-        let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--state-dir"]);
+    async fn start(folder: &Folder, isolation: &str) -> Self {
+        let arguments = ["serve", "--isolation", isolation, "--listen", "127.0.0.1:0", "--state-dir"];
+        let mut command = program(&arguments);
         let mut child = command.arg(folder.file("state")).stdout(Stdio::piped()).spawn().expect("it runs");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let line = timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("text");
@@ -76,23 +77,26 @@ impl Server {
 
 #[tokio::test]
 async fn persistent_streamers_come_back_after_a_stop_and_after_a_kill() {
-    let host = TestHost::start(TestHostConfig::default()).await.expect("a host");
-    let folder = Folder::new("persistent");
-    let mut server = Server::start(&folder).await;
-    server.pair(&host).await;
-    server.create("stays", true).await;
-    server.create("goes", false).await;
-    for signal in ["-TERM", "-KILL"] {
-        end(server.child, signal).await;
-        server = Server::start(&folder).await;
-        assert_eq!(server.ids().await, ["stays"], "{signal}");
-        let info = server.until("/api/streamers/stays", |info| info["status"] == "active").await;
-        assert_eq!((&info["persistent"], &info["height"]), (&json!(true), &json!(180)), "{info}");
+    for isolation in ISOLATIONS {
+        let host = TestHost::start(TestHostConfig::default()).await.expect("a host");
+        let folder = Folder::new(&format!("persistent-{isolation}"));
+        let mut server = Server::start(&folder, isolation).await;
+        server.pair(&host).await;
+        server.create("stays", true).await;
+        server.create("goes", false).await;
+        for signal in ["-TERM", "-KILL"] {
+            end(server.child, signal).await;
+            server = Server::start(&folder, isolation).await;
+            assert_eq!(server.ids().await, ["stays"], "{signal}");
+            let info = server.until("/api/streamers/stays", |info| info["status"] == "active").await;
+            assert_eq!((&info["persistent"], &info["height"]), (&json!(true), &json!(180)), "{info}");
+            assert_eq!(info["pid"].is_u64(), *isolation == "process", "{info}");
+        }
+        let (status, answer) = call(server.address, "DELETE", "/api/streamers/stays", "").await;
+        assert_eq!(status, "HTTP/1.1 204 No Content", "{answer}");
+        end(server.child, "-TERM").await;
+        assert!(Server::start(&folder, isolation).await.ids().await.is_empty());
     }
-    let (status, answer) = call(server.address, "DELETE", "/api/streamers/stays", "").await;
-    assert_eq!(status, "HTTP/1.1 204 No Content", "{answer}");
-    end(server.child, "-TERM").await;
-    assert!(Server::start(&folder).await.ids().await.is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use moonlight_mux::StreamerId;
+#[cfg(unix)]
+use moonlight_mux::ProcessConfig;
+use moonlight_mux::{CreateError, Registry, Streamer, StreamerConfig, StreamerId};
 
 use crate::creation::{Make, OnConflict};
 use crate::host_source::HostSource;
@@ -14,15 +16,43 @@ pub enum Isolation {
     /// In this process.
     #[default]
     InProcess,
+    /// Each in a process of its own, which serves its viewers itself: one that crashes takes no other with it. The program
+    /// calls [`run_child_if_asked`](moonlight_mux::run_child_if_asked) first thing in its `main`, or the configuration names
+    /// one that does.
+    #[cfg(unix)]
+    Process(Box<ProcessConfig>),
 }
 
 impl Isolation {
     pub(crate) fn make(&self, id: StreamerId, source: HostSource) -> Arc<Make> {
         match self {
-            Self::InProcess => Arc::new(move |registry, config, on_conflict| match on_conflict {
-                OnConflict::Refuse => registry.create(id.clone(), source.clone(), config),
-                OnConflict::Replace => registry.replace(id.clone(), source.clone(), config),
+            Self::InProcess => Arc::new(move |registry, config, on_conflict| {
+                in_process(registry, id.clone(), source.clone(), config, on_conflict)
             }),
+            #[cfg(unix)]
+            Self::Process(process) => {
+                let process = process.clone();
+                Arc::new(move |registry: &Registry, config, on_conflict| {
+                    let (id, source, process) = (id.clone(), source.clone(), (*process).clone());
+                    match on_conflict {
+                        OnConflict::Refuse => registry.create_process(id, source, config, process),
+                        OnConflict::Replace => registry.replace_process(id, source, config, process),
+                    }
+                })
+            }
         }
+    }
+}
+
+fn in_process(
+    registry: &Registry,
+    id: StreamerId,
+    source: HostSource,
+    config: StreamerConfig,
+    on_conflict: OnConflict,
+) -> Result<Streamer, CreateError> {
+    match on_conflict {
+        OnConflict::Refuse => registry.create(id, source, config),
+        OnConflict::Replace => registry.replace(id, source, config),
     }
 }

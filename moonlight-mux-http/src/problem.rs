@@ -216,6 +216,9 @@ struct Body<'a> {
     host_code: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elapsed_ms: Option<u64>,
+    /// What the streamer's process said last.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    log: &'a [String],
 }
 
 impl IntoResponse for Problem {
@@ -247,6 +250,7 @@ impl IntoResponse for Problem {
             stage: failure.and_then(|failure| failure.stage),
             host_code: failure.and_then(|failure| failure.host_code),
             elapsed_ms: failure.and_then(Failure::elapsed_ms),
+            log: failure.map_or(&[], |failure| &failure.log),
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();

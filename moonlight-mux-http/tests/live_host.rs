@@ -16,8 +16,9 @@ use moonlight_mux::{
     Faults, HostErrorCause, HostEvent, HostOptions, Hosts, PairingMethod, Pin, PinEntry, StartRefusal,
     TestApp, TestHost, TestHostConfig,
 };
+use moonlight_mux_http::Isolation;
 use serde_json::{Value, json};
-use support::{Answer, Fixture, call, patch, post, request};
+use support::{Answer, Fixture, call, isolation, patch, post, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -140,7 +141,10 @@ async fn an_existing_backend_gets_the_documented_answer() {
     ];
     let newer = ["codec", "bitrate_kbps", "last_frame_age_ms", "restarts", "input_mode", "persistent"];
     let fields: BTreeSet<_> = info.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(fields, known.iter().chain(&newer).copied().collect());
+    let process = !matches!(isolation(), Isolation::InProcess);
+    let pid = process.then_some("pid");
+    assert_eq!(fields, known.into_iter().chain(newer).chain(pid).collect());
+    assert_eq!(info["pid"].as_u64().is_some_and(|pid| pid != u64::from(std::process::id())), process);
     assert_eq!(info["streamer_id"], "agent-ses_01k7jt2n9c5nt9pffq1r8kg92p");
     assert_eq!(info["status"], "active");
     assert_eq!(info["moonlight_connected"], true);

@@ -23,6 +23,9 @@ pub(crate) mod relay;
 /// Far above what anything here takes, on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where streamers can run.
+pub(crate) const ISOLATIONS: &[&str] = if cfg!(unix) { &["in-process", "process"] } else { &["in-process"] };
+
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moonlight-mux"));
     command
@@ -31,6 +34,8 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
         .env_remove("MOONLIGHT_MUX_CONFIG")
         .env_remove("MOONLIGHT_MUX_STATE_DIR")
         .env_remove("MOONLIGHT_MUX_INPUT_MODE")
+        .env_remove("MOONLIGHT_MUX_ISOLATION")
+        .env_remove("MOONLIGHT_MUX_UDP_PORTS")
         .env("RUST_LOG", "warn,rtc_dtls=error,rtc_ice=error");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command

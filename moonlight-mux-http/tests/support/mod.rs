@@ -14,7 +14,7 @@ use moonlight_mux::{
     Command, Ended, Hosts, Registry, SourceError, SourceIo, Streamer, StreamerConfig, VideoSource, WebRtc,
     WebRtcConfig,
 };
-use moonlight_mux_http::{KeptStreamers, ServerConfig, bind, router};
+use moonlight_mux_http::{Isolation, KeptStreamers, ServerConfig, bind, router};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -94,6 +94,7 @@ impl Fixture {
         let config = ServerConfig {
             hosts: self.hosts.clone(),
             kept: self.kept.clone(),
+            isolation: isolation(),
             allowed_origins: vec!["https://listed.example".to_owned()],
             ..ServerConfig::default()
         };
@@ -109,6 +110,21 @@ impl Fixture {
             result = client(address) => result,
             () = sleep(LIMIT) => panic!("the client still waits after {LIMIT:?}"),
         }
+    }
+}
+
+/// Where streamers run: in processes of their own where a program is at hand that can be one. The tests of moonlight-mux-cli
+/// include some of these.
+pub(crate) fn isolation() -> Isolation {
+    match option_env!("CARGO_BIN_EXE_moonlight-mux") {
+        #[cfg(unix)]
+        Some(program) => {
+            let mut process = moonlight_mux::ProcessConfig::default();
+            process.command = Some(moonlight_mux::ProcessCommand::new(program));
+            process.webrtc.bind = "127.0.0.1:0".parse().expect("an address");
+            Isolation::Process(Box::new(process))
+        }
+        _ => Isolation::InProcess,
     }
 }
 
