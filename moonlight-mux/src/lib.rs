@@ -78,6 +78,8 @@ mod test_picture;
 mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
+#[doc(hidden)]
+pub use egress::Relocated;
 pub use egress::{Egress, ViewerIo};
 pub use gamestream::address::{HostAddress, InvalidHostAddress};
 pub use gamestream::host::{
@@ -104,7 +106,9 @@ pub use media::*;
 pub use peer::{
     InvalidPeerName, LeaveReason, MediaPath, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats,
 };
-pub use process::Limits;
+pub use process::{Limits, ProcessCommand, ProcessConfig, SpawnableSource};
+#[cfg(unix)]
+pub use process::{ProcessError, ProcessExit, run_child_if_asked};
 #[cfg(feature = "test-host")]
 pub use recording::{
     Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,

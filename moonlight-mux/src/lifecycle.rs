@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 pub use self::backoff::RestartBackoff;
-use self::backoff::{Backoff, Wait};
+pub(crate) use self::backoff::{Backoff, Wait};
 use crate::source::{Ended, SourceError, Stage};
 
 /// What a stream is doing. One `watch` channel tells it to everybody, with the reason of the end in it.
@@ -82,7 +82,7 @@ pub enum RestartPolicy {
 }
 
 impl RestartPolicy {
-    fn covers(self, reason: &EndReason) -> bool {
+    pub(crate) fn covers(self, reason: &EndReason) -> bool {
         match reason {
             EndReason::Stopped => false,
             EndReason::ByHost => self == Self::Always,

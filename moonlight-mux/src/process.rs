@@ -1,23 +1,93 @@
-//! Streamers in processes of their own: what parent and child tell each other (docs/ipc.md).
+//! Streamers as supervised processes of their own: a host's session that crashes, hangs or grows takes nobody else with it.
+//!
+//! The process runs an ordinary [`Streamer`] and its own [`WebRtc`](crate::WebRtc); the handle here looks the same, and
+//! behind it is a supervisor, which owns the process from its start until it is reaped (docs/ipc.md).
 
+mod config;
+#[cfg(unix)]
+mod error;
 pub(crate) mod frames;
 #[cfg(unix)]
 pub(crate) mod link;
 pub(crate) mod log_line;
+#[cfg(unix)]
+mod media;
 pub(crate) mod media_frames;
 pub(crate) mod message;
+#[cfg(unix)]
+mod outbox;
+#[cfg(unix)]
+mod ports;
+#[cfg(unix)]
+mod spawn;
+mod supervision;
+#[cfg(unix)]
+mod supervisor;
+#[cfg(unix)]
+mod viewer;
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-/// What the process of a streamer may use of its machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Resident memory in bytes: a process that has more is killed, and started again. Default: as much as there is.
-    pub memory: Option<u64>,
-    /// Open files and sockets. Default: as many as the parent may have.
-    pub open_files: Option<u64>,
-    /// How much it yields to others, 0 to 19. Default 0.
-    pub nice: i32,
+use async_trait::async_trait;
+
+pub use self::config::{Limits, ProcessCommand, ProcessConfig};
+#[cfg(unix)]
+pub use self::error::{ProcessError, ProcessExit};
+#[cfg(unix)]
+use self::supervisor::Supervisor;
+use crate::gamestream::source::MoonlightSource;
+use crate::source::SourceError;
+#[cfg(unix)]
+use crate::streamer::{Streamer, StreamerConfig, StreamerId};
+
+/// A source that a process of its own can run: a Moonlight host.
+#[async_trait]
+pub trait SpawnableSource: Send + Sync + 'static {
+    /// What the next process shall run. Called here before each process is started: pairing, identities and files stay in
+    /// this process. Dropped when the streamer is stopped meanwhile.
+    ///
+    /// # Errors
+    /// Whatever stands in the way; [`SourceError::is_permanent`] says whether to try again, once the stream has had pictures.
+    async fn moonlight(&self) -> Result<MoonlightSource, SourceError>;
 }
+
+#[async_trait]
+impl SpawnableSource for MoonlightSource {
+    async fn moonlight(&self) -> Result<MoonlightSource, SourceError> {
+        Ok(self.clone())
+    }
+}
+
+#[async_trait]
+impl<S: SpawnableSource + ?Sized> SpawnableSource for Arc<S> {
+    async fn moonlight(&self) -> Result<MoonlightSource, SourceError> {
+        (**self).moonlight().await
+    }
+}
+
+#[cfg(unix)]
+impl Streamer {
+    /// Like [`start`](Self::start), in a process of its own, which this one supervises: it is started again when it crashes,
+    /// hangs, or takes more than its [`Limits`], as [`StreamerConfig::restart`] and [`StreamerConfig::backoff`] say, and is
+    /// gone when the streamer is. Viewers stay meanwhile: pages connect anew to the next process by themselves.
+    ///
+    /// WebRTC viewers ([`WebRtc::peer`](crate::WebRtc::peer)) are served by the process itself; any other egress is served
+    /// here with frames that the process hands over, and its viewer has no input.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use = "dropping the last handle stops the streamer"]
+    pub fn spawn_process(
+        id: StreamerId,
+        source: impl SpawnableSource,
+        config: StreamerConfig,
+        process: ProcessConfig,
+    ) -> Self {
+        let created = || tracing::info!("create called");
+        Self::kept_by(id, config, created, |ends| Supervisor::new(Arc::new(source), process, ends).run())
+    }
+}
+
+#[cfg(unix)]
+/// First thing in `main`: if this process was started as a streamer's, runs it and never returns. Else returns at once.
+pub fn run_child_if_asked() {}

@@ -16,8 +16,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use self::actor::Actor;
+pub(crate) use self::actor::chance;
 pub(crate) use self::story::{Teller, Told};
-use self::viewers::{Doors, Join};
+pub(crate) use self::viewers::{Doors, Join, Viewers};
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
 use crate::input::{InputFeatures, InputHub, InputMode, Rights};
@@ -140,6 +141,7 @@ struct Inner {
     peers: watch::Receiver<Arc<[PeerInfo]>>,
     source_stats: watch::Receiver<SourceStats>,
     restarts: watch::Receiver<u64>,
+    pid: watch::Receiver<Option<u32>>,
     input: InputHub,
     doors: Doors,
     exit: watch::Sender<Exit>,
@@ -150,11 +152,29 @@ struct Inner {
     _stop_with_last_handle: DropGuard,
 }
 
+/// The other ends of a streamer's channels, for whoever keeps it alive: the actor, or the supervisor of its process.
+pub(crate) struct Ends {
+    pub(crate) id: StreamerId,
+    pub(crate) config: StreamerConfig,
+    pub(crate) broadcaster: Broadcaster,
+    pub(crate) joins: mpsc::Receiver<Join>,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) info: watch::Sender<Option<Arc<StreamInfo>>>,
+    pub(crate) peers: watch::Sender<Arc<[PeerInfo]>>,
+    pub(crate) source_stats: watch::Sender<SourceStats>,
+    pub(crate) restarts: watch::Sender<u64>,
+    pub(crate) pid: watch::Sender<Option<u32>>,
+    pub(crate) input: InputHub,
+    pub(crate) doors: Doors,
+    pub(crate) exit: watch::Receiver<Exit>,
+    pub(crate) stop: CancellationToken,
+}
+
 /// How a stopped streamer goes.
 #[derive(Clone, Copy, Debug)]
-struct Exit {
-    policy: ExitPolicy,
-    peers: LeaveReason,
+pub(crate) struct Exit {
+    pub(crate) policy: ExitPolicy,
+    pub(crate) peers: LeaveReason,
 }
 
 /// Joins that the actor has not seen yet. Full: the join is refused, the actor is stuck.
@@ -177,8 +197,46 @@ impl Streamer {
         config: StreamerConfig,
         teller: Teller,
     ) -> Self {
+        let created = teller.clone();
+        Self::kept_by(
+            id,
+            config,
+            move || created.tell(Told::Created),
+            |ends| {
+                let Ends { config, broadcaster, joins, state, info, peers, source_stats, restarts, .. } =
+                    ends;
+                let Ends { input, doors, exit, stop, .. } = ends;
+                let actor = Actor {
+                    source,
+                    config,
+                    broadcaster,
+                    joins,
+                    state,
+                    info,
+                    peers,
+                    source_stats,
+                    restarts,
+                    input,
+                    doors,
+                    exit,
+                    stop,
+                    teller,
+                };
+                actor.run()
+            },
+        )
+    }
+
+    /// A streamer that `keep` keeps alive, given the other ends of its channels: it ends when that does. `created` tells that
+    /// it was made, in its span.
+    pub(crate) fn kept_by<K: Future<Output = ()> + Send + 'static>(
+        id: StreamerId,
+        config: StreamerConfig,
+        created: impl FnOnce(),
+        keep: impl FnOnce(Ends) -> K,
+    ) -> Self {
         let span = tracing::info_span!("streamer", %id);
-        span.in_scope(|| teller.tell(Told::Created));
+        span.in_scope(created);
         let broadcaster = Broadcaster::new();
         let (joins_tx, joins) = mpsc::channel(JOINS);
         let (state_tx, state) = watch::channel(State::Starting);
@@ -186,32 +244,35 @@ impl Streamer {
         let (peers_tx, peers) = watch::channel(Arc::from([]));
         let (source_stats_tx, source_stats) = watch::channel(SourceStats::default());
         let (restarts_tx, restarts) = watch::channel(0);
+        let (pid_tx, pid) = watch::channel(None);
         let input = InputHub::new(config.input_mode);
         let doors = Doors::default();
         let exit = Exit { policy: ExitPolicy::LeaveRunning, peers: LeaveReason::StreamerDeleted };
         let (exit_tx, exit) = watch::channel(exit);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-        let actor = Actor {
-            source,
-            config,
-            broadcaster: broadcaster.clone(),
-            joins,
-            state: state_tx,
-            info: info_tx,
-            peers: peers_tx,
-            source_stats: source_stats_tx,
-            restarts: restarts_tx,
-            input: input.clone(),
-            doors: doors.clone(),
-            exit,
-            stop: stop.clone(),
-            teller,
-        };
+        let keeping = span.in_scope(|| {
+            keep(Ends {
+                id: id.clone(),
+                config,
+                broadcaster: broadcaster.clone(),
+                joins,
+                state: state_tx,
+                info: info_tx,
+                peers: peers_tx,
+                source_stats: source_stats_tx,
+                restarts: restarts_tx,
+                pid: pid_tx,
+                input: input.clone(),
+                doors: doors.clone(),
+                exit,
+                stop: stop.clone(),
+            })
+        });
         let when_ended = ended.clone().drop_guard();
         // Its owner is the guard in the handles.
         let life = async move {
             let _when_ended = when_ended;
-            actor.run().await;
+            keeping.await;
         };
         task::spawn_cancelled_by_owner(life.instrument(span));
         let inner = Inner {
@@ -224,6 +285,7 @@ impl Streamer {
             peers,
             source_stats,
             restarts,
+            pid,
             input,
             doors,
             exit: exit_tx,
@@ -294,6 +356,12 @@ impl Streamer {
     #[must_use]
     pub fn restarts(&self) -> u64 {
         *self.inner.restarts.borrow()
+    }
+
+    /// The process that it runs in now; `None` when that is this one, and between two processes.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        *self.inner.pid.borrow()
     }
 
     /// Its viewers, in the order in which they joined.

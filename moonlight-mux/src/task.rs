@@ -49,6 +49,10 @@ impl<T> Task<T> {
     pub(crate) fn abort(&self) {
         self.0.abort();
     }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
 }
 
 impl<T> Future for Task<T> {

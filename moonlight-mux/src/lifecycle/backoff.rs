@@ -39,7 +39,7 @@ impl Default for RestartBackoff {
 
 /// Counts failures in a row.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     config: RestartBackoff,
     /// Failures in a row.
     attempt: u32,
@@ -59,13 +59,13 @@ pub(crate) struct Wait {
 }
 
 impl Backoff {
-    pub(super) fn new(config: RestartBackoff) -> Self {
+    pub(crate) fn new(config: RestartBackoff) -> Self {
         Self { config, attempt: 0, since_trip: 0, trips: 0 }
     }
 
     /// A run is over, `had_pictures` so long. `None` when there shall be no other. `chance` from 0 to 1 takes up to a fifth
     /// off the wait, so that streamers that failed together do not come back together.
-    pub(super) fn handle_end(&mut self, had_pictures: Duration, chance: f64) -> Option<Wait> {
+    pub(crate) fn handle_end(&mut self, had_pictures: Duration, chance: f64) -> Option<Wait> {
         if had_pictures >= self.config.healthy_after {
             *self = Self::new(self.config.clone());
         }

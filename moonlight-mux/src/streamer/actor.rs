@@ -225,8 +225,8 @@ impl Actor {
     }
 }
 
-/// From 0 to 1.
-fn chance() -> f64 {
+/// A random number from 0 to 1.
+pub(crate) fn chance() -> f64 {
     let mut bytes = [0; 4];
     // Without a random number the wait is its longest.
     let _ = rand::fill(&mut bytes);
