@@ -1,6 +1,8 @@
 //! Streamers in processes of their own: what parent and child tell each other (docs/ipc.md).
 
 pub(crate) mod frames;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub(crate) mod log_line;
 pub(crate) mod media_frames;
 pub(crate) mod message;
