@@ -9,6 +9,8 @@ mod config;
 #[cfg(unix)]
 mod error;
 pub(crate) mod frames;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 #[cfg(unix)]
 pub(crate) mod link;
 pub(crate) mod log_line;
