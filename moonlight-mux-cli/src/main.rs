@@ -72,13 +72,19 @@ const LOG: &str = "warn,moonlight_mux=info,moonlight_mux_http=info,rtc_dtls=erro
 const QUIET: &str = "warn,moonlight_mux::streamer=off";
 
 fn main() -> ExitCode {
-    // Before anything else: a streamer's process is this program too.
+    // A server starts this very program for each of its streamers.
     #[cfg(unix)]
     moonlight_mux::run_child_if_asked();
-    run(Cli::parse())
+    let cli = Cli::parse();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => {
+            eprintln!("moonlight-mux: no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-#[tokio::main]
 async fn run(Cli { command }: Cli) -> ExitCode {
     let default = match command {
         Command::Demo(_) | Command::Serve(_) => LOG,

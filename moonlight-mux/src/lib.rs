@@ -132,6 +132,8 @@ pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
 pub mod bench_support {
     pub use crate::gamestream::bench_support::*;
     pub use crate::input::bench_support::*;
+    #[cfg(unix)]
+    pub use crate::process::{Fault, run_faulty_child_if_asked};
     pub use crate::webrtc::bench_support::*;
 }
 

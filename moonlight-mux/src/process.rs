@@ -3,10 +3,14 @@
 //! The process runs an ordinary [`Streamer`] and its own [`WebRtc`](crate::WebRtc); the handle here looks the same, and
 //! behind it is a supervisor, which owns the process from its start until it is reaped (docs/ipc.md).
 
+#[cfg(unix)]
+mod child;
 mod config;
 #[cfg(unix)]
 mod error;
 pub(crate) mod frames;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 #[cfg(unix)]
 pub(crate) mod link;
 pub(crate) mod log_line;
@@ -30,6 +34,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(unix)]
+pub use self::child::run_child_if_asked;
+#[cfg(all(unix, feature = "bench-support"))]
+pub use self::child::{Fault, run_faulty_child_if_asked};
 pub use self::config::{Limits, ProcessCommand, ProcessConfig};
 #[cfg(unix)]
 pub use self::error::{ProcessError, ProcessExit};
@@ -87,7 +95,3 @@ impl Streamer {
         Self::kept_by(id, config, created, |ends| Supervisor::new(Arc::new(source), process, ends).run())
     }
 }
-
-#[cfg(unix)]
-/// First thing in `main`: if this process was started as a streamer's, runs it and never returns. Else returns at once.
-pub fn run_child_if_asked() {}

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub use self::error::{HostCall, HostError, HostErrorCause, HostRight, MalformedAnswer};
 pub use self::interface::{PairingMethod, PinEntry};
-pub(crate) use self::slot::{LaunchSlot, Launching};
+pub(crate) use self::slot::{LaunchSlot, LaunchTurns, Launching};
 use super::address::HostAddress;
 use super::http::{self, Answer, Ask, CallError};
 use super::identity::Identity;
@@ -109,6 +109,13 @@ pub(crate) struct Turns {
     pair: Arc<AsyncMutex<()>>,
     /// Held by a stream that has its identity paired, so that others of the same identity find it done.
     pub(crate) pair_for_stream: Arc<AsyncMutex<()>>,
+}
+
+impl Turns {
+    /// At a host to which other processes launch too. Only launches take turns with theirs.
+    pub(crate) fn elsewhere(turns: Arc<dyn LaunchTurns>) -> Self {
+        Self { launch: Arc::new(AsyncMutex::new(LaunchSlot::elsewhere(turns))), ..Self::default() }
+    }
 }
 
 /// What a host says of itself.

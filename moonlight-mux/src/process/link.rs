@@ -169,6 +169,17 @@ impl<S: Outgoing> Sender<S> {
         self.put(What::Raw(bytes)).await
     }
 
+    /// The same without waiting, however much waits.
+    #[cfg(any(test, feature = "bench-support"))]
+    pub(crate) fn tell_raw(&self, bytes: Vec<u8>) {
+        let mut queue = self.shared.lock();
+        if queue.end == End::Open {
+            queue.items.push_back(Item { what: What::Raw(bytes), room: None });
+        }
+        drop(queue);
+        self.shared.filled.notify_one();
+    }
+
     async fn put(&self, what: What<S>) -> Result<(), Closed> {
         let room = self.shared.room.clone().acquire_owned().await.map_err(|_| Closed)?;
         let mut queue = self.shared.lock();
@@ -504,6 +515,10 @@ impl Outgoing for FromChild {
             Self::Info { .. } => Some(1),
             Self::Input { .. } => Some(2),
             Self::Stats { .. } => Some(3),
+            // There is never another: none of these may be dropped.
+            Self::LaunchWanted => Some(4),
+            Self::LaunchOver { .. } => Some(5),
+            Self::Stopped { .. } => Some(6),
             _ => None,
         }
     }

@@ -124,3 +124,92 @@ impl Lines {
         self.searched = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn event(level: Level, target: &str, text: &str) -> LogLine {
+        LogLine::Event { level, target: target.to_owned(), text: text.to_owned() }
+    }
+
+    fn plain(text: &str) -> LogLine {
+        LogLine::Plain(text.to_owned())
+    }
+
+    #[test]
+    fn lines_of_the_log_and_whatever_else_is_printed() {
+        for (line, meaning) in [
+            (
+                "INFO\tmoonlight_mux::streamer\tfirst frame bytes=7",
+                event(Level::INFO, "moonlight_mux::streamer", "first frame bytes=7"),
+            ),
+            ("ERROR\ta\t", event(Level::ERROR, "a", "")),
+            ("TRACE\ta\tb\tc", event(Level::TRACE, "a", "b\tc")),
+            ("WARN\ta\ttwo\\nlines \\\\n \\x", event(Level::WARN, "a", "two\nlines \\n \\x")),
+            ("hello", plain("hello")),
+            ("hello\r", plain("hello")),
+            ("", plain("")),
+            ("INFO a b", plain("INFO a b")),
+            ("info\ta\tb", plain("info\ta\tb")),
+            ("INFO\t\tb", plain("INFO\t\tb")),
+            ("INFO\ta b\tc", plain("INFO\ta b\tc")),
+            (
+                "thread 'main' panicked at src/main.rs:1:1:",
+                plain("thread 'main' panicked at src/main.rs:1:1:"),
+            ),
+        ] {
+            assert_eq!(LogLine::parse(line.as_bytes()), meaning, "{line}");
+        }
+        assert_eq!(LogLine::parse(b"\xff!"), plain("\u{fffd}!"));
+        assert_eq!(encode(Level::WARN, "a::b", "x\r\ny\\"), "WARN\ta::b\tx\\r\\ny\\\\\n");
+    }
+
+    /// What comes out of a stream in pieces of this size, and what is kept at most.
+    fn lines(stream: &[u8], piece: usize) -> (Vec<LogLine>, usize) {
+        let (mut lines, mut found, mut most) = (Lines::default(), Vec::new(), 0);
+        for piece in stream.chunks(piece) {
+            lines.push(piece);
+            most = most.max(lines.buffer.capacity());
+            found.extend(std::iter::from_fn(|| lines.next()));
+        }
+        found.extend(lines.finish());
+        (found, most)
+    }
+
+    #[test]
+    fn a_line_without_end_costs_no_memory_and_its_beginning_is_told() {
+        let mut stream = b"before\n".to_vec();
+        stream.extend(vec![b'x'; 10_000_000]);
+        stream.extend(b"\nbehind\nlast");
+        let (found, most) = lines(&stream, 4096);
+        let cut = plain(&"x".repeat(MAX_LINE));
+        assert_eq!(found, [plain("before"), cut.clone(), plain("behind"), plain("last")]);
+        assert!(most <= 4 * MAX_LINE, "{most}");
+        assert_eq!(lines(&stream, stream.len()).0, found, "in one piece");
+        assert_eq!(lines(&stream[..1_000_000], 4096).0, [plain("before"), cut]);
+    }
+
+    proptest! {
+        #[test]
+        fn events_read_back_as_they_were_written_however_the_stream_is_cut(
+            events in proptest::collection::vec((0usize..5, "[a-z_:]{1,20}", any::<String>()), 0..10),
+            piece in 1usize..100,
+        ) {
+            let stream: String =
+                events.iter().map(|(level, target, text)| encode(LEVELS[*level], target, text)).collect();
+            let events: Vec<_> =
+                events.iter().map(|(level, target, text)| event(LEVELS[*level], target, text)).collect();
+            prop_assert_eq!(lines(stream.as_bytes(), piece).0, events);
+        }
+
+        #[test]
+        fn any_bytes_give_lines(stream in proptest::collection::vec(any::<u8>(), 0..300), piece in 1usize..40) {
+            let (found, _) = lines(&stream, piece);
+            let count = stream.split(|byte| *byte == b'\n').count();
+            prop_assert_eq!(found.len(), count - usize::from(stream.ends_with(b"\n") || stream.is_empty()));
+        }
+    }
+}

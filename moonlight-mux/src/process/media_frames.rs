@@ -133,3 +133,154 @@ impl MediaFrame {
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::process::frames::Decoder;
+
+    /// Groups of hexadecimal digits.
+    fn hex(text: &str) -> Vec<u8> {
+        crate::gamestream::wire::tests::hex(&text.replace(' ', ""))
+    }
+
+    /// Payloads, and what they mean.
+    pub(crate) fn vectors() -> [(&'static str, Vec<u8>, MediaFrame); 7] {
+        let format = |codec, audio| {
+            MediaFrame::Info(StreamInfo {
+                video: VideoInfo { codec, width: 2560, height: 1600, fps: 60 },
+                audio,
+            })
+        };
+        let sound = |channels, ms| Some(AudioInfo { channels, packet_duration: Duration::from_millis(ms) });
+        let picture = |keyframe, host_latency, data: &'static [u8]| {
+            MediaFrame::Video(VideoFrame {
+                number: FrameNumber(258),
+                timestamp: VideoTimestamp(90_000),
+                keyframe,
+                host_latency,
+                data: Bytes::from_static(data),
+            })
+        };
+        let audio = |data: &'static [u8]| {
+            MediaFrame::Audio(AudioFrame { timestamp: AudioTimestamp(240), data: Bytes::from_static(data) })
+        };
+        [
+            (
+                "h264-stereo.info",
+                hex("00 00 00000a00 00000640 0000003c 02 00001388"),
+                format(VideoCodec::H264, sound(2, 5)),
+            ),
+            (
+                "hevc-surround.info",
+                hex("00 01 00000a00 00000640 0000003c 08 00002710"),
+                format(VideoCodec::Hevc, sound(8, 10)),
+            ),
+            (
+                "av1-silent.info",
+                hex("00 02 00000a00 00000640 0000003c 00 00000000"),
+                format(VideoCodec::Av1, None),
+            ),
+            (
+                "keyframe.video",
+                hex("01 01 0000000000000102 0000000000015f90 00000000 000000016588"),
+                picture(true, None, b"\x00\x00\x00\x01\x65\x88"),
+            ),
+            (
+                "latency.video",
+                hex("01 02 0000000000000102 0000000000015f90 00001068 41"),
+                picture(false, Some(Duration::from_micros(4200)), b"\x41"),
+            ),
+            ("packet.audio", hex("02 00000000000000f0 fc00"), audio(b"\xfc\x00")),
+            ("empty.audio", hex("02 00000000000000f0"), audio(b"")),
+        ]
+    }
+
+    fn encoded(frame: &MediaFrame) -> Vec<u8> {
+        let (head, data) = frame.encode().unwrap();
+        [head, data].concat()
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_document() {
+        for (name, payload, frame) in vectors() {
+            let stream = encoded(&frame);
+            assert_eq!(stream[..LENGTH], u32::try_from(payload.len()).unwrap().to_be_bytes(), "{name}");
+            assert_eq!(stream[LENGTH..], payload, "{name}");
+            assert_eq!(MediaFrame::decode(payload.into()), Ok(frame), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_malformed() {
+        for payload in [
+            "",
+            "03",
+            "00 03 00000a00 00000640 0000003c 02 00001388",
+            "00 00 00000a00 00000640 0000003c 02 000013",
+            "00 00 00000a00 00000640 0000003c 02 00001388 00",
+            "01 01 0000000000000102 0000000000015f90 000000",
+            "02 000000000000f0",
+        ] {
+            assert_eq!(MediaFrame::decode(hex(payload).into()), Err(Malformed), "{payload}");
+        }
+    }
+
+    #[test]
+    fn data_are_not_copied() {
+        let data = Bytes::from(vec![7; 1000]);
+        let frame = MediaFrame::Audio(AudioFrame { timestamp: AudioTimestamp(0), data: data.clone() });
+        assert_eq!(frame.encode().unwrap().1.as_ptr(), data.as_ptr());
+    }
+
+    fn frames() -> impl Strategy<Value = MediaFrame> {
+        let data = || proptest::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from);
+        let micros = || any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()));
+        let codec = prop_oneof![Just(VideoCodec::H264), Just(VideoCodec::Hevc), Just(VideoCodec::Av1)];
+        let sound = proptest::option::of((1u8.., micros()));
+        let info =
+            (codec, any::<(u32, u32, u32)>(), sound).prop_map(|(codec, (width, height, fps), sound)| {
+                let audio = sound.map(|(channels, packet_duration)| AudioInfo { channels, packet_duration });
+                MediaFrame::Info(StreamInfo { video: VideoInfo { codec, width, height, fps }, audio })
+            });
+        let numbers = any::<(u64, u64, bool)>();
+        let video = (numbers, proptest::option::of(micros()), data()).prop_map(
+            |((number, timestamp, keyframe), host_latency, data)| {
+                let (number, timestamp) = (FrameNumber(number), VideoTimestamp(timestamp));
+                MediaFrame::Video(VideoFrame { number, timestamp, keyframe, host_latency, data })
+            },
+        );
+        let audio = (any::<u64>(), data()).prop_map(|(timestamp, data)| {
+            MediaFrame::Audio(AudioFrame { timestamp: AudioTimestamp(timestamp), data })
+        });
+        prop_oneof![info, video, audio]
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_of_frames_reads_back_as_it_was_written(
+            frames in proptest::collection::vec(frames(), 0..8),
+            piece in 1usize..300,
+        ) {
+            let stream: Vec<u8> = frames.iter().flat_map(encoded).collect();
+            let (mut decoder, mut found) = (Decoder::new(MAX_MEDIA), Vec::new());
+            for piece in stream.chunks(piece) {
+                decoder.push(piece);
+                while let Some(payload) = decoder.next() {
+                    found.push(MediaFrame::decode(payload).unwrap());
+                }
+            }
+            prop_assert_eq!(found, frames);
+        }
+
+        #[test]
+        fn any_payload_is_a_frame_or_malformed(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(frame) = MediaFrame::decode(payload.clone().into()) {
+                let again = encoded(&frame);
+                prop_assert_eq!(MediaFrame::decode(again[LENGTH..].to_vec().into()), Ok(frame));
+            }
+        }
+    }
+}

@@ -7,7 +7,9 @@ mod secret;
 mod state;
 mod text;
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use std::fmt;
+
+use serde::de::{self, DeserializeOwned, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::init::{Init, MoonlightInit};
@@ -207,17 +209,34 @@ pub(crate) fn decode<M: Message>(payload: &[u8]) -> Result<M, Malformed> {
     })
 }
 
-/// The name of what has the form of a message.
+/// The name of what has the form of a message. Keeps nothing of its fields.
 fn name(payload: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Tagged {
-        Unit(String),
-        Fields(std::collections::BTreeMap<String, IgnoredAny>),
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    let name = json.deserialize_any(NameOnly).ok()?;
+    json.end().ok().map(|()| name)
+}
+
+struct NameOnly;
+
+impl<'de> Visitor<'de> for NameOnly {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name, or an object with one")
     }
-    match serde_json::from_slice(payload).ok()? {
-        Tagged::Unit(name) => Some(name),
-        Tagged::Fields(fields) if fields.len() == 1 => fields.into_keys().next(),
-        Tagged::Fields(_) => None,
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
+        Ok(name.to_owned())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let Some((name, IgnoredAny)) = map.next_entry()? else { return Err(de::Error::custom("no name")) };
+        match map.next_key::<IgnoredAny>()? {
+            None => Ok(name),
+            Some(_) => Err(de::Error::custom("two names")),
+        }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

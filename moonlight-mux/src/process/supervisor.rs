@@ -261,7 +261,7 @@ impl Supervisor {
                 if running.handle_ready() {
                     let service = Service { outbox: running.outbox.clone(), over: running.over.clone() };
                     self.service.send_replace(Some(service));
-                    running.handle_wish(&self.ends.broadcaster);
+                    running.watch_or_not(&self.ends.broadcaster);
                     self.ends.input.look_again();
                 }
             }

@@ -13,7 +13,6 @@ pub(crate) enum Teller {
     #[default]
     Log,
     /// Somebody who tells it in a log of their own. Must not wait.
-    #[allow(dead_code, reason = "streamers' processes come next")]
     Other(Arc<dyn Fn(Told) + Send + Sync>),
 }
 

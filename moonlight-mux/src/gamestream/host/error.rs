@@ -191,7 +191,7 @@ impl From<Wrong> for MalformedAnswer {
 }
 
 impl HostErrorCause {
-    pub(super) fn no_json() -> Self {
+    pub(crate) fn no_json() -> Self {
         Self::Malformed(Wrong::Json.into())
     }
 }

@@ -34,7 +34,6 @@ pub(crate) trait LaunchTurns: Send + Sync {
 
 impl LaunchSlot {
     /// Of a host to which other processes launch too.
-    #[allow(dead_code, reason = "streamers' processes come next")]
     pub(crate) fn elsewhere(turns: Arc<dyn LaunchTurns>) -> Self {
         Self { elsewhere: Some(turns), ..Self::default() }
     }
@@ -96,7 +95,6 @@ impl Launching {
 
     /// Another process had this turn, and says for how long from `now` the host may keep what it asked for; never for longer
     /// than hosts do.
-    #[allow(dead_code, reason = "streamers' processes come next")]
     pub(crate) fn over(mut self, now: Instant, pending: Duration) {
         self.unanswered = false;
         self.slot.taken_until = Some(now + pending.min(PENDING));

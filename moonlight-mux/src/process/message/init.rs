@@ -67,9 +67,11 @@ struct HostForm {
 struct WebRtcForm {
     bind: SocketAddr,
     tcp: Option<SocketAddr>,
+    #[serde(default)]
     public_addresses: Vec<IpAddr>,
+    #[serde(default)]
     ice_servers: Vec<IceServer>,
-    #[serde(with = "turn_secrets")]
+    #[serde(with = "turn_secrets", default)]
     turn_secrets: Vec<TurnSecret>,
     direct: bool,
 }
