@@ -411,6 +411,8 @@ pub struct Stats {
     pub messages_refused: u64,
     /// Events for which there was no room.
     pub events_dropped: u64,
+    /// How often the server had it make another connection; the counts of the picture and the sound are the last one's.
+    pub connected_anew: u64,
     /// Whether it stands still since [`Viewer::pause`].
     pub paused: bool,
 }

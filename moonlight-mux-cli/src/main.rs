@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod discover;
 mod hosts;
+mod isolation;
 mod mp4;
 mod reachability;
 mod recorder;
@@ -70,9 +71,21 @@ const LOG: &str = "warn,moonlight_mux=info,moonlight_mux_http=info,rtc_dtls=erro
 /// The same for commands that say themselves what becomes of a stream.
 const QUIET: &str = "warn,moonlight_mux::streamer=off";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+fn main() -> ExitCode {
+    // A server starts this very program for each of its streamers.
+    #[cfg(unix)]
+    moonlight_mux::run_child_if_asked();
+    let cli = Cli::parse();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => {
+            eprintln!("moonlight-mux: no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Cli { command }: Cli) -> ExitCode {
     let default = match command {
         Command::Demo(_) | Command::Serve(_) => LOG,
         Command::Hosts(_) | Command::Stream(_) => QUIET,

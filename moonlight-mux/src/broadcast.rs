@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use self::outbox::Outbox;
@@ -39,6 +40,8 @@ struct Publishing {
     viewers: Vec<Weak<Viewer>>,
     stats: Stats,
     rate: RateMeter,
+    /// What is told instead of what passed through here, and since when.
+    told: Option<(Instant, Stats)>,
     closed: bool,
 }
 
@@ -60,7 +63,8 @@ impl StreamKey {
 }
 
 /// What passed through a [`Broadcaster`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Pictures since the start.
@@ -105,6 +109,7 @@ impl Broadcaster {
                     viewers: Vec::new(),
                     stats: Stats::default(),
                     rate: RateMeter::default(),
+                    told: None,
                     closed: false,
                 }),
                 keyframe_wish: Arc::new(Notify::new()),
@@ -178,12 +183,30 @@ impl Broadcaster {
         publishing.for_each_viewer(Outbox::close);
     }
 
+    /// The stream is published elsewhere, and only what somebody here asks for passes through: `stats` says what passed there.
+    pub(crate) fn mirror(&self, stats: Stats) {
+        self.lock().told = Some((task::now(), stats));
+    }
+
+    /// Whether anybody has started and wants frames.
+    pub(crate) fn is_watched(&self) -> bool {
+        let publishing = self.lock();
+        publishing.viewers.iter().filter_map(Weak::upgrade).any(|viewer| viewer.outbox().is_started())
+    }
+
     /// What passed through so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let now = task::now();
         let mut publishing = self.lock();
         publishing.viewers.retain(|viewer| viewer.strong_count() > 0);
+        if let Some((since, told)) = &publishing.told {
+            return Stats {
+                last_frame_age: told.last_frame_age.map(|age| age + now.saturating_duration_since(*since)),
+                viewers: publishing.viewers.len(),
+                ..told.clone()
+            };
+        }
         Stats {
             bits_per_second: publishing.rate.bits_per_second(now),
             last_frame_age: publishing.timeline.last_video().map(|at| now - at),

@@ -1,5 +1,6 @@
 //! What stands between a viewer and the wire.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use crate::input::{GamepadFeedback, InputEvent, InputStatus, Pointer, ViewerInpu
 use crate::lifecycle::State;
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerStats};
+use crate::signalling::{SignalSink, SignalStream};
 
 /// One viewer's way out: WebRTC, or anything else that can carry frames to somebody.
 #[async_trait]
@@ -19,6 +21,28 @@ pub trait Egress: Send + 'static {
     ///
     /// When [`ViewerIo::leaving`] resolves it returns within 5 s; after that its future is dropped.
     async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason;
+
+    /// Gives away the viewer's signalling, when that is all that it takes to serve the viewer elsewhere; then the egress is
+    /// not run.
+    #[doc(hidden)]
+    fn relocate(&mut self) -> Option<Relocated> {
+        None
+    }
+}
+
+/// A viewer that another process can serve.
+#[doc(hidden)]
+pub struct Relocated {
+    pub(crate) sink: Box<dyn SignalSink>,
+    pub(crate) stream: Box<dyn SignalStream>,
+    /// Who makes the offer: the viewer, or its egress.
+    pub(crate) viewer_offers: bool,
+}
+
+impl fmt::Debug for Relocated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relocated").field("viewer_offers", &self.viewer_offers).finish_non_exhaustive()
+    }
 }
 
 /// A viewer's connection to its Streamer. All methods take `&self`, and all that wait are cancel safe, so an egress

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::{fmt, fs};
 
 pub use crate::gamestream::fuzzing::*;
+pub use crate::process::fuzzing::*;
 pub use crate::webrtc::fuzzing::*;
 
 /// Where seeds stand: one folder for each target.

@@ -29,6 +29,6 @@ pub use event::{
 pub use host::{GamepadFeedback, GamepadSlot, HostFeedback, HostInput, InputFeatures};
 pub(crate) use host::{Order, TextChange};
 pub use hub::Inputs;
-pub(crate) use hub::{InputHub, ViewerInput};
+pub(crate) use hub::{InputHub, Mirrored, ViewerInput};
 pub use rights::{DeviceClass, InputMode, InvalidInputMode, Rights};
 pub use status::{InputStatus, Pointer};

@@ -62,11 +62,14 @@ mod keyframe;
 mod lifecycle;
 mod media;
 mod peer;
+#[allow(dead_code, unused_imports, reason = "its users are being written")]
+mod process;
 #[cfg(feature = "test-host")]
 mod recording;
 mod registry;
 mod signalling;
 mod source;
+mod state_dir;
 mod streamer;
 mod task;
 #[cfg(feature = "test-host")]
@@ -76,6 +79,8 @@ mod test_picture;
 mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};
+#[doc(hidden)]
+pub use egress::Relocated;
 pub use egress::{Egress, ViewerIo};
 pub use gamestream::address::{HostAddress, InvalidHostAddress};
 pub use gamestream::host::{
@@ -91,7 +96,7 @@ pub use gamestream::source::{
 };
 pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use gamestream::wire::wake::{MacAddress, NotAMacAddress};
-pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing, StateError};
+pub use hosts::{HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing};
 pub use input::{
     Buttons, DeviceClass, GamepadButtons, GamepadFeedback, GamepadIndex, GamepadInfo, GamepadKind,
     GamepadSlot, GamepadState, GamepadTouch, HostFeedback, HostInput, InputEvent, InputFeatures, InputMode,
@@ -102,6 +107,9 @@ pub use media::*;
 pub use peer::{
     InvalidPeerName, LeaveReason, MediaPath, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerName, PeerStats,
 };
+pub use process::{Limits, ProcessCommand, ProcessConfig, SpawnableSource};
+#[cfg(unix)]
+pub use process::{ProcessError, ProcessExit, run_child_if_asked};
 #[cfg(feature = "test-host")]
 pub use recording::{
     Comparison, ControlProperty, Difference, PcapError, Recording, RecordingError, Replay, Replayed,
@@ -110,6 +118,7 @@ pub use recording::{
 pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, SourceStats, Stage, VideoSource};
+pub use state_dir::{Damaged, Loaded, StateDirectory, StateError};
 pub use streamer::*;
 #[cfg(feature = "test-host")]
 pub use test_host::*;
@@ -123,6 +132,8 @@ pub use webrtc::{BindError, TurnSecret, WebRtc, WebRtcConfig};
 pub mod bench_support {
     pub use crate::gamestream::bench_support::*;
     pub use crate::input::bench_support::*;
+    #[cfg(unix)]
+    pub use crate::process::{Fault, run_faulty_child_if_asked};
     pub use crate::webrtc::bench_support::*;
 }
 

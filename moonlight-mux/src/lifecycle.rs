@@ -4,8 +4,10 @@ mod backoff;
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 pub use self::backoff::RestartBackoff;
-use self::backoff::{Backoff, Wait};
+pub(crate) use self::backoff::{Backoff, Wait};
 use crate::source::{Ended, SourceError, Stage};
 
 /// What a stream is doing. One `watch` channel tells it to everybody, with the reason of the end in it.
@@ -67,7 +69,7 @@ impl From<Result<Ended, SourceError>> for EndReason {
 ///
 /// Never before the stream's first frame, so that a first start that fails is told at once; nor behind an error that is
 /// permanent, nor when the source says that it was stopped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RestartPolicy {
     /// It is not.
@@ -80,7 +82,7 @@ pub enum RestartPolicy {
 }
 
 impl RestartPolicy {
-    fn covers(self, reason: &EndReason) -> bool {
+    pub(crate) fn covers(self, reason: &EndReason) -> bool {
         match reason {
             EndReason::Stopped => false,
             EndReason::ByHost => self == Self::Always,
@@ -91,7 +93,7 @@ impl RestartPolicy {
 }
 
 /// A run that shows nothing has failed; the cause of a retryable [`SourceError`], to downcast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Silent {
     /// The connection stood, and no picture came.

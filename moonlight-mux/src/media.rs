@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// A video codec, as the host encodes it. Frames are never transcoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum VideoCodec {
     /// H.264; a frame is one access unit in Annex B form.
@@ -90,7 +91,7 @@ pub struct AudioFrame {
 }
 
 /// The picture's format.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoInfo {
     /// How frames are encoded.
     pub codec: VideoCodec,
@@ -103,7 +104,7 @@ pub struct VideoInfo {
 }
 
 /// The sound's format. Always Opus at 48 kHz.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioInfo {
     /// Channels: 1 or 2 are an ordinary Opus stream, more are a multistream.
     pub channels: u8,
@@ -112,7 +113,7 @@ pub struct AudioInfo {
 }
 
 /// What a stream carries. A source states it before its first frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamInfo {
     /// The picture.
     pub video: VideoInfo,

@@ -5,10 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::input::Rights;
+use crate::process::message::text_form;
 
 /// Names one viewer of one streamer. Random, never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +20,18 @@ pub struct PeerId(Uuid);
 impl PeerId {
     pub(crate) fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+}
+
+impl Serialize for PeerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Uuid::try_parse(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -90,8 +105,10 @@ pub struct PeerConfig {
     pub rights: Rights,
 }
 
+text_form!(PeerName);
+
 /// Why a viewer is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LeaveReason {
     /// It left: it closed its connection, or its [`PeerHandle`] was dropped.
@@ -175,7 +192,8 @@ pub struct PeerInfo {
 }
 
 /// How a viewer's connection does, as far as its egress counts that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct PeerStats {
     /// Pictures sent.
@@ -204,7 +222,7 @@ pub struct PeerStats {
 }
 
 /// By which way a viewer's media leave this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MediaPath {
     /// Encrypted here and sent with one call for each picture.

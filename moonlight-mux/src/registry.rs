@@ -6,8 +6,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use tokio::sync::Mutex as AsyncMutex;
 
+#[cfg(unix)]
+use crate::gamestream::source::MoonlightSource;
 use crate::peer::LeaveReason;
+#[cfg(unix)]
+use crate::process::{ProcessConfig, SpawnableSource};
 use crate::source::{Ended, SourceError, SourceIo, VideoSource};
 use crate::streamer::{ExitPolicy, State, Streamer, StreamerConfig, StreamerId};
 use crate::task::TaskSet;
@@ -45,13 +50,39 @@ impl Registry {
         source: impl VideoSource,
         config: StreamerConfig,
     ) -> Result<Streamer, CreateError> {
+        self.create_by(id, |id| Streamer::start(id, source, config))
+    }
+
+    /// As [`create`](Self::create), in a process of its own ([`Streamer::spawn_process`]).
+    ///
+    /// # Errors
+    /// See [`CreateError`]; then no process was started.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(unix)]
+    pub fn create_process(
+        &self,
+        id: StreamerId,
+        source: impl SpawnableSource,
+        config: StreamerConfig,
+        process: ProcessConfig,
+    ) -> Result<Streamer, CreateError> {
+        self.create_by(id, |id| Streamer::spawn_process(id, source, config, process))
+    }
+
+    fn create_by(
+        &self,
+        id: StreamerId,
+        start: impl FnOnce(StreamerId) -> Streamer,
+    ) -> Result<Streamer, CreateError> {
         let mut streamers = self.lock_open()?;
         if let Some(streamer) = streamers.by_id.get(&id)
             && !matches!(streamer.state(), State::Ended(_))
         {
             return Err(CreateError::Exists { id });
         }
-        Ok(streamers.start(id, source, config))
+        Ok(streamers.insert(id, start))
     }
 
     /// As [`create`](Self::create), and one with this name that runs gives way too: it is stopped as
@@ -68,9 +99,38 @@ impl Registry {
         source: impl VideoSource,
         config: StreamerConfig,
     ) -> Result<Streamer, CreateError> {
+        self.replace_by(id, |id, predecessor| Streamer::start(id, Successor { predecessor, source }, config))
+    }
+
+    /// As [`replace`](Self::replace), in a process of its own ([`Streamer::spawn_process`]), which is not started before
+    /// nothing is left of the streamer that gave way. Either may be of either kind.
+    ///
+    /// # Errors
+    /// [`CreateError::ShutDown`]; then no process was started.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(unix)]
+    pub fn replace_process(
+        &self,
+        id: StreamerId,
+        source: impl SpawnableSource,
+        config: StreamerConfig,
+        process: ProcessConfig,
+    ) -> Result<Streamer, CreateError> {
+        self.replace_by(id, |id, predecessor| {
+            Streamer::spawn_process(id, Successor { predecessor, source }, config, process)
+        })
+    }
+
+    fn replace_by(
+        &self,
+        id: StreamerId,
+        start: impl FnOnce(StreamerId, Predecessor) -> Streamer,
+    ) -> Result<Streamer, CreateError> {
         let mut streamers = self.lock_open()?;
-        let source = Successor { predecessor: Mutex::new(streamers.by_id.remove(&id)), source };
-        Ok(streamers.start(id, source, config))
+        let predecessor = Predecessor(AsyncMutex::new(streamers.by_id.remove(&id)));
+        Ok(streamers.insert(id, |id| start(id, predecessor)))
     }
 
     /// The streamer with this name. One that has ended stays until it is removed or its name is used again, so that its
@@ -146,8 +206,8 @@ impl Registry {
 }
 
 impl Streamers {
-    fn start(&mut self, id: StreamerId, source: impl VideoSource, config: StreamerConfig) -> Streamer {
-        let streamer = Streamer::start(id.clone(), source, config);
+    fn insert(&mut self, id: StreamerId, start: impl FnOnce(StreamerId) -> Streamer) -> Streamer {
+        let streamer = start(id.clone());
         self.by_id.insert(id, streamer.clone());
         streamer
     }
@@ -155,19 +215,38 @@ impl Streamers {
 
 /// A source that begins when a streamer has stopped.
 struct Successor<S> {
-    /// Until it has.
-    predecessor: Mutex<Option<Streamer>>,
+    predecessor: Predecessor,
     source: S,
+}
+
+/// A streamer that gives way, until it has.
+struct Predecessor(AsyncMutex<Option<Streamer>>);
+
+impl Predecessor {
+    /// Waits until nothing of it is left. Cancel safe.
+    async fn gone(&self) {
+        let mut predecessor = self.0.lock().await;
+        if let Some(streamer) = &*predecessor {
+            streamer.shutdown(ExitPolicy::LeaveRunning).await;
+        }
+        *predecessor = None;
+    }
 }
 
 #[async_trait]
 impl<S: VideoSource> VideoSource for Successor<S> {
     async fn run(&self, io: SourceIo) -> Result<Ended, SourceError> {
-        let predecessor = self.predecessor.lock().expect("no holder of this lock panics").take();
-        if let Some(predecessor) = predecessor {
-            predecessor.shutdown(ExitPolicy::LeaveRunning).await;
-        }
+        self.predecessor.gone().await;
         self.source.run(io).await
+    }
+}
+
+#[cfg(unix)]
+#[async_trait]
+impl<S: SpawnableSource> SpawnableSource for Successor<S> {
+    async fn moonlight(&self) -> Result<MoonlightSource, SourceError> {
+        self.predecessor.gone().await;
+        self.source.moonlight().await
     }
 }
 

@@ -6,12 +6,13 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::peer::LeaveReason;
 
 /// A message between a viewer and its egress, about their connection. What the stream does, the transport's owner tells
 /// the viewer, from [`Streamer::watch_state`](crate::Streamer::watch_state).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Signal {
     /// To the viewer, first of all: the ICE servers that it should use. Again: its connection has failed in a way that the next
@@ -26,7 +27,7 @@ pub enum Signal {
 }
 
 /// A session description.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Offer or answer.
     pub kind: DescriptionKind,
@@ -35,7 +36,7 @@ pub struct Description {
 }
 
 /// The role of a [`Description`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DescriptionKind {
     /// It opens a negotiation.
     Offer,
@@ -44,7 +45,8 @@ pub enum DescriptionKind {
 }
 
 /// An ICE candidate, as a browser's `RTCIceCandidate` has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Candidate {
     /// The `candidate:…` line of RFC 8839; empty means that there are no more.
     pub candidate: String,
@@ -64,7 +66,8 @@ impl Candidate {
 }
 
 /// A STUN or TURN server.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IceServer {
     /// `stun:`, `turn:` or `turns:` addresses.
     pub urls: Vec<String>,
@@ -85,7 +88,7 @@ impl fmt::Debug for IceServer {
 }
 
 /// What a viewer says of its own picture: it knows best.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// What happened.
     pub event: ReportEvent,
@@ -94,7 +97,7 @@ pub struct Report {
 }
 
 /// The kinds of [`Report`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ReportEvent {
     /// The first picture is on screen.

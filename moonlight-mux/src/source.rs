@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
 
@@ -119,7 +120,7 @@ impl PartialEq for SourceError {
 /// A step of connecting, in the order in which they happen. `Display` gives the name that Moonlight prints.
 ///
 /// Source: the stage callbacks in the recordings' `events.jsonl`; the first two are ours, for the HTTP calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Stage {
     /// `server info`
@@ -189,7 +190,8 @@ pub enum Command {
 }
 
 /// What a source counts in the run that is on, or was last. All zero for a source that counts nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct SourceStats {
     /// Datagrams with media that came from the host.

@@ -10,18 +10,22 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use self::actor::Actor;
-use self::viewers::{Doors, Join};
+pub(crate) use self::actor::chance;
+pub(crate) use self::story::{Teller, Told};
+pub(crate) use self::viewers::{Doors, Join, Viewers};
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
 use crate::input::{InputFeatures, InputHub, InputMode, Rights};
 pub use crate::lifecycle::{EndReason, RestartBackoff, RestartPolicy, Silent, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
+use crate::process::message::text_form;
 use crate::source::{SourceStats, VideoSource};
 use crate::task;
 
@@ -67,8 +71,11 @@ impl fmt::Debug for StreamerId {
     }
 }
 
+text_form!(StreamerId);
+
 /// How a streamer behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct StreamerConfig {
     /// How many viewers it takes at once. Default 1000. Each streaming viewer costs memory (about 1 MB on the standard
@@ -134,6 +141,7 @@ struct Inner {
     peers: watch::Receiver<Arc<[PeerInfo]>>,
     source_stats: watch::Receiver<SourceStats>,
     restarts: watch::Receiver<u64>,
+    pid: watch::Receiver<Option<u32>>,
     input: InputHub,
     doors: Doors,
     exit: watch::Sender<Exit>,
@@ -144,11 +152,29 @@ struct Inner {
     _stop_with_last_handle: DropGuard,
 }
 
+/// The other ends of a streamer's channels, for whoever keeps it alive: the actor, or the supervisor of its process.
+pub(crate) struct Ends {
+    pub(crate) id: StreamerId,
+    pub(crate) config: StreamerConfig,
+    pub(crate) broadcaster: Broadcaster,
+    pub(crate) joins: mpsc::Receiver<Join>,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) info: watch::Sender<Option<Arc<StreamInfo>>>,
+    pub(crate) peers: watch::Sender<Arc<[PeerInfo]>>,
+    pub(crate) source_stats: watch::Sender<SourceStats>,
+    pub(crate) restarts: watch::Sender<u64>,
+    pub(crate) pid: watch::Sender<Option<u32>>,
+    pub(crate) input: InputHub,
+    pub(crate) doors: Doors,
+    pub(crate) exit: watch::Receiver<Exit>,
+    pub(crate) stop: CancellationToken,
+}
+
 /// How a stopped streamer goes.
 #[derive(Clone, Copy, Debug)]
-struct Exit {
-    policy: ExitPolicy,
-    peers: LeaveReason,
+pub(crate) struct Exit {
+    pub(crate) policy: ExitPolicy,
+    pub(crate) peers: LeaveReason,
 }
 
 /// Joins that the actor has not seen yet. Full: the join is refused, the actor is stuck.
@@ -161,8 +187,56 @@ impl Streamer {
     /// Outside a tokio runtime.
     #[must_use = "dropping the last handle stops the streamer"]
     pub fn start(id: StreamerId, source: impl VideoSource, config: StreamerConfig) -> Self {
+        Self::start_told(id, Arc::new(source), config, Teller::Log)
+    }
+
+    /// The same, with its story told to somebody else.
+    pub(crate) fn start_told(
+        id: StreamerId,
+        source: Arc<dyn VideoSource>,
+        config: StreamerConfig,
+        teller: Teller,
+    ) -> Self {
+        let created = teller.clone();
+        Self::kept_by(
+            id,
+            config,
+            move || created.tell(Told::Created),
+            |ends| {
+                let Ends { config, broadcaster, joins, state, info, peers, source_stats, restarts, .. } =
+                    ends;
+                let Ends { input, doors, exit, stop, .. } = ends;
+                let actor = Actor {
+                    source,
+                    config,
+                    broadcaster,
+                    joins,
+                    state,
+                    info,
+                    peers,
+                    source_stats,
+                    restarts,
+                    input,
+                    doors,
+                    exit,
+                    stop,
+                    teller,
+                };
+                actor.run()
+            },
+        )
+    }
+
+    /// A streamer that `keep` keeps alive, given the other ends of its channels: it ends when that does. `created` tells that
+    /// it was made, in its span.
+    pub(crate) fn kept_by<K: Future<Output = ()> + Send + 'static>(
+        id: StreamerId,
+        config: StreamerConfig,
+        created: impl FnOnce(),
+        keep: impl FnOnce(Ends) -> K,
+    ) -> Self {
         let span = tracing::info_span!("streamer", %id);
-        span.in_scope(|| tracing::info!("create called"));
+        span.in_scope(created);
         let broadcaster = Broadcaster::new();
         let (joins_tx, joins) = mpsc::channel(JOINS);
         let (state_tx, state) = watch::channel(State::Starting);
@@ -170,31 +244,35 @@ impl Streamer {
         let (peers_tx, peers) = watch::channel(Arc::from([]));
         let (source_stats_tx, source_stats) = watch::channel(SourceStats::default());
         let (restarts_tx, restarts) = watch::channel(0);
+        let (pid_tx, pid) = watch::channel(None);
         let input = InputHub::new(config.input_mode);
         let doors = Doors::default();
         let exit = Exit { policy: ExitPolicy::LeaveRunning, peers: LeaveReason::StreamerDeleted };
         let (exit_tx, exit) = watch::channel(exit);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-        let actor = Actor {
-            source: Arc::new(source),
-            config,
-            broadcaster: broadcaster.clone(),
-            joins,
-            state: state_tx,
-            info: info_tx,
-            peers: peers_tx,
-            source_stats: source_stats_tx,
-            restarts: restarts_tx,
-            input: input.clone(),
-            doors: doors.clone(),
-            exit,
-            stop: stop.clone(),
-        };
+        let keeping = span.in_scope(|| {
+            keep(Ends {
+                id: id.clone(),
+                config,
+                broadcaster: broadcaster.clone(),
+                joins,
+                state: state_tx,
+                info: info_tx,
+                peers: peers_tx,
+                source_stats: source_stats_tx,
+                restarts: restarts_tx,
+                pid: pid_tx,
+                input: input.clone(),
+                doors: doors.clone(),
+                exit,
+                stop: stop.clone(),
+            })
+        });
         let when_ended = ended.clone().drop_guard();
         // Its owner is the guard in the handles.
         let life = async move {
             let _when_ended = when_ended;
-            actor.run().await;
+            keeping.await;
         };
         task::spawn_cancelled_by_owner(life.instrument(span));
         let inner = Inner {
@@ -207,6 +285,7 @@ impl Streamer {
             peers,
             source_stats,
             restarts,
+            pid,
             input,
             doors,
             exit: exit_tx,
@@ -279,6 +358,12 @@ impl Streamer {
         *self.inner.restarts.borrow()
     }
 
+    /// The process that it runs in now; `None` when that is this one, and between two processes.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        *self.inner.pid.borrow()
+    }
+
     /// Its viewers, in the order in which they joined.
     #[must_use]
     pub fn peers(&self) -> Arc<[PeerInfo]> {
@@ -299,11 +384,20 @@ impl Streamer {
     /// # Errors
     /// See [`AddPeerError`]; then nothing of the viewer is left, and its egress was dropped without being run.
     pub fn add_peer(&self, egress: impl Egress, config: PeerConfig) -> Result<PeerHandle, AddPeerError> {
+        self.add_peer_as(PeerId::random(), Box::new(egress), config)
+    }
+
+    /// The same for a viewer that has its name already. No other viewer may have it.
+    pub(crate) fn add_peer_as(
+        &self,
+        id: PeerId,
+        egress: Box<dyn Egress>,
+        config: PeerConfig,
+    ) -> Result<PeerHandle, AddPeerError> {
         let PeerConfig { name, rights } = config;
         if matches!(*self.inner.state.borrow(), State::Ended(_)) {
             return Err(AddPeerError::Ended);
         }
-        let id = PeerId::random();
         let (leave_tx, leave) = watch::channel(None);
         let (gone_tx, gone) = watch::channel(None);
         let (stats, watched) = watch::channel(PeerStats::default());
@@ -317,7 +411,7 @@ impl Streamer {
             stats,
             input: self.inner.input.join(id, rights),
         };
-        let join = Join { viewer, name, egress: Box::new(egress), leave: leave_tx.clone(), gone: gone_tx };
+        let join = Join { viewer, name, egress, leave: leave_tx.clone(), gone: gone_tx };
         self.inner.doors.insert(id, leave_tx.clone());
         self.inner.joins.try_send(join).map_err(|error| {
             self.inner.doors.remove(id);

@@ -35,6 +35,15 @@ pub(crate) fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     Task(tokio::task::spawn_blocking(work))
 }
 
+/// Runs `work` on a thread of its own, which nobody owns: for what must go on when no runtime does, until the process ends.
+///
+/// # Errors
+/// When the system gives no thread.
+#[cfg(unix)]
+pub(crate) fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
 /// Runs `future`, which ends by itself when its owner cancels it: say at the call who that is.
 ///
 /// # Panics
@@ -48,6 +57,10 @@ impl<T> Task<T> {
     /// Ends the task at its next wait. Awaiting it tells when it is gone.
     pub(crate) fn abort(&self) {
         self.0.abort();
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
     }
 }
 

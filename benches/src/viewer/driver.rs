@@ -21,7 +21,7 @@ use super::transport::{Closed, Transport};
 use super::video::{Detail, KeyframeWish, VideoReceiver};
 use super::{
     AudioStats, Channels, CloseReason, Codec, Data, Event, Frame, Keep, Labelled, Offerer, Stats, Trickle,
-    ViewerConfig, ViewerError,
+    VideoStats, ViewerConfig, ViewerError,
 };
 use crate::task;
 
@@ -221,9 +221,25 @@ impl<T: Transport> Driver<T> {
         self.input(Input::Timeout(task::now()))
     }
 
+    /// The server wants another connection: a new one, through a new socket, and its counts from the start.
+    fn begin_anew(&mut self) -> Result<(), CloseReason> {
+        let (link, local) = Link::bind(&self.config).map_err(|_| CloseReason::Internal)?;
+        (self.link, self.local) = (link, local);
+        self.rtc = build_rtc(&self.config.codecs, task::now());
+        (self.pending, self.video_mid, self.video) = (None, None, None);
+        self.open.clear();
+        self.early_candidates.clear();
+        self.audio = AudioReceiver::default();
+        (self.ice_lost_at, self.peer_closed_at) = (None, None);
+        self.counts.video = VideoStats::default();
+        self.counts.channels_open = 0;
+        self.counts.connected_anew += 1;
+        Ok(())
+    }
+
     async fn offer(&mut self) -> Result<(), CloseReason> {
         if self.video_mid.is_some() {
-            return Ok(());
+            self.begin_anew()?;
         }
         let candidate = self.link.candidate(self.local).map_err(|_| CloseReason::Internal)?;
         if self.config.trickle == Trickle::InOffer {

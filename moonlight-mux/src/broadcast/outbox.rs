@@ -59,11 +59,15 @@ pub(super) enum Next {
 impl Outbox {
     /// The viewer is ready. True when it was not before: it needs a keyframe.
     pub(super) fn start(&mut self) -> bool {
-        let first = matches!(self.gate, Gate::Idle);
+        let first = !self.is_started();
         if first {
             self.gate = Gate::Shut { ask_when_empty: false };
         }
         first
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        !matches!(self.gate, Gate::Idle)
     }
 
     /// Nothing more until [`Self::resume`]; what waits is dropped. A viewer that is not ready stays so.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use crate::process::message::text_form;
+
 /// A host's name or address, and the port of its HTTP server, from which all other ports follow or are told. As text
 /// `name`, `name:port`, `192.168.1.5`, `[::1]:47989`, or an IPv6 address without brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +93,8 @@ impl fmt::Debug for HostAddress {
         write!(f, "HostAddress({self})")
     }
 }
+
+text_form!(HostAddress);
 
 #[cfg(test)]
 mod tests {

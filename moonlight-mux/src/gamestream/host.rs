@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use self::error::{HostCall, HostError, HostErrorCause, HostRight, MalformedAnswer};
 pub use self::interface::{PairingMethod, PinEntry};
-pub(crate) use self::slot::{LaunchSlot, Launching};
+pub(crate) use self::slot::{LaunchSlot, LaunchTurns, Launching};
 use super::address::HostAddress;
 use super::http::{self, Answer, Ask, CallError};
 use super::identity::Identity;
@@ -91,6 +92,15 @@ struct Known {
     permission: Option<Permission>,
 }
 
+/// Of that, what is of use to another process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Learned {
+    pub(crate) https_port: Option<u16>,
+    /// The address that answered last.
+    pub(crate) ip: Option<IpAddr>,
+}
+
 /// What all who deal with one host take turns at, whatever their identity.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turns {
@@ -99,6 +109,13 @@ pub(crate) struct Turns {
     pair: Arc<AsyncMutex<()>>,
     /// Held by a stream that has its identity paired, so that others of the same identity find it done.
     pub(crate) pair_for_stream: Arc<AsyncMutex<()>>,
+}
+
+impl Turns {
+    /// At a host to which other processes launch too. Only launches take turns with theirs.
+    pub(crate) fn elsewhere(turns: Arc<dyn LaunchTurns>) -> Self {
+        Self { launch: Arc::new(AsyncMutex::new(LaunchSlot::elsewhere(turns))), ..Self::default() }
+    }
 }
 
 /// What a host says of itself.
@@ -162,6 +179,30 @@ impl Host {
     #[must_use]
     pub fn certificate(&self) -> Option<Certificate> {
         self.known().certificate.clone()
+    }
+
+    /// What another process needs to be the same to the host, and what was learned that spares it questions.
+    pub(crate) fn to_parts(&self) -> (HostConfig, Learned) {
+        let Known { certificate, https_port, ip, .. } = &*self.known();
+        let config = HostConfig {
+            address: self.inner.address.clone(),
+            identity: self.inner.identity.clone(),
+            certificate: certificate.clone(),
+            local_address: self.inner.local_address,
+            timeout: self.inner.timeout,
+        };
+        (config, Learned { https_port: *https_port, ip: *ip })
+    }
+
+    /// A host of which something is known already.
+    pub(crate) fn from_parts(config: HostConfig, learned: Learned, turns: Turns) -> Self {
+        let host = Self::with_turns(config, turns);
+        {
+            let mut known = host.known();
+            known.https_port = learned.https_port;
+            known.ip = learned.ip;
+        }
+        host
     }
 
     pub(crate) fn local_address(&self) -> Option<IpAddr> {

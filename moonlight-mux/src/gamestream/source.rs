@@ -28,7 +28,7 @@ use crate::task;
 ///
 /// When it is told to stop it leaves the app running on the host, unless it is told to
 /// [quit](crate::Command::Quit) it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MoonlightSource {
     host: Host,
     config: MoonlightConfig,
@@ -39,6 +39,14 @@ impl MoonlightSource {
     #[must_use]
     pub fn new(host: Host, config: MoonlightConfig) -> Self {
         Self { host, config }
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn config(&self) -> &MoonlightConfig {
+        &self.config
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the host is told, and what it tells of gamepads.
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{
     GamepadIndex, GamepadInfo, GamepadState, GamepadTouch, KeyCode, Modifiers, MouseButton, Pen,
     PointerPhase, Position, Sensor, SensorReading, Touch,
@@ -213,7 +215,8 @@ impl<G: Copy> HostFeedback<G> {
 pub type GamepadFeedback = HostFeedback<GamepadIndex>;
 
 /// What a source can do with input, beside keys, pointer and resting gamepads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct InputFeatures {
     /// Fingers and pens. Without it, [`HostInput::Touch`] and [`HostInput::Pen`] do nothing.

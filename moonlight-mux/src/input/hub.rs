@@ -55,6 +55,18 @@ struct State {
     told_at: Option<Instant>,
     /// Since then somebody has left who may still be listed.
     left: bool,
+    /// What the hub tells of itself that viewers' input goes to, if that is another process's.
+    mirrored: Option<Mirrored>,
+}
+
+/// What another process's hub tells of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mirrored {
+    /// `None` while no source takes input.
+    pub(crate) features: Option<InputFeatures>,
+    pub(crate) turn: Option<PeerId>,
+    /// Who acts.
+    pub(crate) acting: Vec<PeerId>,
 }
 
 struct Viewer {
@@ -108,6 +120,7 @@ impl InputHub {
             tell_at: None,
             told_at: None,
             left: false,
+            mirrored: None,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -200,7 +213,35 @@ impl InputHub {
     }
 
     pub(crate) fn turn(&self) -> Option<PeerId> {
-        self.state().aggregator.turn()
+        self.state().turn()
+    }
+
+    /// What viewers do goes to another process's hub: this one keeps who may do what, and tells what that one says. To be called
+    /// from the start, and whenever that has changed.
+    pub(crate) fn mirror(&self, mut mirrored: Mirrored) {
+        mirrored.acting.sort_unstable();
+        if self.state().mirrored.as_ref() == Some(&mirrored) {
+            return;
+        }
+        self.change(|state| {
+            state.features = mirrored.features;
+            state.mirrored = Some(mirrored);
+        });
+    }
+
+    /// Waits until rights or the mode may have changed. For the one who tells them to another process's hub. Cancel safe.
+    pub(crate) async fn changed(&self) {
+        self.shared.filled.notified().await;
+    }
+
+    /// Makes [`Self::changed`] return.
+    pub(crate) fn look_again(&self) {
+        self.shared.filled.notify_one();
+    }
+
+    /// What a viewer may do; nothing if there is no such viewer.
+    pub(crate) fn rights(&self, peer: PeerId) -> Rights {
+        self.state().viewers.get(&peer).map_or(Rights::NONE, |viewer| viewer.rights)
     }
 
     /// A source takes input from now on, until what is returned is dropped, the run ends, or this is called again.
@@ -361,7 +402,10 @@ impl State {
         }
         self.told_at = Some(now);
         self.tell_at = None;
-        let acting = self.aggregator.acting(now);
+        let acting = match &self.mirrored {
+            Some(mirrored) => mirrored.acting.clone(),
+            None => self.aggregator.acting(now),
+        };
         let pointers = self.pointers.poll(now);
         let list = std::mem::take(&mut self.left);
         let mut news = News { statuses: Vec::new(), pointers, list };
@@ -386,7 +430,11 @@ impl State {
     }
 
     fn status(&self, rights: Rights) -> InputStatus {
-        InputStatus { mode: self.mode, features: self.features, rights, turn: self.aggregator.turn() }
+        InputStatus { mode: self.mode, features: self.features, rights, turn: self.turn() }
+    }
+
+    fn turn(&self) -> Option<PeerId> {
+        self.mirrored.as_ref().map_or_else(|| self.aggregator.turn(), |mirrored| mirrored.turn)
     }
 }
 
@@ -420,6 +468,16 @@ impl ViewerInput {
 
     pub(crate) fn expect_heartbeat(&self, expected: bool) {
         self.hub.change(|state| state.aggregator.expect_heartbeat(self.peer, expected));
+    }
+
+    /// What the viewer may do now.
+    pub(crate) fn rights(&self) -> Rights {
+        self.hub.rights(self.peer)
+    }
+
+    /// Makes [`InputHub::changed`] return.
+    pub(crate) fn look_again(&self) {
+        self.hub.look_again();
     }
 
     pub(crate) fn watch_status(&self) -> watch::Receiver<InputStatus> {

@@ -3,8 +3,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// A class of devices, as rights are given for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum DeviceClass {
     /// Keys.
@@ -70,6 +73,19 @@ impl Rights {
     }
 }
 
+/// A list of classes.
+impl Serialize for Rights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(DeviceClass::ALL.into_iter().filter(|&class| self.allows(class)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<DeviceClass>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 impl FromIterator<DeviceClass> for Rights {
     fn from_iter<I: IntoIterator<Item = DeviceClass>>(classes: I) -> Self {
         classes.into_iter().fold(Self::NONE, |rights, class| rights.with(class, true))
@@ -77,7 +93,7 @@ impl FromIterator<DeviceClass> for Rights {
 }
 
 /// How viewers share the host's keyboard, pointer and the rest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum InputMode {
     /// All at once: keys and buttons are down while anybody holds them, the pointer goes where it was moved last.

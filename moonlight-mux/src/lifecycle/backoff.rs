@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// When a source is run again. Failures count as in a row until a run has streamed for
 /// [`healthy_after`](Self::healthy_after).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct RestartBackoff {
     /// The wait before the first restart; each further one in a row is twice as long. Default 1 s.
@@ -36,7 +39,7 @@ impl Default for RestartBackoff {
 
 /// Counts failures in a row.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     config: RestartBackoff,
     /// Failures in a row.
     attempt: u32,
@@ -56,13 +59,13 @@ pub(crate) struct Wait {
 }
 
 impl Backoff {
-    pub(super) fn new(config: RestartBackoff) -> Self {
+    pub(crate) fn new(config: RestartBackoff) -> Self {
         Self { config, attempt: 0, since_trip: 0, trips: 0 }
     }
 
     /// A run is over, `had_pictures` so long. `None` when there shall be no other. `chance` from 0 to 1 takes up to a fifth
     /// off the wait, so that streamers that failed together do not come back together.
-    pub(super) fn handle_end(&mut self, had_pictures: Duration, chance: f64) -> Option<Wait> {
+    pub(crate) fn handle_end(&mut self, had_pictures: Duration, chance: f64) -> Option<Wait> {
         if had_pictures >= self.config.healthy_after {
             *self = Self::new(self.config.clone());
         }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{News, Run};
+use super::story::{Teller, Told};
 use super::viewers::{Doors, Join, Viewers};
 use super::{Exit, StreamerConfig};
 use crate::broadcast::Broadcaster;
@@ -34,6 +35,7 @@ pub(super) struct Actor {
     pub(super) doors: Doors,
     pub(super) exit: watch::Receiver<Exit>,
     pub(super) stop: CancellationToken,
+    pub(super) teller: Teller,
 }
 
 /// What the actor keeps while the stream lives.
@@ -50,7 +52,7 @@ impl Actor {
         let StreamerConfig { max_peers, restart, backoff, first_frame_timeout, stall_timeout, .. } =
             self.config.clone();
         let config = LifecycleConfig { restart, backoff, first_frame_timeout, stall_timeout };
-        tracing::info!("StartMoonlight (headless mode)");
+        self.teller.tell(Told::Started);
         let mut live = Live {
             lifecycle: Lifecycle::new(config),
             keyframes: KeyframePolicy::default(),
@@ -98,7 +100,7 @@ impl Actor {
 
     fn start_source(&self) -> Run {
         self.broadcaster.begin_run();
-        Run::start(self.source.clone(), self.source_stats.clone(), self.input.clone())
+        Run::start(self.source.clone(), self.source_stats.clone(), self.input.clone(), self.teller.clone())
     }
 
     fn handle_news(&self, live: &mut Live, news: News) {
@@ -112,6 +114,11 @@ impl Actor {
                 live.run = None;
                 self.input.handle_end();
                 live.keyframes.handle_end();
+                if let EndReason::Failed(error) = &reason
+                    && let Some(stage) = error.stage()
+                {
+                    self.teller.tell(Told::StageFailed(stage, error.clone()));
+                }
                 let Some(wait) = live.lifecycle.handle_end(task::now(), reason, chance()) else { return };
                 if let State::Reconnecting { reason, .. } = live.lifecycle.state() {
                     let error = match reason {
@@ -218,8 +225,8 @@ impl Actor {
     }
 }
 
-/// From 0 to 1.
-fn chance() -> f64 {
+/// A random number from 0 to 1.
+pub(crate) fn chance() -> f64 {
     let mut bytes = [0; 4];
     // Without a random number the wait is its longest.
     let _ = rand::fill(&mut bytes);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::ExitPolicy;
-use super::story::Story;
+use super::story::{Story, Teller};
 use crate::input::InputHub;
 use crate::lifecycle::{EndReason, SOURCE_GRACE};
 use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, SourceStats, VideoSource};
@@ -35,11 +35,12 @@ impl Run {
         source: Arc<dyn VideoSource>,
         stats: watch::Sender<SourceStats>,
         input: InputHub,
+        teller: Teller,
     ) -> Self {
         stats.send_replace(SourceStats::default());
         let (io, SourceEnd { events, commands }) = SourceIo::new(stats, input);
         let task = task::spawn(async move { source.run(io).await }.instrument(tracing::Span::current()));
-        Self { task, events, commands: Some(commands), story: Story::default() }
+        Self { task, events, commands: Some(commands), story: Story::new(teller) }
     }
 
     /// What comes next; waits for ever where there is no run. Cancel safe. Not to be called behind an end.

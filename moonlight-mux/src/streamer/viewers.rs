@@ -18,29 +18,29 @@ use crate::task::{self, TaskSet};
 const EGRESS_GRACE: Duration = Duration::from_secs(5);
 
 /// A viewer on its way in.
-pub(super) struct Join {
-    pub(super) viewer: ViewerIo,
-    pub(super) name: Option<PeerName>,
-    pub(super) egress: Box<dyn Egress>,
-    pub(super) leave: watch::Sender<Option<LeaveReason>>,
-    pub(super) gone: watch::Sender<Option<LeaveReason>>,
+pub(crate) struct Join {
+    pub(crate) viewer: ViewerIo,
+    pub(crate) name: Option<PeerName>,
+    pub(crate) egress: Box<dyn Egress>,
+    pub(crate) leave: watch::Sender<Option<LeaveReason>>,
+    pub(crate) gone: watch::Sender<Option<LeaveReason>>,
 }
 
 /// How each viewer is asked to leave, by its id: for handles of the Streamer. Clones are handles to the same.
 #[derive(Clone, Default)]
-pub(super) struct Doors(Arc<Mutex<HashMap<PeerId, watch::Sender<Option<LeaveReason>>>>>);
+pub(crate) struct Doors(Arc<Mutex<HashMap<PeerId, watch::Sender<Option<LeaveReason>>>>>);
 
 impl Doors {
-    pub(super) fn insert(&self, peer: PeerId, leave: watch::Sender<Option<LeaveReason>>) {
+    pub(crate) fn insert(&self, peer: PeerId, leave: watch::Sender<Option<LeaveReason>>) {
         self.lock().insert(peer, leave);
     }
 
-    pub(super) fn remove(&self, peer: PeerId) {
+    pub(crate) fn remove(&self, peer: PeerId) {
         self.lock().remove(&peer);
     }
 
     /// False if there is no such viewer.
-    pub(super) fn ask_to_leave(&self, peer: PeerId, reason: LeaveReason) -> bool {
+    pub(crate) fn ask_to_leave(&self, peer: PeerId, reason: LeaveReason) -> bool {
         let leave = self.lock().get(&peer).cloned();
         leave.inspect(|leave| ask_to_leave(leave, reason)).is_some()
     }
@@ -50,7 +50,7 @@ impl Doors {
     }
 }
 
-pub(super) struct Viewers {
+pub(crate) struct Viewers {
     max: usize,
     tasks: TaskSet<LeaveReason>,
     entries: HashMap<Id, Entry>,
@@ -68,10 +68,10 @@ struct Entry {
 }
 
 /// A viewer's end: its task, and what it returned.
-pub(super) type Gone = (Id, Result<LeaveReason, JoinError>);
+pub(crate) type Gone = (Id, Result<LeaveReason, JoinError>);
 
 impl Viewers {
-    pub(super) fn new(
+    pub(crate) fn new(
         max: usize,
         list: watch::Sender<Arc<[PeerInfo]>>,
         input: InputHub,
@@ -80,7 +80,7 @@ impl Viewers {
         Self { max, tasks: TaskSet::new(), entries: HashMap::new(), list, input, doors, joined: 0 }
     }
 
-    pub(super) fn add(&mut self, join: Join) {
+    pub(crate) fn add(&mut self, join: Join) {
         if self.entries.len() >= self.max {
             tracing::warn!(peer = %join.viewer.id, max = self.max, "viewer refused: the streamer is full");
             ask_to_leave(&join.leave, LeaveReason::StreamerFull);
@@ -96,11 +96,11 @@ impl Viewers {
     }
 
     /// The next viewer to have left; `None` when there is none at all. Cancel safe.
-    pub(super) async fn next_gone(&mut self) -> Option<Gone> {
+    pub(crate) async fn next_gone(&mut self) -> Option<Gone> {
         self.tasks.join_next().await
     }
 
-    pub(super) fn remove(&mut self, (task, result): Gone) {
+    pub(crate) fn remove(&mut self, (task, result): Gone) {
         let Some(entry) = self.entries.remove(&task) else { return };
         let reason = result.unwrap_or_else(|error| {
             tracing::error!(peer = %entry.info.id, %error, "a viewer's egress panicked");
@@ -113,7 +113,7 @@ impl Viewers {
     }
 
     /// Asks all to leave, and waits until they have.
-    pub(super) async fn leave(&mut self, reason: LeaveReason) {
+    pub(crate) async fn leave(&mut self, reason: LeaveReason) {
         for entry in self.entries.values() {
             ask_to_leave(&entry.leave, reason);
         }
@@ -123,7 +123,7 @@ impl Viewers {
     }
 
     /// Lists anew what viewers may do and who acts.
-    pub(super) fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         self.list.send_if_modified(|list| {
             let mut peers = list.to_vec();
             let changed = self.input.describe(&mut peers);

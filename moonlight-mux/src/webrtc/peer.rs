@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use self::budget::ErrorBudget;
 use self::connection::Connection;
 use super::channels::ChannelSet;
 use super::{Shared, negotiate};
-use crate::egress::{Egress, ViewerIo};
+use crate::egress::{Egress, Relocated, ViewerIo};
 use crate::media::StreamInfo;
 use crate::peer::LeaveReason;
 use crate::signalling::{
@@ -32,13 +33,14 @@ const EARLY_CANDIDATES: usize = 64;
 /// The way out to one viewer.
 pub(super) struct WebRtcPeer<S> {
     shared: Arc<Shared>,
-    signalling: S,
+    /// Until it is served here, or elsewhere.
+    signalling: Option<S>,
     offerer: Offerer,
 }
 
 /// Who makes the offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offerer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Offerer {
     /// The viewer.
     Viewer,
     /// We.
@@ -47,14 +49,15 @@ pub(super) enum Offerer {
 
 impl<S: Signalling> WebRtcPeer<S> {
     pub(super) fn new(shared: Arc<Shared>, signalling: S, offerer: Offerer) -> Self {
-        Self { shared, signalling, offerer }
+        Self { shared, signalling: Some(signalling), offerer }
     }
 }
 
 #[async_trait]
 impl<S: Signalling> Egress for WebRtcPeer<S> {
     async fn run(self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
-        let (sink, stream) = self.signalling.split();
+        let Some(signalling) = self.signalling else { return LeaveReason::Internal };
+        let (sink, stream) = signalling.split();
         let errors = ErrorBudget::new(task::now());
         let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors };
         let reason = session.run(&viewer).await;
@@ -62,6 +65,12 @@ impl<S: Signalling> Egress for WebRtcPeer<S> {
             tracing::debug!("the viewer's signalling takes no farewell");
         }
         reason
+    }
+
+    fn relocate(&mut self) -> Option<Relocated> {
+        let (sink, stream) = self.signalling.take()?.split();
+        let viewer_offers = self.offerer == Offerer::Viewer;
+        Some(Relocated { sink: Box::new(sink), stream: Box::new(stream), viewer_offers })
     }
 }
 

@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::process::message::Secret;
 use crate::signalling::IceServer;
 
 /// A TURN server that shares a secret with us, as coturn's `use-auth-secret` and `static-auth-secret`: each viewer gets
@@ -23,15 +24,23 @@ pub struct TurnSecret {
     /// refreshes its allocation with them. Default: a day.
     pub ttl: Duration,
     /// Secret: not in the `Debug` output.
-    secret: hmac::Key,
+    secret: Secret,
 }
 
 impl TurnSecret {
     /// A server at `urls` that has `secret`, whose credentials are good for a day.
     #[must_use]
     pub fn new(urls: Vec<String>, secret: &[u8]) -> Self {
-        let secret = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
-        Self { urls, ttl: Duration::from_secs(24 * 60 * 60), secret }
+        Self { urls, ttl: Duration::from_secs(24 * 60 * 60), secret: Secret::new(secret.to_vec()) }
+    }
+
+    /// What makes it again.
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    fn sign(&self, text: &[u8]) -> hmac::Tag {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.secret.bytes()), text)
     }
 
     /// The server with credentials for `name`, who joins `now`.
@@ -39,7 +48,7 @@ impl TurnSecret {
         // A clock before 1970 is not worth an error: such credentials are over, which the TURN server says.
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let username = format!("{}:{name}", now.saturating_add(self.ttl).as_secs());
-        let credential = STANDARD.encode(hmac::sign(&self.secret, username.as_bytes()));
+        let credential = STANDARD.encode(self.sign(username.as_bytes()));
         IceServer { urls: self.urls.clone(), username: Some(username), credential: Some(credential) }
     }
 }
@@ -62,7 +71,7 @@ mod tests {
     #[test]
     fn the_mac_is_hmac_sha1() {
         let turn = TurnSecret::new(Vec::new(), b"Jefe");
-        let tag = hmac::sign(&turn.secret, b"what do ya want for nothing?");
+        let tag = turn.sign(b"what do ya want for nothing?");
         assert_eq!(STANDARD.encode(tag), "7/zfauXrL6LSdBbV8YTfnCWafHk=");
     }
 

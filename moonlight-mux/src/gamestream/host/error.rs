@@ -4,14 +4,17 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::gamestream::address::HostAddress;
 use crate::gamestream::http::CallError;
 use crate::gamestream::pairing::certificate::Unusable;
 use crate::gamestream::pairing::client::Failure;
 use crate::gamestream::wire::http::{AppId, Error as AnswerError};
+use crate::process::message;
 
 /// A call to a host that came to nothing: which host, which call, after how long, and why. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{host}: {call} failed after {:.1} s: {cause}", .elapsed.as_secs_f32())]
 pub struct HostError {
     /// The host.
@@ -25,7 +28,7 @@ pub struct HostError {
 }
 
 /// What a host can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum HostCall {
     /// Who it is and what runs there.
@@ -65,7 +68,7 @@ impl fmt::Display for HostCall {
 }
 
 /// What went wrong with a call to a host.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum HostErrorCause {
     /// No address belongs to the host's name.
@@ -76,10 +79,10 @@ pub enum HostErrorCause {
     Refused,
     /// The network says so.
     #[error("it cannot be reached: {0}")]
-    Unreachable(io::ErrorKind),
+    Unreachable(#[serde(with = "message::error_kind")] io::ErrorKind),
     /// The configured local address cannot be used.
     #[error("no connection can be made from the configured local address: {0}")]
-    LocalAddress(io::ErrorKind),
+    LocalAddress(#[serde(with = "message::error_kind")] io::ErrorKind),
     /// It took too long.
     #[error("it did not answer in time")]
     Timeout,
@@ -165,11 +168,11 @@ pub enum HostErrorCause {
 }
 
 /// What is wrong with an answer, in words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(transparent)]
-pub struct MalformedAnswer(#[from] Wrong);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{0}")]
+pub struct MalformedAnswer(String);
 
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 enum Wrong {
     #[error("it is no HTTP")]
     Http,
@@ -181,14 +184,20 @@ enum Wrong {
     Json,
 }
 
+impl From<Wrong> for MalformedAnswer {
+    fn from(wrong: Wrong) -> Self {
+        Self(wrong.to_string())
+    }
+}
+
 impl HostErrorCause {
-    pub(super) fn no_json() -> Self {
+    pub(crate) fn no_json() -> Self {
         Self::Malformed(Wrong::Json.into())
     }
 }
 
 /// A right that hosts of the Apollo family give to clients one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum HostRight {
     /// To see what it can run.

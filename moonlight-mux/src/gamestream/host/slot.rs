@@ -4,18 +4,48 @@
 //! stands; a second one meanwhile is refused or silently lost, and a failed one cannot be cleared from outside: it expires
 //! (session 11 and 23.3).
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::task;
 
 /// Shared by all who launch at one host, behind a lock that is held while launching.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct LaunchSlot {
     /// A launch that came to nothing may be pending until then.
     taken_until: Option<Instant>,
+    /// Who gives the host's slot to processes, in all but the one that gives it.
+    elsewhere: Option<Arc<dyn LaunchTurns>>,
+}
+
+/// Gives a host's slot to this process among others. Asked by one launch at a time.
+#[async_trait]
+pub(crate) trait LaunchTurns: Send + Sync {
+    /// Waits for this process' turn. Cancel safe.
+    async fn turn(&self);
+
+    /// The turn that this process has is over. The host may keep what it was asked for as pending for so long.
+    fn over(&self, pending: Duration);
+}
+
+impl LaunchSlot {
+    /// Of a host to which other processes launch too.
+    pub(crate) fn elsewhere(turns: Arc<dyn LaunchTurns>) -> Self {
+        Self { elsewhere: Some(turns), ..Self::default() }
+    }
+}
+
+impl fmt::Debug for LaunchSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaunchSlot")
+            .field("taken_until", &self.taken_until)
+            .field("elsewhere", &self.elsewhere.is_some())
+            .finish()
+    }
 }
 
 /// The slot is this launch's. When it is dropped without being [`connected`](Self::connected) the slot stays taken for as long
@@ -33,6 +63,9 @@ impl Launching {
         let slot = slot.lock_owned().await;
         if let Some(until) = slot.taken_until {
             task::at(Some(until)).await;
+        }
+        if let Some(turns) = &slot.elsewhere {
+            turns.turn().await;
         }
         Self { slot, unanswered: false }
     }
@@ -59,12 +92,24 @@ impl Launching {
         self.unanswered = false;
         self.slot.taken_until = None;
     }
+
+    /// Another process had this turn, and says for how long from `now` the host may keep what it asked for; never for longer
+    /// than hosts do.
+    pub(crate) fn over(mut self, now: Instant, pending: Duration) {
+        self.unanswered = false;
+        self.slot.taken_until = Some(now + pending.min(PENDING));
+    }
 }
 
 impl Drop for Launching {
     fn drop(&mut self) {
+        let now = task::now();
         if self.unanswered {
-            self.slot.taken_until = Some(task::now() + PENDING);
+            self.slot.taken_until = Some(now + PENDING);
+        }
+        if let Some(turns) = &self.slot.elsewhere {
+            let until = self.slot.taken_until;
+            turns.over(until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now)));
         }
     }
 }
@@ -153,6 +198,66 @@ mod tests {
         let mut waiting = Box::pin(Launching::begin(slot.clone()));
         assert!(poll!(&mut waiting).is_pending());
         drop(waiting);
+        assert_eq!(wait(&slot).await, PENDING);
+    }
+
+    /// Tells what it was told.
+    struct Turns(std::sync::Mutex<Vec<Duration>>, tokio::sync::Semaphore);
+
+    #[async_trait]
+    impl LaunchTurns for Turns {
+        async fn turn(&self) {
+            self.1.acquire().await.unwrap().forget();
+        }
+
+        fn over(&self, pending: Duration) {
+            self.0.lock().unwrap().push(pending);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_that_another_process_gives_is_waited_for_and_given_back_with_what_may_be_pending() {
+        let turns = Arc::new(Turns(std::sync::Mutex::default(), tokio::sync::Semaphore::new(0)));
+        let slot = Arc::new(Mutex::new(LaunchSlot::elsewhere(turns.clone())));
+        let mut waiting = Box::pin(Launching::begin(slot.clone()));
+        assert!(poll!(&mut waiting).is_pending());
+        turns.1.add_permits(1);
+        let mut launching = waiting.await;
+        launching.asked();
+        launching.answered(task::now(), true);
+        launching.connected();
+        assert_eq!(*turns.0.lock().unwrap(), [Duration::ZERO]);
+
+        turns.1.add_permits(1);
+        let mut launching = Launching::begin(slot.clone()).await;
+        launching.asked();
+        launching.answered(task::now(), true);
+        task::at(Some(task::now() + MOMENT)).await;
+        drop(launching);
+        assert_eq!(turns.0.lock().unwrap()[1..], [PENDING - MOMENT]);
+
+        // Nobody has a turn that it did not wait to the end for.
+        task::at(Some(task::now() + PENDING)).await;
+        let mut gone = Box::pin(Launching::begin(slot));
+        assert!(poll!(&mut gone).is_pending());
+        drop(gone);
+        assert_eq!(turns.0.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_another_process_had_keeps_the_slot_for_as_long_as_it_says_and_no_longer_than_hosts_do()
+     {
+        let slot = slot();
+        for (pending, waited) in
+            [(Duration::ZERO, Duration::ZERO), (3 * MOMENT, 3 * MOMENT), (Duration::MAX, PENDING)]
+        {
+            Launching::begin(slot.clone()).await.over(task::now(), pending);
+            assert_eq!(wait(&slot).await, waited);
+        }
+        // It died in its turn.
+        let mut launching = Launching::begin(slot.clone()).await;
+        launching.asked();
+        drop(launching);
         assert_eq!(wait(&slot).await, PENDING);
     }
 }

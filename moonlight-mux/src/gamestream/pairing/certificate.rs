@@ -8,6 +8,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde::{Deserialize, Serialize};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::gamestream::wire::http::pairing::{MAX_CERTIFICATE, SignedSecret};
@@ -23,7 +24,7 @@ pub struct Certificate {
 }
 
 /// Why text is no certificate, or bytes no key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Unusable {
     /// Longer than certificates are.

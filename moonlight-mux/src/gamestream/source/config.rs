@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::gamestream::crypto::SessionKey;
 use crate::gamestream::negotiation::{self, EncryptionWishes, Route, Wishes};
 use crate::gamestream::wire::http::request::Launch;
@@ -12,7 +14,7 @@ use crate::media::VideoCodec;
 
 /// What to stream from a host, and how. What the host cannot do is settled when connecting: codecs by their order here,
 /// packet size and encryption by what the host asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MoonlightConfig {
     /// What to run.
@@ -109,8 +111,14 @@ pub struct InvalidConfig {
     pub value: u32,
 }
 
+impl InvalidConfig {
+    /// All that [`MoonlightConfig::check`] names.
+    pub(crate) const FIELDS: [&'static str; 8] =
+        ["codecs", "width", "height", "fps", "refresh rate", "bitrate", "packet size", "packet duration"];
+}
+
 /// Names one of a host's apps.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AppSelector {
     /// By number; it changes when the app is renamed.

@@ -8,6 +8,9 @@ pub(crate) mod request;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::rtsp::SessionUrl;
 use super::wake::MacAddress;
 use super::xml::{self, Document};
@@ -86,8 +89,14 @@ fn element<T: FromStr>(document: &Document, element: &'static str) -> Result<Opt
 }
 
 /// A number that a host gave to one of its apps; it changes when the app is renamed. 1 to 2^31 - 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct AppId(u32);
+
+impl<'de> Deserialize<'de> for AppId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(u32::deserialize(deserializer)?).ok_or_else(|| D::Error::custom(NotAnAppId))
+    }
+}
 
 impl AppId {
     /// `None` outside 1 to 2^31 - 1.

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::media::VideoCodec;
 
 /// The longest accepted body; the recorded ones have up to 1500 bytes.
@@ -216,7 +218,7 @@ pub(crate) struct Announcement {
 }
 
 /// The loudspeakers that sound is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Channels {
     /// Two.
     Stereo,

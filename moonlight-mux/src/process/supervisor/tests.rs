@@ -1,0 +1,474 @@
+//! The supervisor and its viewers, with processes that the test plays, on a clock of the test's own.
+
+mod play;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use play::{Host, Page, reaches, seconds, silent};
+
+use super::*;
+use crate::input::{InputMode, Rights};
+use crate::peer::PeerConfig;
+use crate::process::message::StateMessage;
+use crate::process::{Limits, ProcessExit};
+use crate::signalling::Signal;
+use crate::streamer::RestartBackoff;
+use crate::webrtc::Offerer;
+
+fn cause(reason: &EndReason) -> &ProcessError {
+    match reason {
+        EndReason::Failed(error) => error.cause().downcast_ref().expect("a process's error"),
+        reason => panic!("{reason:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_is_told_what_to_be_and_streams_without_viewers() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut process = host.process().await;
+    assert!(matches!(process.told().await, ToChild::Hello { version: 1, .. }));
+    assert!(silent(&mut process).await, "secrets are for whom says hello");
+    process.hello(1);
+    let ToChild::Init(init) = process.told().await else { panic!() };
+    assert_eq!(init.streamer_id.as_str(), "desk");
+    assert_eq!(streamer.pid(), Some(process.pid));
+    process.say(FromChild::Ready { udp: 1, tcp: None });
+    assert!(matches!(process.told().await, ToChild::StartMoonlight));
+    process.say(FromChild::State { state: StateMessage::Connected });
+    reaches(&streamer, |state| *state == State::Connected).await;
+    process.say(FromChild::State { state: StateMessage::Streaming });
+    streamer.wait_streaming().await.unwrap();
+
+    let stopping = streamer.shutdown(ExitPolicy::LeaveRunning);
+    let obeying = async {
+        let ToChild::Stop { quit: false, reason } = process.told().await else { panic!() };
+        assert_eq!(reason, LeaveReason::StreamerDeleted);
+        process.say(FromChild::Stopped { reason: EndReason::Stopped });
+        process.exit(ProcessExit::Code(0));
+    };
+    tokio::join!(stopping, obeying);
+    assert_eq!((streamer.state(), streamer.pid()), (State::Ended(EndReason::Stopped), None));
+    assert!(!process.was_killed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_start_that_fails_ends_the_streamer_with_the_status_and_the_last_words() {
+    for exit in [ProcessExit::Signal(11), ProcessExit::Code(101)] {
+        let mut host = Host::new();
+        let streamer = host.spawn("desk", |_, _| {});
+        let mut process = host.process().await;
+        process.ready().await;
+        process.exit(exit);
+        let reason = streamer.wait_streaming().await.unwrap_err();
+        let ProcessError::Exited { exit: told, log } = cause(&reason) else { panic!("{reason:?}") };
+        assert_eq!((*told, log[..].concat()), (exit, "last words".to_owned()));
+        assert_eq!((streamer.pid(), streamer.restarts()), (None, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_process_says_of_its_end_is_the_streamers_end() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut process = host.process().await;
+    process.stream().await;
+    streamer.wait_streaming().await.unwrap();
+    // The last words are heard though the process has ended already.
+    process.say(FromChild::Stopped { reason: EndReason::ByHost });
+    process.exit(ProcessExit::Code(0));
+    reaches(&streamer, |state| *state == State::Ended(EndReason::ByHost)).await;
+    streamer.shutdown(ExitPolicy::Quit).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashed_process_is_followed_by_another_when_nothing_is_left_of_it() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut first = host.process().await;
+    first.stream().await;
+    let counted = Stats { video_frames: 100, bytes: 5000, ..Stats::default() };
+    first.count(&counted, 2);
+    streamer.wait_streaming().await.unwrap();
+    let crashed = task::now();
+    first.exit(ProcessExit::Signal(11));
+    let reconnecting = |state: &State| matches!(state, State::Reconnecting { attempt: 1, .. });
+    let State::Reconnecting { reason, .. } = reaches(&streamer, reconnecting).await else { panic!() };
+    assert!(matches!(cause(&reason), ProcessError::Exited { exit: ProcessExit::Signal(11), .. }));
+    assert_eq!(streamer.pid(), None);
+
+    let mut second = host.process().await;
+    assert!(first.is_closed(), "nothing is left of the first");
+    let waited = task::now() - crashed;
+    assert!(Duration::from_millis(800) <= waited && waited <= seconds(1), "{waited:?}");
+    second.ready().await;
+    second.say(FromChild::State { state: StateMessage::Starting });
+    second.count(&counted, 1);
+    while streamer.stats().video_frames != 200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        (streamer.stats().bytes, streamer.restarts()),
+        (10_000, 4),
+        "2 and 1 of sources, 1 of processes"
+    );
+    assert!(reconnecting(&streamer.state()));
+    second.say(FromChild::State { state: StateMessage::Streaming });
+    streamer.wait_streaming().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_process_is_stalled_and_then_killed() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut process = host.process().await;
+    process.stream().await;
+    streamer.wait_streaming().await.unwrap();
+    let heard = task::now();
+    reaches(&streamer, |state| *state == State::Stalled).await;
+    assert_eq!(task::now() - heard, seconds(3));
+    let gone = reaches(&streamer, |state| matches!(state, State::Reconnecting { .. })).await;
+    assert_eq!((task::now() - heard, process.was_killed()), (seconds(10), true));
+    let State::Reconnecting { reason, .. } = gone else { panic!() };
+    assert!(matches!(cause(&reason), ProcessError::Silent { .. }), "{reason:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_takes_too_much_memory_is_killed_and_it_is_said() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, process| {
+        process.limits = Limits { memory: Some(1000), ..Limits::default() };
+    });
+    let mut process = host.process().await;
+    process.stream().await;
+    process.resident.store(1000, Relaxed);
+    streamer.wait_streaming().await.unwrap();
+    task::at(Some(task::now() + seconds(2))).await;
+    assert!(!process.was_killed());
+    process.resident.store(1001, Relaxed);
+    let gone = reaches(&streamer, |state| matches!(state, State::Reconnecting { .. })).await;
+    let State::Reconnecting { reason, .. } = gone else { panic!() };
+    assert!(matches!(cause(&reason), ProcessError::OverMemory { resident: 1001, limit: 1000, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_not_ready_is_killed_in_time_and_one_that_cannot_be_says_why() {
+    let mut host = Host::new();
+    let streamer = host.spawn("slow", |_, _| {});
+    let (mut process, began) = (host.process().await, task::now());
+    process.hello(1);
+    let reason = streamer.wait_streaming().await.unwrap_err();
+    assert!(matches!(cause(&reason), ProcessError::NotReady { .. }));
+    assert_eq!((task::now() - began, process.was_killed()), (seconds(10), true));
+
+    let streamer = host.spawn("refused", |_, _| {});
+    let mut process = host.process().await;
+    process.hello(1);
+    process.say(FromChild::NotReady { error: "port 5 is somebody else's".to_owned() });
+    process.exit(ProcessExit::Code(2));
+    let reason = streamer.wait_streaming().await.unwrap_err();
+    let ProcessError::NotReady { reason, .. } = cause(&reason) else { panic!("{reason:?}") };
+    assert_eq!(reason, "port 5 is somebody else's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_of_another_version_learns_no_secrets_and_is_no_use_to_start_again() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut process = host.process().await;
+    assert!(matches!(process.told().await, ToChild::Hello { .. }));
+    process.hello(2);
+    let reason = streamer.wait_streaming().await.unwrap_err();
+    assert!(matches!(cause(&reason), ProcessError::Version { ours: 1, theirs: 2 }));
+    assert!(matches!(&reason, EndReason::Failed(error) if error.is_permanent()));
+    assert!(process.was_killed() && silent(&mut process).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_does_not_stop_is_killed_behind_its_grace() {
+    for (policy, grace) in [(ExitPolicy::LeaveRunning, STOP_GRACE), (ExitPolicy::Quit, QUIT_GRACE)] {
+        let mut host = Host::new();
+        let streamer = host.spawn("desk", |_, _| {});
+        let mut process = host.process().await;
+        process.stream().await;
+        streamer.wait_streaming().await.unwrap();
+        let began = task::now();
+        streamer.shutdown(policy).await;
+        assert_eq!((task::now() - began, process.was_killed()), (grace, true));
+        assert!(process.is_closed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_stops_the_process_and_a_dropped_wait_does_not() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut process = host.process().await;
+    drop(tokio::time::timeout(seconds(1), streamer.wait_streaming()).await);
+    process.stream().await;
+    streamer.wait_streaming().await.unwrap();
+    drop(streamer);
+    assert!(matches!(process.told().await, ToChild::Stop { quit: false, .. }));
+    process.exit(ProcessExit::Code(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_ends_in_the_breaker() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |config, _| {
+        config.backoff =
+            RestartBackoff { breaker_failures: 2, breaker_trips: 1, ..RestartBackoff::default() };
+    });
+    let mut process = host.process().await;
+    process.stream().await;
+    streamer.wait_streaming().await.unwrap();
+    let mut processes = 1;
+    loop {
+        process.exit(ProcessExit::Signal(6));
+        process = tokio::select! {
+            process = host.process() => process,
+            _ = reaches(&streamer, |state| matches!(state, State::Ended(_))) => break,
+        };
+        process.ready().await;
+        processes += 1;
+    }
+    assert_eq!(processes, 4, "two failures, the breaker, two failures");
+    assert_eq!(streamer.restarts(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_s_signals_pass_both_ways_and_it_leaves_when_the_process_says_so() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let (egress, mut page) = Page::new(true);
+    let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    // Before there is a process: nothing that it says is lost.
+    page.say(play::offer("early")).await;
+    let mut process = host.process().await;
+    process.stream().await;
+    let ToChild::AddPeer { peer_id, offerer: Offerer::Viewer, rights, .. } = process.told().await else {
+        panic!()
+    };
+    assert_eq!((peer_id, rights), (peer.id(), Rights::ALL));
+    let ToChild::FromPeer { signal, .. } = process.told().await else { panic!() };
+    assert_eq!(signal, play::offer("early"));
+    process.say(FromChild::ToPeer { peer_id, signal: play::offer("answer") });
+    assert_eq!(page.heard().await, Some(play::offer("answer")));
+    page.say(play::offer("more")).await;
+    assert!(matches!(process.told().await, ToChild::FromPeer { .. }));
+
+    let stats = crate::PeerStats { frames: 7, ..Default::default() };
+    process.count_peer(peer_id, stats);
+    peer.watch_stats().wait_for(|stats| stats.frames == 7).await.unwrap();
+    assert_eq!(streamer.peers()[0].id, peer_id);
+
+    process.say(FromChild::PeerClosing { peer_id, reason: LeaveReason::TooSlow });
+    process.say(FromChild::PeerClosed { peer_id, reason: LeaveReason::TooSlow });
+    assert_eq!(peer.closed().await, LeaveReason::TooSlow);
+    assert_eq!((page.heard().await, page.closed()), (None, Some(LeaveReason::TooSlow)));
+    assert!(streamer.peers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kicked_viewer_is_let_go_by_the_process_and_told_why_though_that_says_nothing() {
+    for answers in [true, false] {
+        let mut host = Host::new();
+        let streamer = host.spawn("desk", |_, _| {});
+        let (egress, mut page) = Page::new(true);
+        let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+        let mut process = host.process().await;
+        process.stream().await;
+        assert!(matches!(process.told().await, ToChild::AddPeer { .. }));
+        assert!(streamer.kick(peer.id(), LeaveReason::Kicked));
+        let ToChild::RemovePeer { peer_id, reason: LeaveReason::Kicked } = process.told().await else {
+            panic!()
+        };
+        if answers {
+            process.say(FromChild::PeerClosed { peer_id, reason: LeaveReason::Kicked });
+        }
+        assert_eq!(peer.closed().await, LeaveReason::Kicked);
+        assert_eq!((page.heard().await, page.closed()), (None, Some(LeaveReason::Kicked)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn viewers_go_over_to_the_next_process_and_existing_pages_join_again() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let (egress, mut page) = Page::new(true);
+    let stays = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    let (egress, mut existing) = Page::new(false);
+    let goes = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    let mut first = host.process().await;
+    first.stream().await;
+    for _ in 0..2 {
+        assert!(matches!(first.told().await, ToChild::AddPeer { .. }));
+    }
+    streamer.set_rights(stays.id(), Rights::NONE);
+    let ToChild::SetRights { peer_id, rights: Rights::NONE } = first.told().await else { panic!() };
+    assert_eq!(peer_id, stays.id());
+    first.exit(ProcessExit::Signal(9));
+    assert_eq!(goes.closed().await, LeaveReason::ConnectionFailed);
+    assert_eq!((existing.heard().await, existing.closed()), (None, Some(LeaveReason::ConnectionFailed)));
+
+    // About a connection that is gone.
+    page.say(play::offer("stale")).await;
+    let mut second = host.process().await;
+    second.stream().await;
+    let ToChild::AddPeer { peer_id, rights: Rights::NONE, .. } = second.told().await else { panic!() };
+    assert_eq!(peer_id, stays.id());
+    second.say(FromChild::ToPeer { peer_id, signal: Signal::IceServers(Vec::new()) });
+    assert_eq!(page.heard().await, Some(Signal::IceServers(Vec::new())));
+    page.say(play::offer("fresh")).await;
+    let ToChild::FromPeer { signal, .. } = second.told().await else { panic!() };
+    assert_eq!(signal, play::offer("fresh"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn viewers_outlive_a_later_process_whose_stream_could_not_start_and_end_with_the_streamer() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let (egress, mut page) = Page::new(true);
+    let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    let mut process = host.process().await;
+    process.stream().await;
+    assert!(matches!(process.told().await, ToChild::AddPeer { .. }));
+    process.exit(ProcessExit::Signal(9));
+    let mut process = host.process().await;
+    process.ready().await;
+    let ToChild::AddPeer { peer_id, .. } = process.told().await else { panic!() };
+    let busy = || EndReason::Failed(SourceError::retryable(std::fmt::Error));
+    let reason = LeaveReason::StreamEnded;
+    process.say(FromChild::PeerClosing { peer_id, reason });
+    process.say(FromChild::PeerClosed { peer_id, reason });
+    process.say(FromChild::Stopped { reason: busy() });
+    process.exit(ProcessExit::Code(0));
+
+    let mut process = host.process().await;
+    process.stream().await;
+    assert!(matches!(process.told().await, ToChild::AddPeer { .. }));
+    streamer.wait_streaming().await.unwrap();
+    // One that had pictures has tried what there was to try.
+    process.say(FromChild::PeerClosing { peer_id, reason });
+    process.say(FromChild::Stopped { reason: busy() });
+    process.exit(ProcessExit::Code(0));
+    assert_eq!(peer.closed().await, reason);
+    assert_eq!((page.heard().await, page.closed()), (None, Some(reason)));
+    assert!(matches!(streamer.state(), State::Ended(EndReason::Failed(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_leaves_while_there_is_no_process_is_gone_at_once() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut process = host.process().await;
+    process.stream().await;
+    streamer.wait_streaming().await.unwrap();
+    process.exit(ProcessExit::Signal(9));
+    reaches(&streamer, |state| matches!(state, State::Reconnecting { .. })).await;
+    let ((closes, page), (kicked, mut other)) = (Page::new(true), Page::new(true));
+    let closes = streamer.add_peer(closes, PeerConfig::default()).unwrap();
+    let kicked = streamer.add_peer(kicked, PeerConfig::default()).unwrap();
+    drop(page);
+    assert_eq!(closes.closed().await, LeaveReason::Left);
+    kicked.leave(LeaveReason::Kicked);
+    assert_eq!(kicked.closed().await, LeaveReason::Kicked);
+    assert_eq!((other.heard().await, other.closed()), (None, Some(LeaveReason::Kicked)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rights_and_mode_reach_the_process_at_once_and_what_it_says_of_input_reaches_the_handle() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |config, _| config.input_mode = InputMode::ViewOnly);
+    let mut process = host.process().await;
+    assert!(matches!(process.told().await, ToChild::Hello { .. }));
+    process.hello(1);
+    let ToChild::Init(init) = process.told().await else { panic!() };
+    assert_eq!(init.config.input_mode, InputMode::ViewOnly);
+    // Between Init and Ready.
+    streamer.set_input_mode(InputMode::Shared);
+    process.say(FromChild::Ready { udp: 1, tcp: None });
+    assert!(matches!(process.told().await, ToChild::StartMoonlight));
+    let ToChild::SetInputMode { mode: InputMode::Shared } = process.told().await else { panic!() };
+    let (egress, _page) = Page::new(true);
+    let peer = streamer.add_peer(egress, PeerConfig { rights: Rights::NONE, ..Default::default() }).unwrap();
+    let ToChild::AddPeer { peer_id, rights: Rights::NONE, .. } = process.told().await else { panic!() };
+    let began = task::now();
+    assert!(streamer.set_rights(peer_id, Rights::ALL));
+    assert!(matches!(process.told().await, ToChild::SetRights { rights: Rights::ALL, .. }));
+    assert_eq!(task::now(), began);
+
+    let features = crate::InputFeatures::default();
+    process.say(FromChild::Input { features: Some(features), turn: Some(peer_id), acting: vec![peer_id] });
+    let mut peers = streamer.watch_peers();
+    peers.wait_for(|peers| peers.iter().any(|peer| peer.acting)).await.unwrap();
+    assert_eq!((streamer.input_features(), streamer.input_turn()), (Some(features), Some(peer.id())));
+    process.exit(ProcessExit::Signal(9));
+    peers.wait_for(|peers| peers.iter().all(|peer| !peer.acting)).await.unwrap();
+    assert_eq!((streamer.input_features(), streamer.input_turn()), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn launches_of_processes_at_one_host_take_turns_and_a_dead_one_keeps_it_as_long_as_the_host_may() {
+    let mut host = Host::new();
+    let _one = host.spawn("one", |_, _| {});
+    let mut one = host.process().await;
+    let _two = host.spawn("two", |_, _| {});
+    let mut two = host.process().await;
+    one.ready().await;
+    two.ready().await;
+    one.say(FromChild::LaunchWanted);
+    assert!(matches!(one.told().await, ToChild::LaunchGranted));
+    two.say(FromChild::LaunchWanted);
+    assert!(silent(&mut two).await);
+    one.say(FromChild::LaunchOver { pending_ms: 0 });
+    assert!(matches!(two.told().await, ToChild::LaunchGranted));
+    one.say(FromChild::LaunchWanted);
+    assert!(silent(&mut one).await);
+    let died = task::now();
+    two.exit(ProcessExit::Signal(9));
+    let mut granted = Box::pin(one.told_or_beating());
+    assert!(matches!((&mut granted).await, ToChild::LaunchGranted));
+    assert!(task::now() - died >= seconds(10), "{:?}", task::now() - died);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_or_fails_in_the_parent_ends_the_first_start() {
+    let host = Host::new();
+    let streamer = host.spawn_failing(None);
+    assert_eq!(streamer.wait_streaming().await, Err(EndReason::SourcePanicked));
+    let error = SourceError::permanent(std::fmt::Error);
+    let streamer = host.spawn_failing(Some(error.clone()));
+    assert_eq!(streamer.wait_streaming().await, Err(EndReason::Failed(error)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_whose_transport_takes_nothing_is_sent_away_alone() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let (egress, stuck) = Page::stuck();
+    let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    let mut process = host.process().await;
+    process.stream().await;
+    let ToChild::AddPeer { peer_id, .. } = process.told().await else { panic!() };
+    for _ in 0..200 {
+        process.say_waiting(FromChild::ToPeer { peer_id, signal: play::offer("x") }).await;
+    }
+    assert_eq!(process.pump_until(peer.closed()).await, LeaveReason::SignallingTimeout);
+    assert!(matches!(streamer.state(), State::Streaming), "the process is heard all the time");
+    drop(stuck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_streamer_refuses_a_viewer_without_asking_the_process() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |config, _| config.max_peers = 0);
+    let mut process = host.process().await;
+    process.stream().await;
+    let (egress, mut page) = Page::new(true);
+    let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    assert_eq!(peer.closed().await, LeaveReason::StreamerFull);
+    assert_eq!((page.heard().await, page.closed()), (None, Some(LeaveReason::StreamerFull)));
+    assert!(silent(&mut process).await);
+}
