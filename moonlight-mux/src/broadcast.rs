@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+pub(crate) use self::outbox::Next;
 use self::outbox::Outbox;
 use self::rate::RateMeter;
 use self::timeline::Timeline;
 use crate::media::{AudioFrame, VideoFrame};
-use crate::task;
+use crate::task::{self, Bell, Rings};
 
 /// Hands each frame of one stream to all of its viewers.
 ///
@@ -43,12 +44,21 @@ struct Publishing {
     /// What is told instead of what passed through here, and since when.
     told: Option<(Instant, Stats)>,
     closed: bool,
+    /// Empty but while something is handed out.
+    rings: Rings,
 }
 
 #[derive(Debug)]
 struct Viewer {
-    outbox: Mutex<Outbox>,
+    queue: Mutex<Queue>,
+    /// For who waits where there is no bell.
     filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    outbox: Outbox,
+    bell: Option<Arc<Bell>>,
 }
 
 /// Tells the streams of a process apart.
@@ -111,6 +121,7 @@ impl Broadcaster {
                     rate: RateMeter::default(),
                     told: None,
                     closed: false,
+                    rings: Rings::default(),
                 }),
                 keyframe_wish: Arc::new(Notify::new()),
             }),
@@ -121,11 +132,11 @@ impl Broadcaster {
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         let mut publishing = self.lock();
-        let mut outbox = Outbox::default();
+        let mut queue = Queue::default();
         if publishing.closed {
-            outbox.close();
+            queue.outbox.close();
         }
-        let viewer = Arc::new(Viewer { outbox: Mutex::new(outbox), filled: Notify::new() });
+        let viewer = Arc::new(Viewer { queue: Mutex::new(queue), filled: Notify::new() });
         publishing.viewers.retain(|viewer| viewer.strong_count() > 0);
         publishing.viewers.push(Arc::downgrade(&viewer));
         Subscription { key: self.shared.key, viewer, keyframe_wish: self.shared.keyframe_wish.clone() }
@@ -227,21 +238,27 @@ impl Publishing {
     }
 
     /// Calls `push` for each viewer, wakes those for whom it says that there is something to fetch, and forgets those
-    /// who are gone.
+    /// who are gone. Whoever listens for many is woken once, when all of them have what they get.
     fn for_each_viewer(&mut self, mut push: impl FnMut(&mut Outbox) -> bool) {
+        let rings = &mut self.rings;
         self.viewers.retain(|viewer| {
             let Some(viewer) = viewer.upgrade() else { return false };
-            if push(&mut viewer.outbox()) {
-                viewer.filled.notify_one();
+            let mut queue = viewer.queue();
+            if push(&mut queue.outbox) {
+                match &queue.bell {
+                    Some(bell) => bell.ring_with(rings),
+                    None => viewer.filled.notify_one(),
+                }
             }
             true
         });
+        rings.ring();
     }
 }
 
 impl Viewer {
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().expect("no holder of this lock panics")
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -273,7 +290,7 @@ impl Subscription {
 
     /// From the next keyframe on, which this asks for, give pictures; sound at once. Again: no effect.
     pub fn start(&self) {
-        if self.viewer.outbox().start() {
+        if self.viewer.queue().outbox.start() {
             self.request_keyframe();
         }
     }
@@ -281,34 +298,44 @@ impl Subscription {
     /// The next picture, packet or gap; `None` when the stream is over. Cancel safe. One caller at a time.
     pub async fn recv(&self) -> Option<Media> {
         loop {
-            let popped = self.viewer.outbox().pop();
-            if popped.wants_keyframe {
-                self.request_keyframe();
-            }
-            match popped.next {
-                outbox::Next::Media(media) => return Some(media),
-                outbox::Next::Closed => return None,
-                outbox::Next::Empty => self.viewer.filled.notified().await,
+            match self.take() {
+                Next::Media(media) => return Some(media),
+                Next::Closed => return None,
+                Next::Empty => self.viewer.filled.notified().await,
             }
         }
+    }
+
+    /// What there is now.
+    pub(crate) fn take(&self) -> Next {
+        let popped = self.viewer.queue().outbox.pop();
+        if popped.wants_keyframe {
+            self.request_keyframe();
+        }
+        popped.next
+    }
+
+    /// From now on this bell rings when there is something to [`take`](Self::take), and [`recv`](Self::recv) is not woken.
+    pub(crate) fn ring(&self, bell: Arc<Bell>) {
+        self.viewer.queue().bell = Some(bell);
     }
 
     /// Nothing more until [`resume`](Self::resume), and what waits is dropped: for a viewer that does not answer. No
     /// effect before [`start`](Self::start).
     pub fn pause(&self) {
-        self.viewer.outbox().pause();
+        self.viewer.queue().outbox.pause();
     }
 
     /// After [`pause`](Self::pause): sound at once, pictures from the next keyframe on. This asks for none by itself,
     /// so that a viewer that comes and goes costs the others no more than its caller lets it.
     pub fn resume(&self) {
-        self.viewer.outbox().resume();
+        self.viewer.queue().outbox.resume();
     }
 
     /// No more pictures until a keyframe, and those that wait are dropped: for a viewer that cannot make use of them.
     /// Sound goes on. This asks for no keyframe by itself: one that comes anyway, or that others asked for, will do.
     pub fn skip_to_keyframe(&self) {
-        self.viewer.outbox().skip_to_keyframe();
+        self.viewer.queue().outbox.skip_to_keyframe();
     }
 
     /// Wishes for a keyframe: what came so far is of no use without one. Wishes are coalesced over all viewers.
@@ -324,6 +351,7 @@ mod tests {
 
     use super::*;
     use crate::media::{AudioTimestamp, FrameNumber, VideoTimestamp};
+    use crate::task::Listener;
 
     fn frame(number: u64, keyframe: bool) -> VideoFrame {
         VideoFrame {
@@ -429,6 +457,34 @@ mod tests {
             Some(None),
             "who joins after the end hears of it"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_listens_for_many_viewers_is_woken_once_for_a_frame() {
+        let broadcaster = Broadcaster::new();
+        let (listener, own) = (Listener::default(), broadcaster.subscribe());
+        own.start();
+        let seats: Vec<_> = (0..3)
+            .map(|_| {
+                let (seat, bell) = (broadcaster.subscribe(), Arc::new(Bell::new(listener.clone())));
+                seat.ring(bell.clone());
+                (seat, bell)
+            })
+            .collect();
+        seats[..2].iter().for_each(|(seat, _)| seat.start());
+        let rung = || -> Vec<bool> { seats.iter().map(|(_, bell)| bell.take()).collect() };
+        broadcaster.publish_video(frame(0, true));
+        assert!(listener.rung().now_or_never().is_some() && listener.rung().now_or_never().is_none());
+        assert_eq!(rung(), [true, true, false], "who is not ready is left in peace");
+        assert_eq!(drain(&own), ["v0"]);
+        for (seat, _) in &seats[..2] {
+            assert!(matches!(seat.take(), Next::Media(Media::Video(_))));
+            assert!(matches!(seat.take(), Next::Empty));
+        }
+        broadcaster.close();
+        assert!(listener.rung().now_or_never().is_some());
+        assert_eq!(rung(), [true; 3]);
+        assert!(matches!(seats[2].0.take(), Next::Closed));
     }
 
     #[tokio::test(start_paused = true)]

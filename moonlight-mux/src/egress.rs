@@ -6,12 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::broadcast::{Media, StreamKey, Subscription};
+use crate::broadcast::{Media, Next, StreamKey, Subscription};
 use crate::input::{GamepadFeedback, InputEvent, InputStatus, Pointer, ViewerInput};
 use crate::lifecycle::State;
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerStats};
 use crate::signalling::{SignalSink, SignalStream};
+use crate::task::Bell;
 
 /// One viewer's way out: WebRTC, or anything else that can carry frames to somebody.
 #[async_trait]
@@ -108,6 +109,17 @@ impl ViewerIo {
         self.media.recv().await
     }
 
+    /// The next frame or packet, if there is one now.
+    pub(crate) fn take_media(&self) -> Next {
+        self.media.take()
+    }
+
+    /// From now on this bell rings when there is something to [take](Self::take_media), and [`media`](Self::media) is not
+    /// woken.
+    pub(crate) fn ring_for_media(&self, bell: Arc<Bell>) {
+        self.media.ring(bell);
+    }
+
     /// The viewer does not answer: [`media`](Self::media) gives nothing until [`resume_media`](Self::resume_media).
     pub fn pause_media(&self) {
         self.media.pause();
@@ -177,5 +189,22 @@ impl ViewerIo {
             Ok(reason) => reason.unwrap_or(LeaveReason::Internal),
             Err(_) => LeaveReason::StreamerDeleted,
         }
+    }
+}
+
+/// One that nobody but a test looks after: its ends are dropped, and only its media come.
+#[cfg(test)]
+pub(crate) fn viewer_of(broadcaster: &crate::broadcast::Broadcaster) -> ViewerIo {
+    let id = PeerId::random();
+    let hub = crate::input::InputHub::new(crate::input::InputMode::default());
+    ViewerIo {
+        id,
+        media: broadcaster.subscribe(),
+        state: watch::channel(State::Starting).1,
+        info: watch::channel(None).1,
+        peers: watch::channel(Arc::default()).1,
+        leave: watch::channel(None).1,
+        stats: watch::channel(PeerStats::default()).0,
+        input: hub.join(id, crate::input::Rights::default()),
     }
 }

@@ -5,10 +5,16 @@
 use std::future::{Future, pending};
 use std::mem;
 use std::panic::resume_unwind;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{AcqRel, Release},
+};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::Sleep;
 
@@ -218,6 +224,74 @@ impl Alarm {
     }
 }
 
+/// What `future` gives without waiting, if it does; it is dropped.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Lets all other tasks that are ready go first.
+pub(crate) async fn yield_now() {
+    tokio::task::yield_now().await;
+}
+
+/// One task that listens to many bells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listener(Arc<Notify>);
+
+impl Listener {
+    /// Waits until a bell is rung. Rings that nobody waited for count as one. Cancel safe.
+    pub(crate) async fn rung(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// Says to a listener for whom there is something to do.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    listener: Listener,
+}
+
+impl Bell {
+    pub(crate) fn new(listener: Listener) -> Self {
+        Self { rung: AtomicBool::new(false), listener }
+    }
+
+    /// Wakes the listener.
+    pub(crate) fn ring(&self) {
+        self.rung.store(true, Release);
+        self.listener.0.notify_one();
+    }
+
+    /// Rings as soon as [`Rings::ring`] is called: once for all bells of one listener.
+    pub(crate) fn ring_with(&self, others: &mut Rings) {
+        self.rung.store(true, Release);
+        if !others.0.iter().any(|listener| Arc::ptr_eq(&listener.0, &self.listener.0)) {
+            others.0.push(self.listener.clone());
+        }
+    }
+
+    /// Whether it was rung since this was asked last.
+    pub(crate) fn take(&self) -> bool {
+        self.rung.swap(false, AcqRel)
+    }
+}
+
+/// The listeners of bells that ring together: few.
+#[derive(Debug, Default)]
+pub(crate) struct Rings(Vec<Listener>);
+
+impl Rings {
+    pub(crate) fn ring(&mut self) {
+        for listener in self.0.drain(..) {
+            listener.0.notify_one();
+        }
+    }
+}
+
 /// The time of day, to show to people.
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()
@@ -225,7 +299,29 @@ pub(crate) fn wall_clock() -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_listener_hears_bells_that_ring_together_once_and_which_they_were() {
+        let (listener, other) = (Listener::default(), Listener::default());
+        let [first, second, third] =
+            [&listener, &listener, &other].map(|listener| Bell::new(listener.clone()));
+        let mut rings = Rings::default();
+        first.ring_with(&mut rings);
+        second.ring_with(&mut rings);
+        assert_eq!(rings.0.len(), 1);
+        assert!(listener.rung().now_or_never().is_none(), "not yet");
+        rings.ring();
+        rings.ring();
+        assert!(listener.rung().now_or_never().is_some());
+        assert!(listener.rung().now_or_never().is_none(), "once");
+        assert!(other.rung().now_or_never().is_none() && !third.take());
+        assert!(first.take() && second.take() && !first.take());
+        third.ring();
+        assert!(other.rung().now_or_never().is_some() && third.take());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_alarm_rings_at_its_deadline_whether_that_comes_nearer_or_goes_further() {

@@ -4,6 +4,7 @@
 pub(crate) mod bench_support {
     pub use super::direct::bench_support::*;
 }
+mod calm;
 mod candidates;
 mod channels;
 mod delivery;
@@ -22,6 +23,7 @@ mod packetiser;
 mod peer;
 mod resend;
 mod runtime;
+mod shards;
 mod standard;
 mod stun;
 mod tracks;
@@ -30,6 +32,7 @@ mod turn;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use rtc::peer_connection::certificate::RTCCertificate;
@@ -39,6 +42,7 @@ use self::direct::Histories;
 use self::endpoint::Endpoint;
 pub(crate) use self::peer::Offerer;
 use self::peer::WebRtcPeer;
+use self::shards::Shards;
 use crate::egress::Egress;
 use crate::peer::PeerId;
 use crate::signalling::{IceServer, Signalling};
@@ -68,6 +72,9 @@ pub struct WebRtcConfig {
     /// Whether viewers may take the [direct path](crate::MediaPath::Direct), which costs a fraction of the standard one.
     /// Default: they may, and each that cannot takes the standard one.
     pub direct: bool,
+    /// How many tasks there are at most that send to the viewers on the direct path, among whom these are divided. Default:
+    /// `None`, as many as there are processors.
+    pub shards: Option<NonZeroUsize>,
 }
 
 impl Default for WebRtcConfig {
@@ -79,6 +86,7 @@ impl Default for WebRtcConfig {
             ice_servers: Vec::new(),
             turn_secrets: Vec::new(),
             direct: true,
+            shards: None,
         }
     }
 }
@@ -98,6 +106,7 @@ struct Shared {
     turn_secrets: Vec<TurnSecret>,
     direct: bool,
     histories: Arc<Histories>,
+    shards: Shards,
 }
 
 impl Shared {
@@ -118,7 +127,7 @@ impl WebRtc {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: WebRtcConfig) -> Result<Self, BindError> {
-        let WebRtcConfig { bind, tcp, public_addresses, ice_servers, turn_secrets, direct } = config;
+        let WebRtcConfig { bind, tcp, public_addresses, ice_servers, turn_secrets, direct, shards } = config;
         if let Some(&address) = public_addresses.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(BindError::PublicAddress { address });
         }
@@ -130,7 +139,10 @@ impl WebRtc {
         let certificate = negotiate::certificate()?;
         let reach = Arc::new(reach);
         let histories = Arc::default();
-        let shared = Shared { endpoint, reach, certificate, ice_servers, turn_secrets, direct, histories };
+        let shards = shards.or(std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        let shards = Shards::new(shards);
+        let shared =
+            Shared { endpoint, reach, certificate, ice_servers, turn_secrets, direct, histories, shards };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -50,9 +50,13 @@ pub(super) struct Popped {
     pub(super) wants_keyframe: bool,
 }
 
-pub(super) enum Next {
+/// What a viewer has next.
+#[derive(Debug)]
+pub(crate) enum Next {
     Media(Media),
+    /// Nothing yet.
     Empty,
+    /// The stream is over.
     Closed,
 }
 

@@ -16,6 +16,7 @@ mod rtp;
 mod sender_report;
 mod sent;
 mod srtp;
+pub(super) mod viewer;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -35,11 +36,13 @@ use self::rtp::{ExtendedSequence, Header};
 use self::sender_report::{SenderReport, SenderReports};
 use self::sent::Sent;
 use self::srtp::RtpSealer;
+use self::viewer::MediaSender;
 use super::delivery::SentVideo;
 use super::endpoint::{self, Outlet};
 use super::feedback::{Negotiated, NegotiatedStreams};
 use super::packetiser::Packetiser;
 use super::resend::Resends;
+use super::shards::Place;
 use super::tracks::{RtpStart, Track, Tracks};
 use crate::broadcast::StreamKey;
 use crate::media::{AudioFrame, AudioTimestamp, VideoFrame, VideoTimestamp};
@@ -75,18 +78,20 @@ pub(super) struct Opening {
     pub(super) outlet: Outlet,
     pub(super) keys: Arc<KeyTap>,
     pub(super) histories: Arc<Histories>,
+    /// Where the viewer is served.
+    pub(super) place: Place,
 }
 
 impl Opening {
-    /// For a viewer that is connected. `None` when its key is not found or its picture is not negotiated: then the connection is
+    /// For a viewer that is connected, with its place. `None` when its key is not found or its picture is not negotiated: then the connection is
     /// of no use, since nothing sends again and reports on it but we.
     pub(super) async fn open(
         self,
         tracks: &Tracks,
         streams: &NegotiatedStreams,
         stream: StreamKey,
-    ) -> Option<DirectPath> {
-        let Self { outlet, keys, histories } = self;
+    ) -> Option<(DirectPath, Place)> {
+        let Self { outlet, keys, histories, place } = self;
         let Some(video) = streams.by_ssrc(tracks.video.start.ssrc) else {
             tracing::warn!("the connection has no picture");
             outlet.give_up();
@@ -106,7 +111,7 @@ impl Opening {
             return None;
         };
         let audio = tracks.sound().and_then(|sound| Some((sound, streams.by_ssrc(sound.start.ssrc)?)));
-        Some(DirectPath {
+        let path = DirectPath {
             sealer: RtpSealer::new(&key),
             history: histories.of(stream, tracks.packetiser),
             video: Video::new(tracks.video.start, video),
@@ -116,7 +121,8 @@ impl Opening {
             last_frame: None,
             report_at: None,
             outlet,
-        })
+        };
+        Some((path, place))
     }
 }
 
@@ -167,15 +173,12 @@ struct Waiting {
     chunks: VecDeque<Chunk>,
 }
 
-impl DirectPath {
-    /// Whether nothing of a picture waits, so that the next may be sent.
-    pub(super) fn takes_media(&self) -> bool {
+impl MediaSender for DirectPath {
+    fn takes_media(&self) -> bool {
         self.waiting.is_none()
     }
 
-    /// Sends a picture, or its beginning where it is large: the rest follows at [`timeout`](Self::timeout)s. `None` where it
-    /// has no packets.
-    pub(super) fn send_video(&mut self, now: Instant, frame: &VideoFrame) -> Option<SentVideo> {
+    fn send_video(&mut self, now: Instant, frame: &VideoFrame) -> Option<SentVideo> {
         let packets = self.history().packets_of(frame);
         let interval = self.last_frame.replace(frame.timestamp).map_or(FRAME_INTERVAL, |last| {
             let ticks = frame.timestamp.0.saturating_sub(last.0);
@@ -186,8 +189,7 @@ impl DirectPath {
         self.send_waiting(now)
     }
 
-    /// Sends what is due of a picture; `None` when nothing is.
-    pub(super) fn send_waiting(&mut self, now: Instant) -> Option<SentVideo> {
+    fn send_waiting(&mut self, now: Instant) -> Option<SentVideo> {
         let waiting = self.waiting.as_mut()?;
         let mut due: Option<Range<usize>> = None;
         while let Some(Chunk { packets, .. }) = waiting.chunks.pop_front_if(|chunk| chunk.at <= now) {
@@ -202,8 +204,7 @@ impl DirectPath {
         Some(sent)
     }
 
-    /// Sends a packet of sound, if the viewer hears any. Gives how many calls the system did not take.
-    pub(super) fn send_audio(&mut self, now: Instant, frame: &AudioFrame) -> u64 {
+    fn send_audio(&mut self, now: Instant, frame: &AudioFrame) -> u64 {
         let Some(audio) = &mut self.audio else { return 0 };
         let timestamp = frame.timestamp.rtp().wrapping_add(audio.start.timestamp_offset);
         let header = Header {
@@ -220,9 +221,8 @@ impl DirectPath {
         send(outlet, |batch| batch.put(|out| sealer.write(out, &header, &frame.data)))
     }
 
-    /// Sends again what is asked for, as far as it is kept and the viewer has not asked for too much: the oldest first, and no
-    /// more than leave [at once](AT_ONCE). What is left it asks for again. Gives how many calls the system did not take.
-    pub(super) fn resend(&mut self, lost: &[u16]) -> u64 {
+    /// The oldest first, and no more than leave [at once](AT_ONCE). What is left the viewer asks for again.
+    fn resend(&mut self, lost: &[u16]) -> u64 {
         let Self { sealer, outlet, history, video, .. } = self;
         // What is asked for twice in one request is sent once.
         let mut wanted: Vec<_> = lost.iter().filter_map(|&number| video.sent.index_of(number)).collect();
@@ -262,14 +262,12 @@ impl DirectPath {
         })
     }
 
-    /// When [`send_waiting`](Self::send_waiting) or [`report`](Self::report) has something.
-    pub(super) fn timeout(&self) -> Option<Instant> {
-        let chunk = self.waiting.as_ref().and_then(|waiting| waiting.chunks.front()).map(|chunk| chunk.at);
-        chunk.into_iter().chain(self.report_at).min()
+    fn timeout(&self) -> Option<Instant> {
+        self.waiting.as_ref().and_then(|waiting| waiting.chunks.front()).map(|chunk| chunk.at)
     }
 
-    /// Sends sender reports, if they are due, as the crate would.
-    pub(super) async fn report(&mut self, now: Instant) -> Result<(), Error> {
+    /// As the crate would. It gets them unless it has more to do than it has room for: then they are lost.
+    fn report(&mut self, now: Instant) -> Result<(), Error> {
         if self.report_at.is_none_or(|at| at > now) {
             return Ok(());
         }
@@ -278,9 +276,11 @@ impl DirectPath {
         let of = |reports: &SenderReports| reports.report(now, wall_clock);
         let reports = [of(&self.video.reports), self.audio.as_ref().and_then(|audio| of(&audio.reports))];
         let packets = reports.into_iter().flatten().map(rtcp).collect();
-        self.track.track.write_rtcp(packets).await
+        task::at_once(self.track.track.write_rtcp(packets)).unwrap_or(Ok(()))
     }
+}
 
+impl DirectPath {
     fn send_packets(&mut self, now: Instant, frame: &FramePackets, packets: Range<usize>) -> SentVideo {
         let Self { sealer, outlet, video, .. } = self;
         let first = video.sent.push(frame.first + packets.start as u64, packets.len(), frame.payloads.len());

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
@@ -24,8 +24,10 @@ use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
 use self::port::Port;
+use super::calm::Calm;
 use super::dtls;
 use super::heard::LastHeard;
+use super::negotiate::ICE_KEEPALIVE;
 use super::stun::{self, Kind};
 use crate::task::{self, Task};
 
@@ -45,6 +47,8 @@ pub(super) struct Endpoint {
 
 struct Shared {
     port: Port,
+    /// When it began.
+    epoch: Instant,
     routes: RwLock<Routes>,
     counters: Counters,
 }
@@ -70,6 +74,7 @@ struct Routes {
 #[derive(Debug)]
 struct Peer {
     heard: LastHeard,
+    calm: Mutex<Calm>,
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     addresses: Mutex<VecDeque<SocketAddr>>,
     connections: tcp::Connections,
@@ -123,7 +128,8 @@ struct Queue {
 impl Endpoint {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
         let port = Port::bind(address)?;
-        let shared = Arc::new(Shared { port, routes: RwLock::default(), counters: Counters::default() });
+        let (routes, counters) = (RwLock::default(), Counters::default());
+        let shared = Arc::new(Shared { port, epoch: task::now(), routes, counters });
         let reader = task::spawn(read(shared.clone()));
         Ok(Self { shared, _reader: reader, acceptor: None })
     }
@@ -144,6 +150,7 @@ impl Endpoint {
     pub(super) fn peer(&self) -> PeerPort {
         let peer = Peer {
             heard: LastHeard::default(),
+            calm: Mutex::default(),
             inboxes: Mutex::default(),
             addresses: Mutex::default(),
             connections: tcp::Connections::of_a_peer(),
@@ -228,6 +235,12 @@ impl PeerSockets {
         let inbox = Arc::new(Inbox { local_ip, queue: Mutex::default() });
         self.peer.inboxes().push(inbox.clone());
         PeerSocket { shared: self.shared.clone(), peer: self.peer.clone(), inbox }
+    }
+
+    /// When a timer of the peer's connection shall ring that is wanted for `deadline`.
+    pub(super) fn ring_at(&self, now: Instant, deadline: Instant) -> Instant {
+        let heard = self.peer.heard.at();
+        self.peer.calm().ring_at(now, deadline, self.shared.epoch, heard, ICE_KEEPALIVE)
     }
 }
 
@@ -451,7 +464,10 @@ impl Peer {
 
     fn put(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
         self.heard.note();
-        self.note_alert(datagram);
+        if Kind::of(datagram) == Kind::Dtls {
+            self.calm().handle_dtls(task::now());
+            self.note_alert(datagram);
+        }
         let inbox = {
             let inboxes = self.inboxes();
             inboxes.iter().find(|inbox| Some(inbox.local_ip) == to).or(inboxes.first()).cloned()
@@ -488,9 +504,15 @@ impl Peer {
     fn handle_sending(&self, destination: SocketAddr, local_ip: IpAddr, datagram: &[u8]) {
         let kind = Kind::of(datagram);
         if kind == Kind::Stun {
+            if stun::is_check(datagram) {
+                self.calm().handle_check(task::now());
+            }
             return;
         }
-        self.note_alert(datagram);
+        if kind == Kind::Dtls {
+            self.calm().handle_dtls(task::now());
+            self.note_alert(datagram);
+        }
         *self.path() = Some(Path { destination, local_ip });
         if kind == Kind::Rtcp {
             self.first_rtcp.send_if_modified(|first| {
@@ -505,6 +527,10 @@ impl Peer {
 
     fn path(&self) -> MutexGuard<'_, Option<Path>> {
         self.path.lock().expect("no holder of this lock panics")
+    }
+
+    fn calm(&self) -> MutexGuard<'_, Calm> {
+        self.calm.lock().expect("no holder of this lock panics")
     }
 
     fn nomination(&self) -> MutexGuard<'_, Nomination> {

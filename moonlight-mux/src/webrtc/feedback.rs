@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::health::{Reception, Report};
 use super::resend::Resends;
+use crate::task::Bell;
 
 /// Reports that the viewer's task has not read yet: a browser sends a few each second. Full: the newest is dropped, as
 /// the network might have done.
@@ -79,6 +80,18 @@ pub(super) struct Feedback {
     sender_reports: VecDeque<SentReport>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
+    /// Rings for reports that should not wait, where nobody waits for them, and for their end: so behind `reports`, which is
+    /// dropped first.
+    bell: Option<LastRing>,
+}
+
+/// Rings once more when it is dropped.
+struct LastRing(Arc<Bell>);
+
+impl Drop for LastRing {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
 }
 
 /// A sender report by which a viewer can tell its round trip.
@@ -90,24 +103,30 @@ struct SentReport {
 }
 
 impl Feedback {
-    /// `direct`: whether media go past the crate.
-    pub(super) fn new(direct: bool) -> (Self, Backchannel) {
+    /// `bell`: where media go past the crate, what rings for who sends them when a viewer asks for something, and when
+    /// there will be no more reports. How packets arrive can wait until it looks.
+    pub(super) fn new(bell: Option<Arc<Bell>>) -> (Self, Backchannel) {
         let streams = NegotiatedStreams::default();
         let (reports_tx, reports) = mpsc::channel(REPORTS);
         let feedback = Self {
             streams: streams.clone(),
             reports: reports_tx,
-            resends: (!direct).then(Resends::default),
+            resends: bell.is_none().then(Resends::default),
             sender_reports: VecDeque::new(),
             read: VecDeque::new(),
             write: VecDeque::new(),
+            bell: bell.map(LastRing),
         };
         (feedback, Backchannel { streams, reports })
     }
 
     fn report(&self, ssrc: u32, report: Report) {
+        let can_wait = matches!(report, Report::Reception(_));
         // Nobody reads: the viewer's task has ended, or does not keep up.
         let _ = self.reports.try_send((ssrc, report));
+        if let Some(LastRing(bell)) = self.bell.as_ref().filter(|_| !can_wait) {
+            bell.ring();
+        }
     }
 
     fn copy(&self, now: Instant, packet: &dyn rtc::rtcp::Packet) {
@@ -258,7 +277,7 @@ mod tests {
 
     #[test]
     fn reports_are_copied_and_go_on_to_the_nack_responder() {
-        let (mut feedback, mut backchannel) = Feedback::new(false);
+        let (mut feedback, mut backchannel) = Feedback::new(None);
         for packet in sent(4) {
             feedback.handle_write(packet).expect("it takes all");
         }
@@ -310,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_nacks_has_no_more_packets_sent_again_than_were_sent() {
-        let (feedback, mut backchannel) = Feedback::new(false);
+        let (feedback, mut backchannel) = Feedback::new(None);
         let mut chain = interceptors(feedback, false).build();
         let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
         chain.bind_local_stream(&StreamInfo {
@@ -351,7 +370,7 @@ mod tests {
     #[test]
     fn the_round_trip_is_told_by_the_echo_of_a_sender_report() {
         let start = crate::task::now();
-        let (mut feedback, mut backchannel) = Feedback::new(false);
+        let (mut feedback, mut backchannel) = Feedback::new(None);
         let sent = SenderReport { ssrc: 7, ntp_time: 0x1111_2222_3333_4444, ..SenderReport::default() };
         feedback.handle_write(tagged(start, vec![Box::new(sent)])).expect("it takes all");
         assert!(feedback.poll_write().is_some());
@@ -379,7 +398,7 @@ mod tests {
 
     #[test]
     fn reports_that_nobody_reads_are_dropped() {
-        let (mut feedback, mut backchannel) = Feedback::new(false);
+        let (mut feedback, mut backchannel) = Feedback::new(None);
         for _ in 0..1000 {
             let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 };
             feedback.handle_read(tagged(crate::task::now(), vec![Box::new(pli)])).expect("it takes all");

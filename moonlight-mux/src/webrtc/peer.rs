@@ -60,6 +60,8 @@ impl<S: Signalling> Egress for WebRtcPeer<S> {
         let (sink, stream) = signalling.split();
         let errors = ErrorBudget::new(task::now());
         let mut session = Session { shared: self.shared, offerer: self.offerer, sink, stream, errors };
+        // Who sends to it has it too, for as long as it is served.
+        let viewer = Arc::new(viewer);
         let reason = session.run(&viewer).await;
         if timeout(CLOSE_TIMEOUT, session.sink.close(reason)).await.is_err() {
             tracing::debug!("the viewer's signalling takes no farewell");
@@ -83,20 +85,20 @@ struct Session<Sink, Stream> {
 }
 
 impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
-    async fn run(&mut self, viewer: &ViewerIo) -> LeaveReason {
+    async fn run(&mut self, viewer: &Arc<ViewerIo>) -> LeaveReason {
         match self.serve(viewer).await {
             Ok(reason) | Err(reason) => reason,
         }
     }
 
-    async fn serve(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+    async fn serve(&mut self, viewer: &Arc<ViewerIo>) -> Result<LeaveReason, LeaveReason> {
         match self.offerer {
             Offerer::Viewer => self.serve_offering_viewer(viewer).await,
             Offerer::Server => self.serve_waiting_viewer(viewer).await,
         }
     }
 
-    async fn serve_offering_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+    async fn serve_offering_viewer(&mut self, viewer: &Arc<ViewerIo>) -> Result<LeaveReason, LeaveReason> {
         if self.shared.direct
             && let Some(reason) = self.serve_offer(viewer, true).await?
         {
@@ -109,7 +111,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     /// From the viewer's offer to its end; `None` when its connection could not be encrypted.
     async fn serve_offer(
         &mut self,
-        viewer: &ViewerIo,
+        viewer: &Arc<ViewerIo>,
         direct: bool,
     ) -> Result<Option<LeaveReason>, LeaveReason> {
         self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
@@ -139,7 +141,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         reason
     }
 
-    async fn serve_waiting_viewer(&mut self, viewer: &ViewerIo) -> Result<LeaveReason, LeaveReason> {
+    async fn serve_waiting_viewer(&mut self, viewer: &Arc<ViewerIo>) -> Result<LeaveReason, LeaveReason> {
         self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut candidates = Vec::new();
         let info = self.stream_info(viewer, &mut candidates).await?;

@@ -1,6 +1,6 @@
-//! The runtime that the WebRTC crate sees: tokio's, but for its sockets.
+//! The runtime that the WebRTC crate sees: tokio's, but for its sockets and for when its timers ring.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,7 +14,8 @@ use webrtc::runtime::{
 use super::endpoint::PeerSockets;
 use crate::task;
 
-/// One connection's runtime: each socket that the crate opens is exchanged for a share of the endpoint's.
+/// One connection's runtime: each socket that the crate opens is exchanged for a share of the endpoint's, and its timers ring
+/// together with others' where they can wait ([`calm`](super::calm)).
 #[derive(Debug)]
 pub(super) struct PeerRuntime {
     sockets: PeerSockets,
@@ -58,7 +59,10 @@ impl Runtime for PeerRuntime {
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        TokioRuntime.sleep(duration)
+        let now = task::now();
+        // The crate sleeps for a day where it has no timer at all.
+        let Some(deadline) = now.checked_add(duration) else { return Box::pin(pending()) };
+        Box::pin(task::at(Some(self.sockets.ring_at(now, deadline))))
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {

@@ -30,6 +30,11 @@ impl StandardPath {
         Self { tracks, streams, video, audio }
     }
 
+    /// The picture's.
+    pub(super) fn video_ssrc(&self) -> u32 {
+        self.video.start.ssrc
+    }
+
     /// Sends a picture, and gives the number of its packets and the last one's sequence number; `None` where none is
     /// negotiated. Not cancel safe: it may be sent in part.
     pub(super) async fn send_video(&mut self, frame: &VideoFrame) -> Result<Option<(usize, u16)>, Error> {

@@ -7,6 +7,11 @@ pub(super) fn local_ufrag(datagram: &[u8]) -> Option<&str> {
     username.split_once(':').map(|(local, _)| local)
 }
 
+/// Whether this is a binding request: a connectivity check.
+pub(super) fn is_check(datagram: &[u8]) -> bool {
+    attributes(datagram, BINDING_REQUEST).is_some()
+}
+
 /// Whether this is a binding request that nominates its pair of addresses (RFC 8445, 7.1.2).
 pub(super) fn is_nomination(datagram: &[u8]) -> bool {
     attributes(datagram, BINDING_REQUEST)

@@ -29,6 +29,7 @@ use crate::webrtc::endpoint::PeerPort;
 use crate::webrtc::feedback::Feedback;
 use crate::webrtc::packetiser::Packetiser;
 use crate::webrtc::runtime::PeerRuntime;
+use crate::webrtc::shards::Place;
 use crate::webrtc::tracks::Tracks;
 use crate::webrtc::{Shared, negotiate};
 
@@ -55,7 +56,8 @@ impl Connection {
         set: ChannelSet,
         direct: bool,
     ) -> Result<(Self, Delivery, Channels), LeaveReason> {
-        let (feedback, backchannel) = Feedback::new(direct);
+        let place = direct.then(|| shared.shards.place());
+        let (feedback, backchannel) = Feedback::new(place.as_ref().map(Place::bell));
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
         let (opened_tx, opened) = mpsc::channel(channels::OPENED);
@@ -79,8 +81,10 @@ impl Connection {
         // Boxed: 20 kB that only the start needs.
         let pc = Box::pin(building).await.map_err(internal)?;
         let reach = shared.reach.clone();
-        let direct =
-            keys.map(|keys| Opening { outlet: port.outlet(), keys, histories: shared.histories.clone() });
+        let direct = keys.zip(place).map(|(keys, place)| {
+            let (outlet, histories) = (port.outlet(), shared.histories.clone());
+            Opening { outlet, keys, histories, place }
+        });
         let delivery = Delivery { tracks: tracks.clone(), backchannel, heard: port.heard(), direct };
         let connection = Self { pc: Arc::new(pc), states, gathered, port, reach, closed: false };
         connection.pc.add_track(tracks.video.track.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;

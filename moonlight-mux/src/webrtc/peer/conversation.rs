@@ -27,7 +27,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
     /// From the descriptions to the end. `info` is what was negotiated; `candidates` are the viewer's that came before.
     pub(super) async fn converse(
         &mut self,
-        viewer: &ViewerIo,
+        viewer: &Arc<ViewerIo>,
         info: &StreamInfo,
         connection: &mut Connection,
         delivery: Delivery,

@@ -1,0 +1,115 @@
+//! When a connection's timers may wait a little, so that fewer of them wake the process. Pure.
+//!
+//! The WebRTC crate's driver wakes for the earliest of all its timers, and does not say whose that is. ICE alone asks for five
+//! wakes a second, of which a connection that stands has use for those that send a consent check (RFC 7675). On a line where
+//! nothing else is under way the others are left out.
+
+use std::time::{Duration, Instant};
+
+/// Timers that are further away than this are rung in common: nearer ones are those of connecting.
+const FINE: Duration = Duration::from_millis(60);
+/// The times at which they ring.
+const STEP: Duration = Duration::from_millis(20);
+/// From the last DTLS datagram of either side until its timers (DTLS, RFC 6347, 4.2.4; SCTP, RFC 9260, 6.3: a second at first,
+/// a delayed acknowledgement 200 ms) have rung or will be seconds late for other reasons.
+const SETTLED: Duration = Duration::from_secs(3);
+/// A viewer that was not heard for this long may be gone: then ICE is to say so at its time.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// What of a connection's traffic decides it.
+#[derive(Debug, Default)]
+pub(super) struct Calm {
+    /// When the last DTLS datagram came or went.
+    dtls: Option<Instant>,
+    /// When the last connectivity check was sent.
+    checked: Option<Instant>,
+}
+
+impl Calm {
+    /// A DTLS datagram comes or goes.
+    pub(super) fn handle_dtls(&mut self, now: Instant) {
+        self.dtls = Some(now);
+    }
+
+    /// A connectivity check is sent.
+    pub(super) fn handle_check(&mut self, now: Instant) {
+        self.checked = Some(now);
+    }
+
+    /// When a timer that is wanted for `deadline` shall ring: not before it, and less than a check's interval and a [`STEP`]
+    /// behind it. `epoch` is any time before, the same for all; `heard` is when the viewer was heard last; `checks` is the
+    /// time from consent check to consent check.
+    pub(super) fn ring_at(
+        &self,
+        now: Instant,
+        deadline: Instant,
+        epoch: Instant,
+        heard: Instant,
+        checks: Duration,
+    ) -> Instant {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        if deadline.saturating_duration_since(now) < FINE {
+            return deadline;
+        }
+        let settled = self.dtls.is_some_and(|at| since(at) >= SETTLED);
+        let next_check = self.checked.map(|at| at + checks).filter(|_| settled && since(heard) < RECENT);
+        let deadline = next_check.map_or(deadline, |check| check.min(deadline + checks).max(deadline));
+        let over = deadline.saturating_duration_since(epoch).as_nanos() % STEP.as_nanos();
+        let over = Duration::from_nanos(u64::try_from(over).unwrap_or(0));
+        if over.is_zero() { deadline } else { deadline + (STEP - over) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::task;
+
+    const CHECKS: Duration = Duration::from_millis(500);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_connection_that_rests_is_woken_for_its_consent_checks() {
+        let start = task::now();
+        let mut calm = Calm::default();
+        let ring = |calm: &Calm, now: u64, delay: u64, heard: u64| {
+            let now = start + ms(now);
+            let at = calm.ring_at(now, now + ms(delay), start, start + ms(heard), CHECKS);
+            (at - now).as_millis()
+        };
+        assert_eq!(ring(&calm, 1000, 50, 1000), 50, "while it connects, to the millisecond");
+        assert_eq!(ring(&calm, 1000, 190, 1000), 200, "no DTLS yet: in common, and no later");
+        calm.handle_dtls(start + ms(1000));
+        calm.handle_check(start + ms(3900));
+        assert_eq!(ring(&calm, 3900, 200, 3900), 200, "an acknowledgement may be due");
+        assert_eq!(ring(&calm, 4000, 200, 4000), 400, "with the next check");
+        assert_eq!(ring(&calm, 4000, 490, 4000), 500, "never before it is wanted");
+        assert_eq!(ring(&calm, 4000, 30, 4000), 30);
+        assert_eq!(ring(&calm, 4000, 200, 3000), 200, "it may be gone");
+        assert_eq!(ring(&calm, 9000, 200, 9000), 200, "no checks are sent");
+    }
+
+    proptest! {
+        #[test]
+        fn no_timer_rings_early_or_much_too_late(
+            now in 0u64..100_000,
+            delay in 0u64..100_000,
+            dtls in prop::option::of(0u64..100_000),
+            checked in prop::option::of(0u64..200_000),
+            heard in 0u64..100_000,
+        ) {
+            let start = task::now();
+            let at = |ms: u64| start + Duration::from_millis(ms);
+            let calm = Calm { dtls: dtls.map(at), checked: checked.map(at) };
+            let (now, deadline) = (at(now), at(now + delay));
+            let ring = calm.ring_at(now, deadline, start, at(heard), CHECKS);
+            prop_assert!(ring >= deadline && ring < deadline + CHECKS + STEP);
+            prop_assert!(delay >= 60 || ring == deadline);
+        }
+    }
+}
