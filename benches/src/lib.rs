@@ -5,5 +5,6 @@ pub mod crowd;
 pub mod driver;
 pub mod firefox;
 pub mod measure;
+pub mod relay;
 mod task;
 pub mod viewer;

@@ -28,7 +28,7 @@ mod video;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -248,6 +248,8 @@ pub struct ViewerConfig {
     pub event_capacity: usize,
     /// The frames to compare arriving ones with. Default: none. Costs a copy and a hash of each frame.
     pub check: Option<Arc<FrameCheck>>,
+    /// Where to note how long frames were under way. Default: nowhere.
+    pub latencies: Option<Latencies>,
     /// How long a missing packet is waited for, while str0m asks for it. Default 250 ms: str0m's first NACK goes out
     /// within 33 ms, and is repeated after 105 ms while the round trip is unknown.
     pub patience: Duration,
@@ -275,12 +277,36 @@ impl Default for ViewerConfig {
             keep: Keep::Nothing,
             event_capacity: 256,
             check: None,
+            latencies: None,
             patience: Duration::from_millis(250),
             keyframe_interval: Some(Duration::from_secs(1)),
             drop_every: None,
             join_timeout: Duration::from_secs(10),
             disconnect_timeout: Duration::from_secs(10),
             receive_buffer: 1 << 20,
+        }
+    }
+}
+
+/// How long frames were under way from a test host whose picture is live ([`moonlight_mux::host_clock`]) to a viewer of the same
+/// machine that had them whole. Clones are handles to one list; viewers can share it.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies(Arc<Mutex<Vec<Duration>>>);
+
+/// Of a [`Latencies`]; 20 viewers' of ten minutes. Full: no more are noted.
+const MOST_LATENCIES: usize = 720_000;
+
+impl Latencies {
+    /// Those since the last call.
+    #[must_use]
+    pub fn take(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.0.lock().expect("no holder of this lock panics"))
+    }
+
+    fn note(&self, latency: Duration) {
+        let mut latencies = self.0.lock().expect("no holder of this lock panics");
+        if latencies.len() < MOST_LATENCIES {
+            latencies.push(latency);
         }
     }
 }

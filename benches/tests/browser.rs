@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use moonlight_mux::{Recording, State, Streamer, TestPicture, TestPictureConfig};
 use moonlight_mux_benches::chromium::{Chromium, Page};
+use moonlight_mux_benches::relay::Relay;
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use serde_json::json;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use support::decoded::{COUNTER_Y, Decoded, pitches, watch as start_watching, watched};
 use support::page::{keep, open, reach, until};
-use support::relay::{Relay, without_aes_128_gcm};
+use support::relay::WithoutAes128Gcm;
 use support::{Served, loopback_with_tcp, serve, serve_through};
 
 /// How long the pages are watched.
@@ -277,11 +278,12 @@ async fn a_page_without_udp_plays_over_tcp() {
 async fn a_page_without_the_direct_paths_encryption_plays_on_the_standard_path_unseen() {
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(TestPicture::new(TestPictureConfig::default()).expect("in range")).await;
-    let relay = Relay::to(served.rtc.local_addr(), without_aes_128_gcm).await;
+    let server = served.rtc.local_addr();
+    let relay = Relay::bind(Some(server), WithoutAes128Gcm).await.expect("free ports");
     let mut chromium = Chromium::launch().await.expect("chromium");
     let page = chromium.open("about:blank").await.expect("a page");
     chromium.command(&page, "Page.enable", json!({})).await.expect("the browser takes it");
-    let ports = [served.rtc.local_addr().port(), relay.port].map(|port| port.to_string());
+    let ports = [server.port(), relay.address().port()].map(|port| port.to_string());
     let script = FIRST_THROUGH_RELAY.replace("SERVER", &ports[0]).replace("RELAY", &ports[1]);
     let added =
         chromium.command(&page, "Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;

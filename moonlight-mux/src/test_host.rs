@@ -2,6 +2,8 @@
 
 mod answer;
 mod calls;
+#[cfg_attr(not(feature = "test-picture"), allow(dead_code, reason = "only live pictures have a clock"))]
+mod clock;
 mod faults;
 mod launches;
 mod link;
@@ -15,16 +17,18 @@ mod state;
 mod stream;
 mod tls;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::clock::host_clock;
 pub use self::faults::{Faults, Freeze, HostStep, HostileAnswer, StartRefusal};
 pub use self::log::{HostCounts, HostEndReason, HostEvent, HostEvents, HostSessionId};
 use self::pairing::Clients;
@@ -37,7 +41,9 @@ use crate::gamestream::identity::{Identity, IdentityError};
 use crate::gamestream::pairing::certificate::Certificate;
 use crate::gamestream::wire::http::AppId;
 use crate::input::HostFeedback;
+use crate::media::VideoFrame;
 use crate::recording::Recording;
+use crate::source::VideoSource;
 use crate::task::{self, Task};
 
 /// A GameStream host on loopback: the same wire as a real one, from pairing to the picture.
@@ -114,13 +120,26 @@ impl TestApp {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HostPicture {
-    /// A live test picture of the size and rate that the client asks for, H.264, with sound and what input did.
+    /// A live test picture of the size and rate that the client asks for, H.264, with sound and what input did. Each frame says
+    /// when the host began to send it ([`host_clock`]).
     #[cfg(feature = "test-picture")]
     Live,
     /// A recording's frames over and over, as recorded; a request for a keyframe goes back to one.
     Recording(Arc<Recording>),
+    /// What a source gives, H.264. It hears of no input.
+    Source(Arc<dyn HostSource>),
     /// Never a frame.
     Black,
+}
+
+/// A [`VideoSource`] that a [`TestHost`] streams. Each session runs it for itself, once.
+pub trait HostSource: VideoSource + fmt::Debug {
+    /// The host has sent a picture: `first` and `last` are the moments just before its first and its last datagram were given
+    /// to the system, parity included. They are of use only while [`Faults`] delay and reorder nothing. The stream waits
+    /// until it returns.
+    fn sent(&self, frame: &VideoFrame, first: Instant, last: Instant) {
+        let _ = (frame, first, last);
+    }
 }
 
 /// Which encryption of video and audio a [`TestHost`] offers. Control is always encrypted. Session 17.1.

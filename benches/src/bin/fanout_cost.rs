@@ -17,7 +17,8 @@ use moonlight_mux_benches::measure::frame::{PAYLOAD, Rate};
 use moonlight_mux_benches::measure::janus::{Janus, reachable_address};
 use moonlight_mux_benches::measure::limit::{Call, Sender};
 use moonlight_mux_benches::measure::process::{Spent, Stopwatch, load_average, resident};
-use moonlight_mux_benches::measure::receivers::{self, Received, Receivers};
+use moonlight_mux_benches::measure::program::{self, Common};
+use moonlight_mux_benches::measure::receivers::{Received, Receivers};
 use moonlight_mux_benches::measure::server::{Egress, Server};
 use moonlight_mux_benches::measure::{AUDIO_PACKET, Flow, MeasuredSource};
 use serde::Serialize;
@@ -53,9 +54,8 @@ struct Arguments {
     /// Measures Debian's Janus too, with so many event loops; 0 is its default, a thread for each viewer.
     #[arg(long, value_name = "EVENT_LOOPS", conflicts_with = "audio")]
     janus: Option<u32>,
-    /// Prints one JSON object instead of a table.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Serialize)]
@@ -163,18 +163,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const ARRIVE: Duration = Duration::from_millis(200);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if receivers::run_if_told()? {
-        return Ok(());
-    }
-    let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(Box::pin(measure(&arguments)))?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
-    }
-    Ok(())
+    program::run(|arguments: &Arguments| arguments.common, async |arguments| measure(arguments).await, print)
 }
 
 async fn measure(arguments: &Arguments) -> io::Result<Report> {

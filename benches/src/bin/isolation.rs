@@ -14,7 +14,8 @@ use clap::Parser;
 use moonlight_mux_benches::crowd::CrowdConfig;
 use moonlight_mux_benches::measure::frame::Rate;
 use moonlight_mux_benches::measure::process::load_average;
-use moonlight_mux_benches::measure::receivers::{self, Received, Receivers};
+use moonlight_mux_benches::measure::program::{self, Common};
+use moonlight_mux_benches::measure::receivers::{Received, Receivers};
 use moonlight_mux_benches::measure::server::{Egress, Server};
 use moonlight_mux_benches::measure::troublemakers::TroubleReport;
 use moonlight_mux_benches::measure::{Flow, MeasuredSource};
@@ -39,9 +40,8 @@ struct Arguments {
     /// Which of the product's ways.
     #[arg(long, value_enum, default_value = "direct")]
     egress: Egress,
-    /// Prints one JSON object instead of lines.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,18 +73,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const MOST_RATIO: f64 = 1.2;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if receivers::run_if_told()? {
-        return Ok(());
-    }
-    let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(Box::pin(measure(&arguments)))?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
-    }
-    Ok(())
+    program::run(|arguments: &Arguments| arguments.common, async |arguments| measure(arguments).await, print)
 }
 
 async fn measure(arguments: &Arguments) -> io::Result<Report> {

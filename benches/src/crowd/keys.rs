@@ -5,6 +5,7 @@
 //! salt.
 
 use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 
 use str0m::crypto::{
@@ -78,28 +79,35 @@ impl Sha1HmacProvider for Telling {
 
 impl SupportedAeadAes128Gcm for Telling {
     fn create_cipher(&self, key: [u8; 16], encrypt: bool) -> Box<dyn AeadAes128GcmCipher> {
-        Box::new(Gcm128 { key, real: real().aead_aes_128_gcm().create_cipher(key, encrypt) })
+        Box::new(Telltale { key, real: real().aead_aes_128_gcm().create_cipher(key, encrypt) })
     }
 }
 
 impl SupportedAeadAes256Gcm for Telling {
     fn create_cipher(&self, key: [u8; 32], encrypt: bool) -> Box<dyn AeadAes256GcmCipher> {
-        Box::new(Gcm256 { key, real: real().aead_aes_256_gcm().create_cipher(key, encrypt) })
+        Box::new(Telltale { key, real: real().aead_aes_256_gcm().create_cipher(key, encrypt) })
     }
 }
 
 impl SupportedAes128CmSha1_80 for Telling {
     fn create_cipher(&self, key: [u8; 16], encrypt: bool) -> Box<dyn Aes128CmSha1_80Cipher> {
-        Box::new(Cm { key, real: real().aes_128_cm_sha1_80().create_cipher(key, encrypt) })
+        Box::new(Telltale { key, real: real().aes_128_cm_sha1_80().create_cipher(key, encrypt) })
     }
 }
 
-struct Gcm128 {
-    key: [u8; 16],
-    real: Box<dyn AeadAes128GcmCipher>,
+/// A cipher that leaves its key behind when it opens something.
+struct Telltale<const KEY_LEN: usize, C: ?Sized> {
+    key: [u8; KEY_LEN],
+    real: Box<C>,
 }
 
-impl AeadAes128GcmCipher for Gcm128 {
+impl<const KEY_LEN: usize, C: ?Sized> fmt::Debug for Telltale<KEY_LEN, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telltale").finish_non_exhaustive()
+    }
+}
+
+impl AeadAes128GcmCipher for Telltale<16, dyn AeadAes128GcmCipher> {
     fn encrypt(
         &mut self,
         nonce: &[u8; 12],
@@ -123,12 +131,7 @@ impl AeadAes128GcmCipher for Gcm128 {
     }
 }
 
-struct Gcm256 {
-    key: [u8; 32],
-    real: Box<dyn AeadAes256GcmCipher>,
-}
-
-impl AeadAes256GcmCipher for Gcm256 {
+impl AeadAes256GcmCipher for Telltale<32, dyn AeadAes256GcmCipher> {
     fn encrypt(
         &mut self,
         nonce: &[u8; 12],
@@ -152,12 +155,7 @@ impl AeadAes256GcmCipher for Gcm256 {
     }
 }
 
-struct Cm {
-    key: [u8; 16],
-    real: Box<dyn Aes128CmSha1_80Cipher>,
-}
-
-impl Aes128CmSha1_80Cipher for Cm {
+impl Aes128CmSha1_80Cipher for Telltale<16, dyn Aes128CmSha1_80Cipher> {
     fn encrypt(&mut self, nonce: &[u8; 16], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
         self.real.encrypt(nonce, input, output)
     }
@@ -166,23 +164,5 @@ impl Aes128CmSha1_80Cipher for Cm {
         self.real.decrypt(nonce, input, output)?;
         OPENED.set(MAC_KEY.get().map(|mac_key| Opened::Cm { key: self.key, nonce: *nonce, mac_key }));
         Ok(())
-    }
-}
-
-impl std::fmt::Debug for Gcm128 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gcm128").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Gcm256 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gcm256").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Cm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cm").finish_non_exhaustive()
     }
 }

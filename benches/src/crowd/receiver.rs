@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::srtp::{Header, Key};
 use crate::measure::frame;
 
@@ -46,8 +48,10 @@ impl Counts {
 }
 
 /// When a frame's last packet came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameTimes {
+    /// When it was made, since 1970.
+    pub made_at: Duration,
     /// From the last packet of the frame before; `None` for the first one.
     pub gap: Option<Duration>,
     /// From when the frame was made.
@@ -154,7 +158,7 @@ impl Receiver {
         let Some((timestamp, made_at)) = self.coming else { return };
         if header.marker && timestamp == header.timestamp {
             let gap = self.last_frame.replace(at).map(|last| at.saturating_sub(last));
-            self.counts.frames.push(FrameTimes { gap, latency: at.saturating_sub(made_at) });
+            self.counts.frames.push(FrameTimes { made_at, gap, latency: at.saturating_sub(made_at) });
         }
     }
 }
@@ -203,8 +207,12 @@ mod tests {
         let counts = receiver.take();
         assert_eq!((counts.packets, counts.expected, counts.opened, counts.forged), (8, 9, 8, 0));
         let gap = Some(ms(20));
-        let expected = [(None, 5), (gap, 9), (gap, 13)];
-        let frames = expected.map(|(gap, latency)| FrameTimes { gap, latency: ms(latency) });
+        let expected = [(0, None, 5), (16, gap, 9), (32, gap, 13)];
+        let frames = expected.map(|(made_at, gap, latency)| FrameTimes {
+            made_at: ms(made_at),
+            gap,
+            latency: ms(latency),
+        });
         assert_eq!(counts.frames, frames);
         assert_eq!(receiver.take(), Counts::default());
     }

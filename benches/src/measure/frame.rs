@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a full RTP payload: the product's largest.
 pub const PAYLOAD: usize = 1200;
@@ -23,7 +24,7 @@ const IDR: u8 = 0x65;
 const PARAMETER_SETS: &[u8] = &[0, 0, 0, 1, 0x67, 0x64, 0, 0x20, 0xac, 0, 0, 0, 1, 0x68, 0xee, 0x3c, 0x80];
 
 /// How much a stream carries.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// Megabits of RTP payload per second.
     pub mbps: f64,
@@ -83,6 +84,13 @@ pub fn made_at(payload: &[u8]) -> Option<Duration> {
     u64::from_str_radix(digits, 16).ok().map(Duration::from_nanos)
 }
 
+/// When an [`access_unit`] was made; `None` when it is none.
+#[must_use]
+pub fn made_at_of(unit: &[u8]) -> Option<Duration> {
+    let slice = unit.strip_prefix(PARAMETER_SETS).unwrap_or(unit);
+    made_at(slice.strip_prefix(&[0, 0, 0, 1])?)
+}
+
 fn clock(at: Duration) -> [u8; CLOCK_DIGITS] {
     let mut digits = [0; CLOCK_DIGITS];
     let nanos = at.as_nanos() as u64;
@@ -123,7 +131,9 @@ mod tests {
         #[test]
         fn the_clock_comes_back(nanos: u64, keyframe: bool) {
             let at = Duration::from_nanos(nanos);
-            let unit = AccessUnit::parse(Codec::H264, &access_unit(keyframe, 1, at)).unwrap();
+            let bytes = access_unit(keyframe, 1, at);
+            prop_assert_eq!(made_at_of(&bytes), Some(at));
+            let unit = AccessUnit::parse(Codec::H264, &bytes).unwrap();
             prop_assert_eq!(made_at(unit.units().last().unwrap()), Some(at));
             let payloads = payloads(2, at);
             prop_assert_eq!(made_at(&payloads[0]), Some(at));
@@ -132,7 +142,7 @@ mod tests {
 
         #[test]
         fn any_payload_is_read_or_not(payload in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = made_at(&payload);
+            let _ = (made_at(&payload), made_at_of(&payload));
         }
     }
 }

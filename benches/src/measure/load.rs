@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::figures::Figures;
 use crate::task;
-use crate::viewer::{Codec, FrameCheck, Stats, Viewer, ViewerConfig, ViewerError};
+use crate::viewer::{Codec, FrameCheck, Latencies, Stats, Viewer, ViewerConfig, ViewerError};
 
 /// What is done to a server.
 #[derive(Clone, Debug)]
@@ -42,6 +42,9 @@ pub struct LoadReport {
     pub first_frame_ms: Option<Figures>,
     /// From frame to frame while all were there; frames that came together are one.
     pub frame_gap_ms: Option<Figures>,
+    /// While all were there: from just before a test host of this machine cut a frame of its live picture into datagrams until a
+    /// viewer had it whole, in this process, which may be busy. `None` when no frame says so.
+    pub host_latency_ms: Option<Figures>,
     /// Whole frames.
     pub frames: u64,
     /// RTP packets of pictures.
@@ -74,9 +77,15 @@ pub struct LoadReport {
 /// When the server does not let a viewer in. One that does not get connected is counted, not an error.
 pub async fn load(load: &Load) -> Result<LoadReport, ViewerError> {
     let check_every = load.check_every.max(1);
+    let latencies = Latencies::default();
     let joins = stream::iter(0..load.viewers).map(async |n| {
         let check = load.check.clone().filter(|_| n % check_every == 0);
-        let config = ViewerConfig { codecs: vec![load.codec], check, ..ViewerConfig::default() };
+        let config = ViewerConfig {
+            codecs: vec![load.codec],
+            check,
+            latencies: Some(latencies.clone()),
+            ..ViewerConfig::default()
+        };
         let viewer = Viewer::connect(&load.url, None, config).await?;
         // Whoever ends before is found at the end.
         let _ = viewer.wait_for(|stats| stats.first_keyframe_after.is_some()).await;
@@ -84,12 +93,14 @@ pub async fn load(load: &Load) -> Result<LoadReport, ViewerError> {
     });
     let viewers: Vec<Viewer> = joins.buffer_unordered(AT_ONCE).try_collect().await?;
 
+    drop(latencies.take());
     let end = Instant::from_std(task::now()) + load.time;
     let gaps = join_all(viewers.iter().map(|viewer| gaps(viewer, end))).await;
+    let host_latency_ms = Figures::of(latencies.take());
     let ended_early = gaps.iter().filter(|(_, stayed)| !stayed).count();
     let frame_gap_ms = Figures::of(gaps.into_iter().flat_map(|(gaps, _)| gaps));
     let all = join_all(viewers.into_iter().map(Viewer::close)).await;
-    Ok(report(&all, frame_gap_ms, ended_early))
+    Ok(LoadReport { host_latency_ms, ..report(&all, frame_gap_ms, ended_early) })
 }
 
 /// The times between a viewer's frames up to `end`, and whether it stayed so long.
@@ -119,6 +130,7 @@ fn report(all: &[Stats], frame_gap_ms: Option<Figures>, ended_early: usize) -> L
         connected_ms: Figures::of(all.iter().filter_map(|stats| stats.joined_after)),
         first_frame_ms: Figures::of(all.iter().filter_map(|stats| stats.first_keyframe_after)),
         frame_gap_ms,
+        host_latency_ms: None,
         frames: sum(|stats| stats.video.frames),
         packets,
         lost,

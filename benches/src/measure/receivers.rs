@@ -1,25 +1,20 @@
 //! Receivers in a process of their own, so that what they cost is not the sender's.
-//!
-//! The program starts itself again as `receive ADDRESS`, and the two talk in lines of JSON over a TCP connection to there.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use super::child::{Child, Do, obey};
 use super::figures::Figures;
 use super::janus::JanusTransport;
 use super::troublemakers::{TroubleReport, Troublemakers};
-use crate::crowd::{Counts, Crowd, CrowdConfig};
+use crate::crowd::{Counts, Crowd, CrowdConfig, FrameTimes};
 
-/// The argument that makes a program a receiver; behind it comes an address.
-const RECEIVE: &str = "receive";
+/// The argument that makes a program a receiver.
+pub(super) const ROLE: &str = "receive";
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Order {
@@ -27,6 +22,7 @@ enum Order {
     Join { url: String, viewers: usize, config: CrowdConfig },
     JoinJanus { url: String, viewers: usize, config: CrowdConfig },
     Take,
+    TakeFrames,
     Leave,
     Trouble { url: String, bytes_per_second: u64 },
     EndTrouble,
@@ -37,10 +33,10 @@ enum Answer {
     Opened(Vec<SocketAddr>),
     Joined(Option<Figures>),
     Taken(Received),
+    TakenFrames(Received, Vec<FrameTimes>),
     Left,
     Troubled,
     TroubleEnded(TroubleReport),
-    Failed(String),
 }
 
 /// What all viewers together have got in a while.
@@ -71,7 +67,7 @@ pub struct Received {
 }
 
 impl Received {
-    fn of(crowd: &Crowd) -> Self {
+    fn of(crowd: &Crowd) -> (Self, Vec<FrameTimes>) {
         let connected = crowd.connected();
         let all = crowd.take();
         let worst_loss = all.iter().map(Counts::loss).fold(0.0, f64::max);
@@ -79,7 +75,7 @@ impl Received {
         for counts in all {
             sum.add(counts);
         }
-        Self {
+        let received = Self {
             connected,
             packets: sum.packets,
             expected: sum.expected,
@@ -91,38 +87,22 @@ impl Received {
             frames: sum.frames.len(),
             frame_gap_ms: Figures::of(sum.frames.iter().filter_map(|frame| frame.gap)),
             latency_ms: Figures::of(sum.frames.iter().map(|frame| frame.latency)),
-        }
+        };
+        (received, sum.frames)
     }
 }
 
 /// The process of the receivers. Dropping it kills it.
 #[derive(Debug)]
-pub struct Receivers {
-    /// Kept for its end.
-    _child: Child,
-    orders: OwnedWriteHalf,
-    answers: Lines<BufReader<OwnedReadHalf>>,
-}
+pub struct Receivers(Child<Order, Answer>);
 
 impl Receivers {
-    /// Starts this program again, which has to call [`run_if_told`] then.
+    /// Starts this program again, which has to call [`run_if_told`](super::program::run_if_told) then.
     ///
     /// # Errors
     /// When it cannot be started, or does not call back.
     pub async fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(RECEIVE)
-            .arg(listener.local_addr()?.to_string())
-            .kill_on_drop(true)
-            .spawn()?;
-        let connection = tokio::select! {
-            accepted = listener.accept() => accepted?.0,
-            _ = child.wait() => return Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        connection.set_nodelay(true)?;
-        let (answers, orders) = connection.into_split();
-        Ok(Self { _child: child, orders, answers: BufReader::new(answers).lines() })
+        Child::start(ROLE).await.map(Self)
     }
 
     /// Opens plain sockets, and gives their addresses.
@@ -130,7 +110,7 @@ impl Receivers {
     /// # Errors
     /// When the receivers cannot, or are gone.
     pub async fn open(&mut self, viewers: usize, config: CrowdConfig) -> io::Result<Vec<SocketAddr>> {
-        match self.ask(Order::Open { viewers, config }).await? {
+        match self.0.ask(Order::Open { viewers, config }).await? {
             Answer::Opened(addresses) => Ok(addresses),
             other => Err(unexpected(&other)),
         }
@@ -146,7 +126,7 @@ impl Receivers {
         viewers: usize,
         config: CrowdConfig,
     ) -> io::Result<Option<Figures>> {
-        match self.ask(Order::Join { url: url.to_string(), viewers, config }).await? {
+        match self.0.ask(Order::Join { url: url.to_string(), viewers, config }).await? {
             Answer::Joined(times) => Ok(times),
             other => Err(unexpected(&other)),
         }
@@ -162,7 +142,7 @@ impl Receivers {
         viewers: usize,
         config: CrowdConfig,
     ) -> io::Result<Option<Figures>> {
-        match self.ask(Order::JoinJanus { url: url.to_string(), viewers, config }).await? {
+        match self.0.ask(Order::JoinJanus { url: url.to_string(), viewers, config }).await? {
             Answer::Joined(times) => Ok(times),
             other => Err(unexpected(&other)),
         }
@@ -173,8 +153,19 @@ impl Receivers {
     /// # Errors
     /// When the receivers are gone.
     pub async fn take(&mut self) -> io::Result<Received> {
-        match self.ask(Order::Take).await? {
+        match self.0.ask(Order::Take).await? {
             Answer::Taken(received) => Ok(received),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// As [`take`](Self::take), with each frame of each viewer.
+    ///
+    /// # Errors
+    /// When the receivers are gone.
+    pub async fn take_frames(&mut self) -> io::Result<(Received, Vec<FrameTimes>)> {
+        match self.0.ask(Order::TakeFrames).await? {
+            Answer::TakenFrames(received, frames) => Ok((received, frames)),
             other => Err(unexpected(&other)),
         }
     }
@@ -184,7 +175,7 @@ impl Receivers {
     /// # Errors
     /// When the receivers are gone.
     pub async fn leave(&mut self) -> io::Result<()> {
-        match self.ask(Order::Leave).await? {
+        match self.0.ask(Order::Leave).await? {
             Answer::Left => Ok(()),
             other => Err(unexpected(&other)),
         }
@@ -195,7 +186,7 @@ impl Receivers {
     /// # Errors
     /// When one cannot join, or the receivers are gone.
     pub async fn trouble(&mut self, url: &Uri, bytes_per_second: u64) -> io::Result<()> {
-        match self.ask(Order::Trouble { url: url.to_string(), bytes_per_second }).await? {
+        match self.0.ask(Order::Trouble { url: url.to_string(), bytes_per_second }).await? {
             Answer::Troubled => Ok(()),
             other => Err(unexpected(&other)),
         }
@@ -206,19 +197,9 @@ impl Receivers {
     /// # Errors
     /// When the receivers are gone.
     pub async fn end_trouble(&mut self) -> io::Result<TroubleReport> {
-        match self.ask(Order::EndTrouble).await? {
+        match self.0.ask(Order::EndTrouble).await? {
             Answer::TroubleEnded(report) => Ok(report),
             other => Err(unexpected(&other)),
-        }
-    }
-
-    async fn ask(&mut self, order: Order) -> io::Result<Answer> {
-        let line = serde_json::to_string(&order)? + "\n";
-        self.orders.write_all(line.as_bytes()).await?;
-        let answer = self.answers.next_line().await?.ok_or(io::ErrorKind::BrokenPipe)?;
-        match serde_json::from_str(&answer)? {
-            Answer::Failed(why) => Err(io::Error::other(why)),
-            answer => Ok(answer),
         }
     }
 }
@@ -227,86 +208,66 @@ fn unexpected(answer: &Answer) -> io::Error {
     io::Error::other(format!("the receivers answered {answer:?}"))
 }
 
-/// Makes this process a receiver if it was started as one ([`Receivers::start`]): gives true when it is done then. The
-/// first that a program's `main` calls.
-///
-/// # Errors
-/// When who started it cannot be reached, or says what no [`Receivers`] says.
-pub fn run_if_told() -> io::Result<bool> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(RECEIVE), Some(address)) = (arguments.next().as_deref(), arguments.next()) else {
-        return Ok(false);
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(obey(&address)).map(|()| true)
+/// Makes this process the receivers, until they are not wanted any more.
+pub(super) fn run(address: &str) -> io::Result<()> {
+    obey(address, Role::default())
 }
 
-/// Does what it is told until the connection ends.
-async fn obey(address: &str) -> io::Result<()> {
-    let connection = TcpStream::connect(address).await?;
-    connection.set_nodelay(true)?;
-    let (orders, mut answers) = connection.into_split();
-    let mut orders = BufReader::new(orders).lines();
-    let (mut crowd, mut troublemakers) = (None, None);
-    while let Some(line) = orders.next_line().await? {
-        let answer = match serde_json::from_str(&line)? {
-            Order::Open { viewers, config } => match Crowd::of_plain_sockets(viewers, config) {
-                Ok((opened, addresses)) => {
-                    crowd = Some(opened);
-                    Answer::Opened(addresses)
-                }
-                Err(error) => Answer::Failed(error.to_string()),
-            },
-            Order::Join { url, viewers, config } => joined(&mut crowd, join(&url, viewers, config).await),
-            Order::JoinJanus { url, viewers, config } => {
-                joined(&mut crowd, join_janus(&url, viewers, config).await)
+#[derive(Default)]
+struct Role {
+    crowd: Option<Crowd>,
+    troublemakers: Option<Troublemakers>,
+}
+
+impl Do for Role {
+    type Order = Order;
+    type Answer = Answer;
+
+    async fn obey(&mut self, order: Order) -> Result<Answer, Box<dyn std::error::Error>> {
+        Ok(match order {
+            Order::Open { viewers, config } => {
+                let (crowd, addresses) = Crowd::of_plain_sockets(viewers, config)?;
+                self.crowd = Some(crowd);
+                Answer::Opened(addresses)
             }
-            Order::Take => match &crowd {
-                Some(crowd) => Answer::Taken(Received::of(crowd)),
-                None => Answer::Failed("nobody has joined".to_owned()),
-            },
+            Order::Join { url, viewers, config } => {
+                self.joined(Crowd::join(&url.parse()?, viewers, config).await?)
+            }
+            Order::JoinJanus { url, viewers, config } => {
+                let url = url.parse()?;
+                let connect = async || JanusTransport::connect(&url).await;
+                self.joined(Crowd::join_over(connect, viewers, config).await?)
+            }
+            Order::Take => Answer::Taken(Received::of(self.crowd()?).0),
+            Order::TakeFrames => {
+                let (received, frames) = Received::of(self.crowd()?);
+                Answer::TakenFrames(received, frames)
+            }
             Order::Leave => {
-                if let Some(crowd) = crowd.take() {
+                if let Some(crowd) = self.crowd.take() {
                     crowd.leave().await;
                 }
                 Answer::Left
             }
             Order::Trouble { url, bytes_per_second } => {
-                match Troublemakers::join(&url, bytes_per_second).await {
-                    Ok(joined) => {
-                        troublemakers = Some(joined);
-                        Answer::Troubled
-                    }
-                    Err(error) => Answer::Failed(error.to_string()),
-                }
+                self.troublemakers = Some(Troublemakers::join(&url, bytes_per_second).await?);
+                Answer::Troubled
             }
-            Order::EndTrouble => match troublemakers.take() {
-                Some(troublemakers) => Answer::TroubleEnded(troublemakers.end().await),
-                None => Answer::Failed("there is no trouble".to_owned()),
-            },
-        };
-        answers.write_all((serde_json::to_string(&answer)? + "\n").as_bytes()).await?;
+            Order::EndTrouble => {
+                let troublemakers = self.troublemakers.take().ok_or("there is no trouble")?;
+                Answer::TroubleEnded(troublemakers.end().await)
+            }
+        })
     }
-    Ok(())
 }
 
-type Joined = Result<(Crowd, Vec<Duration>), Box<dyn std::error::Error>>;
+impl Role {
+    fn crowd(&self) -> Result<&Crowd, &'static str> {
+        self.crowd.as_ref().ok_or("nobody has joined")
+    }
 
-async fn join(url: &str, viewers: usize, config: CrowdConfig) -> Joined {
-    Ok(Crowd::join(&url.parse()?, viewers, config).await?)
-}
-
-async fn join_janus(url: &str, viewers: usize, config: CrowdConfig) -> Joined {
-    let url = url.parse()?;
-    Ok(Crowd::join_over(async || JanusTransport::connect(&url).await, viewers, config).await?)
-}
-
-fn joined(crowd: &mut Option<Crowd>, joined: Joined) -> Answer {
-    match joined {
-        Ok((joined, times)) => {
-            *crowd = Some(joined);
-            Answer::Joined(Figures::of(times))
-        }
-        Err(error) => Answer::Failed(error.to_string()),
+    fn joined(&mut self, (crowd, times): (Crowd, Vec<Duration>)) -> Answer {
+        self.crowd = Some(crowd);
+        Answer::Joined(Figures::of(times))
     }
 }

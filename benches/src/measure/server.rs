@@ -2,13 +2,17 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use moonlight_mux::{ExitPolicy, Registry, Streamer, StreamerConfig, WebRtc, WebRtcConfig};
+use moonlight_mux::{
+    ExitPolicy, Media, Registry, Streamer, StreamerConfig, VideoSource, WebRtc, WebRtcConfig,
+};
 use moonlight_mux_http::ServerConfig;
 use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use super::MeasuredSource;
+use super::frame::made_at_of;
 use crate::task::{self, Task};
 
 /// How a viewer's media leave the product.
@@ -19,6 +23,21 @@ pub enum Egress {
     Direct,
     /// Through the WebRTC crate.
     Standard,
+}
+
+/// When frames were in the stream: somebody who subscribed to it beside the viewers had them. Dropping it ends that.
+#[derive(Debug, Default)]
+pub struct NotedFrames {
+    notes: Arc<Mutex<Vec<(Duration, Duration)>>>,
+    _task: Option<Task<()>>,
+}
+
+impl NotedFrames {
+    /// When each frame since the last call was made ([`made_at_of`]) and when it was there, since 1970.
+    #[must_use]
+    pub fn take(&self) -> Vec<(Duration, Duration)> {
+        std::mem::take(&mut self.notes.lock().expect("no holder of this lock panics"))
+    }
 }
 
 /// One streamer behind a real HTTP server on loopback.
@@ -35,7 +54,7 @@ impl Server {
     ///
     /// # Errors
     /// When there is no port to be had.
-    pub async fn start(source: MeasuredSource, egress: Egress) -> io::Result<Self> {
+    pub async fn start(source: impl VideoSource, egress: Egress) -> io::Result<Self> {
         let mut config = WebRtcConfig::default();
         config.bind = ([127, 0, 0, 1], 0).into();
         config.direct = egress == Egress::Direct;
@@ -56,6 +75,30 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> &Uri {
         &self.url
+    }
+
+    /// The stream itself.
+    #[must_use]
+    pub fn streamer(&self) -> &Streamer {
+        &self.streamer
+    }
+
+    /// Notes from now on when each frame is in the stream.
+    #[must_use]
+    pub fn note_frames(&self) -> NotedFrames {
+        let (frames, noted) = (self.streamer.subscribe(), NotedFrames::default());
+        let notes = noted.notes.clone();
+        let task = task::spawn(async move {
+            while let Some(media) = frames.recv().await {
+                if let Media::Video(frame) = media
+                    && let Some(made_at) = made_at_of(&frame.data)
+                {
+                    let at = task::wall_clock();
+                    notes.lock().expect("no holder of this lock panics").push((made_at, at));
+                }
+            }
+        });
+        NotedFrames { _task: Some(task), ..noted }
     }
 
     /// Its viewers.

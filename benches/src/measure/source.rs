@@ -1,23 +1,24 @@
 //! A source of frames of one size at a steady rate.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use moonlight_mux::{
-    AudioFrame, AudioInfo, AudioTimestamp, Command, Ended, FrameNumber, SourceError, SourceIo, StreamInfo,
-    VideoCodec, VideoFrame, VideoInfo, VideoSource, VideoTimestamp,
+    AudioFrame, AudioInfo, AudioTimestamp, Command, Ended, FrameNumber, HostSource, SourceError, SourceIo,
+    StreamInfo, VideoCodec, VideoFrame, VideoInfo, VideoSource, VideoTimestamp,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::interval;
 
-use super::frame::{Rate, access_unit};
+use super::frame::{Rate, access_unit, made_at_of};
 use crate::task;
 
 /// Whether a [`MeasuredSource`] flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flow {
     /// One small keyframe a second and no sound, so that the stream is alive and nobody has much to do.
     Trickle,
@@ -32,7 +33,23 @@ pub struct MeasuredSource {
     audio: bool,
     flow: Arc<watch::Sender<Flow>>,
     keyframes_asked: Arc<AtomicU64>,
+    /// At most [`MOST_SENT`]. Full: no more are noted.
+    sent: Arc<Mutex<Vec<Sent>>>,
 }
+
+/// When a test host sent a frame. All times are since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// When the source made it: no two of a source are the same.
+    pub made_at: Duration,
+    /// Just before its first datagram was given to the system.
+    pub first: Duration,
+    /// Just before its last one was, which is parity.
+    pub last: Duration,
+}
+
+/// An hour at 60 frames per second.
+const MOST_SENT: usize = 216_000;
 
 /// How much sound a packet has, as a host sends it. It is of 60 bytes, 96 kbit/s.
 pub const AUDIO_PACKET: Duration = Duration::from_millis(5);
@@ -43,7 +60,7 @@ impl MeasuredSource {
     #[must_use]
     pub fn new(rate: Rate, audio: bool) -> Self {
         let flow = Arc::new(watch::Sender::new(Flow::Trickle));
-        Self { rate, audio, flow, keyframes_asked: Arc::default() }
+        Self { rate, audio, flow, keyframes_asked: Arc::default(), sent: Arc::default() }
     }
 
     /// From the next frame on.
@@ -55,6 +72,24 @@ impl MeasuredSource {
     #[must_use]
     pub fn keyframes_asked(&self) -> u64 {
         self.keyframes_asked.load(Relaxed)
+    }
+
+    /// The frames that a test host has sent since the last call.
+    #[must_use]
+    pub fn take_sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent.lock().expect("no holder of this lock panics"))
+    }
+}
+
+impl HostSource for MeasuredSource {
+    fn sent(&self, frame: &VideoFrame, first: Instant, last: Instant) {
+        let (now, wall_clock) = (task::now(), task::wall_clock());
+        let at = |time| wall_clock.saturating_sub(now.saturating_duration_since(time));
+        let Some(made_at) = made_at_of(&frame.data) else { return };
+        let mut sent = self.sent.lock().expect("no holder of this lock panics");
+        if sent.len() < MOST_SENT {
+            sent.push(Sent { made_at, first: at(first), last: at(last) });
+        }
     }
 }
 

@@ -136,6 +136,7 @@ pub enum NotAFrame {
 pub(crate) mod nal {
     pub(crate) const SLICE_MAX: u8 = 23;
     pub(crate) const IDR: u8 = 5;
+    pub(crate) const SEI: u8 = 6;
     pub(crate) const SPS: u8 = 7;
     pub(crate) const AUD: u8 = 9;
     pub(crate) const FILLER: u8 = 12;

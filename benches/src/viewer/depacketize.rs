@@ -3,6 +3,7 @@
 mod hevc;
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -44,6 +45,19 @@ pub(crate) fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
         // N: the first packet of a coded video sequence.
         Codec::Av1 => payload.first().is_some_and(|header| header & aggregation::NEW_SEQUENCE != 0),
     }
+}
+
+/// When a test host began to send a frame of its live picture, since 1970, if its payloads say so.
+pub(crate) fn host_clock(codec: Codec, payloads: &[Payload]) -> Option<Duration> {
+    if codec != Codec::H264 {
+        return None;
+    }
+    let at = payloads.iter().find_map(|payload| match unit_type(codec, payload) {
+        nal::STAP_A => aggregated(payload, 1).flatten().find_map(moonlight_mux::host_clock),
+        nal::SEI => moonlight_mux::host_clock(payload),
+        _ => None,
+    })?;
+    at.duration_since(UNIX_EPOCH).ok()
 }
 
 /// Why payloads cannot be put together.

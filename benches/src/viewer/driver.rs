@@ -452,6 +452,9 @@ impl<T: Transport> Driver<T> {
             if frame.keyframe && self.counts.first_keyframe_after.is_none() {
                 self.counts.first_keyframe_after = Some(now - self.start);
             }
+            if let (Some(latencies), Some(sent_at)) = (&self.config.latencies, frame.host_clock) {
+                latencies.note(task::wall_clock().saturating_sub(sent_at));
+            }
             let (timestamp, keyframe, contiguous) = (frame.timestamp, frame.keyframe, frame.contiguous);
             if let Some(unit) = frame.unit {
                 let frame = Frame { timestamp, keyframe, contiguous, unit };

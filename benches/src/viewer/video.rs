@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::access_unit::{AccessUnit, Codec};
 use super::check::{Cursor, FrameCheck, Verdict};
-use super::depacketize::{Payload, depacketize, is_keyframe, starts_keyframe};
+use super::depacketize::{Payload, depacketize, host_clock, is_keyframe, starts_keyframe};
 use super::reassembly::{Counts, Packet, Reassembly};
 
 /// A frame that arrived whole.
@@ -149,7 +149,9 @@ impl VideoReceiver {
                     }
                 },
             };
-            return Some(self.count(frame.timestamp, is_keyframe(self.codec, &frame.payloads), unit));
+            let keyframe = is_keyframe(self.codec, &frame.payloads);
+            let host_clock = host_clock(self.codec, &frame.payloads);
+            return Some(Received { host_clock, ..self.count(frame.timestamp, keyframe, unit) });
         }
     }
 
@@ -177,7 +179,7 @@ impl VideoReceiver {
                 Verdict::Unknown => stats.mismatches += 1,
             }
         }
-        Received { timestamp, keyframe, contiguous: self.contiguous, unit }
+        Received { timestamp, keyframe, contiguous: self.contiguous, host_clock: None, unit }
     }
 }
 
@@ -187,6 +189,8 @@ pub(crate) struct Received {
     pub(crate) timestamp: u64,
     pub(crate) keyframe: bool,
     pub(crate) contiguous: bool,
+    /// When a test host began to send it, since 1970, if it says so.
+    pub(crate) host_clock: Option<Duration>,
     pub(crate) unit: Option<AccessUnit>,
 }
 

@@ -1,51 +1,22 @@
-//! A UDP relay between a viewer and the server, which may alter what passes.
+//! A way to the server on which a browser seems to lack something.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
-use tokio::net::UdpSocket;
+use moonlight_mux_benches::relay::Policy;
 
-use super::AbortOnDrop;
+/// A browser without AEAD_AES_128_GCM.
+pub(crate) struct WithoutAes128Gcm;
 
-/// Ends when it is dropped.
-pub(crate) struct Relay {
-    /// Where the viewer sends what is for the server.
-    pub(crate) port: u16,
-    _task: AbortOnDrop,
-}
-
-impl Relay {
-    /// Passes on what one viewer sends, as `alter` leaves it, and all that the server answers.
-    pub(crate) async fn to(server: SocketAddr, alter: fn(&mut [u8])) -> Self {
-        let any = (Ipv4Addr::LOCALHOST, 0);
-        let near = UdpSocket::bind(any).await.expect("a free port");
-        let far = UdpSocket::bind(any).await.expect("a free port");
-        let port = near.local_addr().expect("it is bound").port();
-        let pass = async move {
-            let (mut from_viewer, mut from_server) = ([0; 2048], [0; 2048]);
-            let mut viewer = None;
-            // A datagram that is not taken is lost, as on any network.
-            loop {
-                tokio::select! {
-                    Ok((len, from)) = near.recv_from(&mut from_viewer) => {
-                        viewer = Some(from);
-                        alter(&mut from_viewer[..len]);
-                        let _ = far.send_to(&from_viewer[..len], server).await;
-                    }
-                    Ok((len, _)) = far.recv_from(&mut from_server) => {
-                        let Some(viewer) = viewer else { continue };
-                        let _ = near.send_to(&from_server[..len], viewer).await;
-                    }
-                    else => return,
-                }
-            }
-        };
-        Self { port, _task: AbortOnDrop::spawn(pass) }
+impl Policy for WithoutAes128Gcm {
+    fn up(&mut self, _: Instant, datagram: &mut [u8]) -> bool {
+        without_aes_128_gcm(datagram);
+        true
     }
 }
 
 /// Takes AEAD_AES_128_GCM out of a ClientHello's SRTP profiles (RFC 5764, 4.1.1: `use_srtp`; RFC 7714, 14.2), as if the browser
 /// did not have it.
-pub(crate) fn without_aes_128_gcm(datagram: &mut [u8]) {
+fn without_aes_128_gcm(datagram: &mut [u8]) {
     const HANDSHAKE: u8 = 22;
     const USE_SRTP: [u8; 2] = [0, 14];
     const AEAD_AES_128_GCM: [u8; 2] = [0, 7];

@@ -1,11 +1,12 @@
 //! A session's picture while it runs.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::HostPicture;
+use super::{HostPicture, HostSource};
 use crate::gamestream::wire::sdp::Announcement;
 use crate::input::HostInput;
-use crate::media::VideoCodec;
+use crate::media::{VideoCodec, VideoFrame};
 use crate::source::{Command, Ended, Event, SourceEnd, SourceError, SourceIo, VideoSource};
 use crate::task::{self, Task};
 #[cfg(feature = "test-picture")]
@@ -17,6 +18,8 @@ pub(super) struct Show {
     source: SourceEnd,
     #[cfg(feature = "test-picture")]
     desktop: Option<Desktop>,
+    /// Hears of what was sent.
+    told: Option<Arc<dyn HostSource>>,
     /// Ends with `source`, or is aborted.
     _task: Task<Result<Ended, SourceError>>,
 }
@@ -42,6 +45,9 @@ impl Show {
                 let _ = announcement;
                 Some(Self::play(Arc::clone(recording)))
             }
+            HostPicture::Source(source) => {
+                Some(Self { told: Some(Arc::clone(source)), ..Self::play(Arc::clone(source)) })
+            }
             HostPicture::Black => None,
         }
     }
@@ -52,6 +58,7 @@ impl Show {
             source: end,
             #[cfg(feature = "test-picture")]
             desktop: None,
+            told: None,
             _task: task::spawn(async move { source.run(io).await }),
         }
     }
@@ -64,6 +71,21 @@ impl Show {
     pub(super) fn want_keyframe(&self) {
         // Full: an older wish is waiting.
         let _ = self.source.commands.try_send(Command::Keyframe);
+    }
+
+    /// Whether it is made as it is shown.
+    pub(super) fn is_live(&self) -> bool {
+        #[cfg(feature = "test-picture")]
+        return self.desktop.is_some();
+        #[cfg(not(feature = "test-picture"))]
+        return false;
+    }
+
+    /// A picture's datagrams were sent, from `first` to `last`.
+    pub(super) fn sent(&self, frame: &VideoFrame, first: Instant, last: Instant) {
+        if let Some(source) = &self.told {
+            source.sent(frame, first, last);
+        }
     }
 
     /// Shows input.
@@ -82,7 +104,7 @@ impl HostPicture {
             #[cfg(feature = "test-picture")]
             Self::Live => VideoCodec::H264,
             Self::Recording(recording) => recording.info().video.codec,
-            Self::Black => VideoCodec::H264,
+            Self::Source(_) | Self::Black => VideoCodec::H264,
         }
     }
 }

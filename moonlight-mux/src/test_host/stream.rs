@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::clock;
 use super::link::Link;
 use super::session::{EndReason, HostSession, HostSessionEvent, HostTransmit, SessionConfig, SessionPorts};
 use super::show::Show;
@@ -21,7 +22,7 @@ use crate::gamestream::wire::control::{HostMessage, Termination};
 use crate::gamestream::wire::http::request::Launch;
 use crate::gamestream::wire::sdp::{Announcement, Encryption, EncryptionOffer};
 use crate::input::HostInput;
-use crate::media::VideoCodec;
+use crate::media::{VideoCodec, VideoFrame};
 use crate::source::Event;
 use crate::task;
 
@@ -56,6 +57,8 @@ pub(super) struct Stream {
     /// When the picture begins.
     begins: Option<Instant>,
     show: Option<Show>,
+    /// The picture whose datagrams leave next.
+    leaving: Option<VideoFrame>,
     /// Why the host ends it.
     ending: Option<HostEndReason>,
 }
@@ -115,6 +118,7 @@ impl Stream {
             requests: 0,
             begins: None,
             show: None,
+            leaving: None,
             ending: None,
         })
     }
@@ -192,15 +196,26 @@ impl Stream {
                 }
             }
         }
+        let mut picture_left: Option<(Instant, Instant)> = None;
         while let Some(HostTransmit { stream, to, bytes }) = self.link.poll(now) {
             let socket = match stream {
                 Channel::Video => &self.sockets.video,
                 Channel::Audio => &self.sockets.audio,
                 Channel::Control => &self.sockets.control,
             };
+            if stream == Channel::Video {
+                let now = task::now();
+                let (first, _) = picture_left.unwrap_or((now, now));
+                picture_left = Some((first, now));
+            }
             // A client that is gone is noticed by its silence.
             let _ = socket.send_to(&bytes, to).await;
             sent += 1;
+        }
+        if let (Some(frame), Some((first, last)), Some(show)) =
+            (self.leaving.take(), picture_left, &self.show)
+        {
+            show.sent(&frame, first, last);
         }
         if sent + lost > 0 {
             self.presence.shared.book.count(|counts| {
@@ -287,7 +302,13 @@ impl Stream {
                     counts.frames += 1;
                     counts.keyframes += u64::from(frame.keyframe);
                 });
-                self.session.send_video(frame.timestamp, frame.host_latency, frame.keyframe, &frame.data);
+                // Behind the encoder, whose time is not the way's.
+                let data = match &self.show {
+                    Some(show) if show.is_live() => clock::stamp(&frame.data, task::wall_clock()),
+                    _ => frame.data.clone(),
+                };
+                self.session.send_video(frame.timestamp, frame.host_latency, frame.keyframe, &data);
+                self.leaving = Some(frame);
             }
             Event::Audio(frame) => self.session.send_audio(&frame.data),
             Event::StageStarting(_) | Event::StageComplete(_) | Event::Connected | Event::Info(_) => {}

@@ -5,6 +5,7 @@ mod facts;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -19,6 +20,8 @@ use crate::gamestream::pairing::tests::document;
 use crate::gamestream::wire::control::Termination;
 use crate::gamestream::wire::http::Started;
 use crate::input::{HostInput, KeyCode, Modifiers, MouseButton, Position};
+use crate::media::{FrameNumber, VideoTimestamp};
+use crate::source::{Ended, SourceError, SourceIo};
 
 /// A host on which the document's client is paired.
 async fn host(config: TestHostConfig) -> TestHost {
@@ -143,6 +146,55 @@ async fn a_session_streams_and_the_host_tells_what_it_saw() {
         assert!(!host.log().contains(&HostEvent::RtspReset));
         host.shutdown().await;
     }
+}
+
+/// One picture.
+#[derive(Debug)]
+struct OnePicture(mpsc::Sender<(VideoFrame, Instant, Instant)>);
+
+#[async_trait]
+impl VideoSource for OnePicture {
+    async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
+        io.video(VideoFrame {
+            number: FrameNumber(0),
+            timestamp: VideoTimestamp(0),
+            keyframe: true,
+            host_latency: None,
+            data: [&[0, 0, 0, 1, 0x67, 0x64, 0, 0x20, 0, 0, 0, 1, 0x68, 0xee, 0, 0, 0, 1][..], &[0x65; 9000]]
+                .concat()
+                .into(),
+        });
+        while io.command().await.is_some() {}
+        Ok(Ended::Stopped)
+    }
+}
+
+impl HostSource for OnePicture {
+    fn sent(&self, frame: &VideoFrame, first: Instant, last: Instant) {
+        self.0.try_send((frame.clone(), first, last)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_told_when_its_picture_left() {
+    let (sender, mut sent) = mpsc::channel(2);
+    let picture = HostPicture::Source(Arc::new(OnePicture(sender)));
+    let host = host(TestHostConfig { picture, ..config(Manner::Sunshine) }).await;
+    let before = task::now();
+    let mut driver = launch(&host, "launch").await;
+    let received = async {
+        loop {
+            if let Event::Video(frame) = driver.next().await {
+                return frame;
+            }
+        }
+    };
+    let (received, sent) = tokio::join!(received, sent.recv());
+    let (frame, first, last) = sent.unwrap();
+    assert_eq!(received.data, frame.data);
+    // Ten datagrams are not given to the system at one moment.
+    assert!(before < first && first < last && last < task::now());
+    host.shutdown().await;
 }
 
 /// A session of the pure client over its own sockets.

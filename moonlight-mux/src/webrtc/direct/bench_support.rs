@@ -53,6 +53,20 @@ impl FanOut {
         Self { packetiser, frame, packets, sealer, sent, out: Vec::new(), lens: Vec::new() }
     }
 
+    /// One more viewer of the same packets.
+    #[must_use]
+    pub fn another_viewer(&self) -> Self {
+        Self {
+            packetiser: self.packetiser,
+            frame: self.frame.clone(),
+            packets: Arc::clone(&self.packets),
+            sealer: RtpSealer::new(&MasterKey { key: [7; 16], salt: [9; 12] }),
+            sent: Sent::new(ExtendedSequence(0)),
+            out: Vec::new(),
+            lens: Vec::new(),
+        }
+    }
+
     /// Splits the picture; how many packets it has.
     #[must_use]
     pub fn packetise(&self) -> usize {
