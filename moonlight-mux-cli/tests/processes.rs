@@ -67,7 +67,7 @@ async fn a_streamers_process_goes_with_it_and_with_the_server_however_that_ends(
 async fn a_streamer_whose_process_crashes_or_hangs_runs_again_in_another() {
     let (_server, address) = demo(&DEMO).await;
     let mut streamer = pid(address, None).await;
-    for signal in ["-SEGV", "-KILL", "-STOP"] {
+    for signal in ["-ABRT", "-KILL", "-STOP"] {
         kill(signal, streamer).await;
         let next = pid(address, Some(streamer)).await;
         until_gone(streamer).await;
