@@ -202,7 +202,7 @@ impl Broadcaster {
     /// Whether anybody has started and wants frames.
     pub(crate) fn is_watched(&self) -> bool {
         let publishing = self.lock();
-        publishing.viewers.iter().filter_map(Weak::upgrade).any(|viewer| viewer.outbox().is_started())
+        publishing.viewers.iter().filter_map(Weak::upgrade).any(|viewer| viewer.queue().outbox.is_started())
     }
 
     /// What passed through so far.

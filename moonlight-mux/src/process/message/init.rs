@@ -1,6 +1,7 @@
 //! What a child is to be.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,8 @@ struct WebRtcForm {
     #[serde(with = "turn_secrets", default)]
     turn_secrets: Vec<TurnSecret>,
     direct: bool,
+    #[serde(default)]
+    shards: Option<NonZeroUsize>,
 }
 
 mod identity {
