@@ -20,9 +20,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use moonlight_mux::{
-    EndReason, ExitPolicy, InputMode, LeaveReason, Manner, PeerHandle, ProcessCommand,
-    ProcessConfig, ProcessError, ProcessExit, Registry, RestartBackoff, State, Streamer, StreamerConfig,
-    WebRtc,
+    EndReason, ExitPolicy, InputMode, LeaveReason, Manner, PeerHandle, ProcessCommand, ProcessConfig,
+    ProcessError, ProcessExit, Registry, RestartBackoff, State, Streamer, StreamerConfig, WebRtc,
 };
 use moonlight_mux_benches::viewer::{Channels, Hand, Offerer, Viewer, ViewerConfig};
 use nix::sys::signal::{Signal, kill};
@@ -94,7 +93,9 @@ async fn gone(pid: u32) -> Duration {
 fn children() -> BTreeSet<u32> {
     let tasks = fs::read_dir("/proc/self/task").expect("Linux").filter_map(Result::ok);
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Why the process before is gone.
@@ -196,7 +197,8 @@ async fn a_killed_process_is_seen_at_once_and_the_next_one_has_its_viewers() {
         in_time(again).await.expect("it sees pictures again");
         eprintln!("{signal}: seen after {seen:?}, pictures at the viewer again after {:?}", began.elapsed());
         assert_eq!(streamer.peers().len(), 1);
-        in_time(async { while frames.recv().await.is_some_and(|_| streamer.stats().video_frames < 30) {} }).await;
+        in_time(async { while frames.recv().await.is_some_and(|_| streamer.stats().video_frames < 30) {} })
+            .await;
         viewer.close().await;
         assert_eq!(in_time(handle.closed()).await, LeaveReason::Left);
         streamer.shutdown(ExitPolicy::LeaveRunning).await;
@@ -208,11 +210,9 @@ async fn a_killed_process_is_seen_at_once_and_the_next_one_has_its_viewers() {
 async fn a_process_that_panics_or_exits_is_told_with_its_code_and_last_words_and_a_loop_of_it_ends() {
     let _alone = ALONE.lock().await;
     let live = Live::start(host(Manner::Sunshine)).await;
-    for (fault, exit) in [
-        ("panic", ProcessExit::Code(101)),
-        ("exit", ProcessExit::Code(3)),
-        ("segv", ProcessExit::Signal(11)),
-    ] {
+    for (fault, exit) in
+        [("panic", ProcessExit::Code(101)), ("exit", ProcessExit::Code(3)), ("segv", ProcessExit::Signal(11))]
+    {
         let mut config = quick();
         config.backoff = RestartBackoff::default();
         (config.backoff.first, config.backoff.breaker_failures) = (Duration::from_millis(50), 2);
