@@ -226,6 +226,16 @@ impl RemoteViewer {
                 }
                 word = listener.words.recv() => {
                     match word {
+                        // Whether the stream has ended is not the process's to say: there may be another one.
+                        Some(
+                            ToViewer::Closing(LeaveReason::StreamEnded)
+                            | ToViewer::Closed(LeaveReason::StreamEnded),
+                        ) => {
+                            tokio::select! {
+                                reason = viewer.leaving() => return Served::Gone(reason),
+                                () = service.over.cancelled() => return Served::Orphaned,
+                            }
+                        }
                         Some(ToViewer::Closed(reason)) => return Served::Gone(reason),
                         Some(word) => {
                             if self.hear(word).await.is_err() && !self.is_deaf {

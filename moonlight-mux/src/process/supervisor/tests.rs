@@ -326,6 +326,39 @@ async fn viewers_go_over_to_the_next_process_and_existing_pages_join_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn viewers_outlive_a_later_process_whose_stream_could_not_start_and_end_with_the_streamer() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let (egress, mut page) = Page::new(true);
+    let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    let mut process = host.process().await;
+    process.stream().await;
+    assert!(matches!(process.told().await, ToChild::AddPeer { .. }));
+    process.exit(ProcessExit::Signal(9));
+    let mut process = host.process().await;
+    process.ready().await;
+    let ToChild::AddPeer { peer_id, .. } = process.told().await else { panic!() };
+    let busy = || EndReason::Failed(SourceError::retryable(std::fmt::Error));
+    let reason = LeaveReason::StreamEnded;
+    process.say(FromChild::PeerClosing { peer_id, reason });
+    process.say(FromChild::PeerClosed { peer_id, reason });
+    process.say(FromChild::Stopped { reason: busy() });
+    process.exit(ProcessExit::Code(0));
+
+    let mut process = host.process().await;
+    process.stream().await;
+    assert!(matches!(process.told().await, ToChild::AddPeer { .. }));
+    streamer.wait_streaming().await.unwrap();
+    // One that had pictures has tried what there was to try.
+    process.say(FromChild::PeerClosing { peer_id, reason });
+    process.say(FromChild::Stopped { reason: busy() });
+    process.exit(ProcessExit::Code(0));
+    assert_eq!(peer.closed().await, reason);
+    assert_eq!((page.heard().await, page.closed()), (None, Some(reason)));
+    assert!(matches!(streamer.state(), State::Ended(EndReason::Failed(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_viewer_that_leaves_while_there_is_no_process_is_gone_at_once() {
     let mut host = Host::new();
     let streamer = host.spawn("desk", |_, _| {});
