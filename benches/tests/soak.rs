@@ -4,6 +4,7 @@
 //! 10 s, in which memory is only printed. It has a `main` of its own, since it is the streamer's process too.
 
 #![expect(clippy::print_stdout, reason = "a soak says what it sees")]
+#![expect(clippy::disallowed_methods, reason = "it takes the time that it takes")]
 
 use std::fs;
 use std::time::Duration;
