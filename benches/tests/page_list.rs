@@ -3,14 +3,16 @@
 
 mod support;
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use moonlight_mux::{
-    Faults, HostEvent, HostStep, HostileAnswer, Hosts, Manner, Registry, StartRefusal, TestApp, TestHost,
-    TestHostConfig,
+    Faults, HostEvent, HostStep, HostileAnswer, Hosts, Manner, Registry, StartRefusal, StateDirectory,
+    TestApp, TestHost, TestHostConfig,
 };
 use moonlight_mux_benches::chromium::{Chromium, Page};
-use moonlight_mux_http::ServerConfig;
+use moonlight_mux_http::{KeptStreamers, ServerConfig};
 use serde_json::{Value, json};
 use support::page::{command, evaluate, picture, prefer, reach, resize, until};
 use support::{AbortOnDrop, Pictures, loopback, serve};
@@ -45,6 +47,10 @@ struct Scene {
 
 impl Scene {
     async fn new(manner: Manner) -> Self {
+        Self::with(manner, None).await
+    }
+
+    async fn with(manner: Manner, kept: Option<KeptStreamers>) -> Self {
         let mut config = TestHostConfig::default();
         config.manner = manner;
         config.name = "office".to_owned();
@@ -54,7 +60,7 @@ impl Scene {
         let registry = Registry::new();
         let listener = moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("an address");
-        let config = ServerConfig { hosts: Some(Hosts::in_memory()), ..ServerConfig::default() };
+        let config = ServerConfig { hosts: Some(Hosts::in_memory()), kept, ..ServerConfig::default() };
         let router = moonlight_mux_http::router(registry.clone(), loopback(), config);
         let server = moonlight_mux_http::serve(listener, router, registry.clone(), std::future::pending());
         let server = AbortOnDrop::spawn(server);
@@ -283,6 +289,16 @@ async fn a_stream_that_fails_says_why_and_where_and_what_to_do() {
         scene.picture(&format!("list-failed-{scheme}.png")).await;
     }
 
+    // This server has no place for it.
+    scene.click("#new-stream").await;
+    scene.until("document.querySelectorAll('#new-apps .app').length === 3").await;
+    scene.click("#new-persistent").await;
+    scene.click("#new-create").await;
+    scene.says("#new-persistent-error", "This server keeps no streamers: it has no state directory.").await;
+    scene.until("document.activeElement.id === 'new-persistent'").await;
+    scene.click("#new-persistent").await;
+    scene.click("#new-cancel").await;
+
     // Its name is free.
     scene.host.set_faults(Faults::default());
     scene.click("#new-stream").await;
@@ -293,6 +309,49 @@ async fn a_stream_that_fails_says_why_and_where_and_what_to_do() {
     scene.says(".streamer .state", "Live").await;
     assert_eq!(scene.evaluate("document.querySelector('.streamer .problem').textContent").await, "");
     scene.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persistent_stream_that_fails_is_tried_again_until_it_is_stopped() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let folder = Folder::new();
+    let kept = KeptStreamers::open(&StateDirectory::open(&folder.0).expect("a folder")).expect("none yet");
+    let mut scene = Scene::with(Manner::Sunshine, Some(kept)).await;
+    scene.pair().await;
+    let mut faults = Faults::default();
+    faults.refuse_start = Some(StartRefusal { status: 503, message: "no encoder".to_owned() });
+    scene.host.set_faults(faults);
+    scene.fill_small().await;
+    scene.click("#new-persistent").await;
+    scene.click("#new-create").await;
+    scene.says(".streamer .advice", "It is tried again by itself.").await;
+    scene.says(".foot .details", "Persistent").await;
+    scene.says(".foot .stop", "Stop").await;
+    scene.host.set_faults(Faults::default());
+    scene.says(".streamer .state", "Live").await;
+    scene.click(".stop").await;
+    scene.says("#stop-dialog", "The server forgets it: it is not started again.").await;
+    scene.click("#stop-confirm").await;
+    scene.until("document.getElementById('empty').checkVisibility()").await;
+    assert!(scene.registry.list().is_empty());
+    scene.quit().await;
+}
+
+/// A state directory that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("moonlight-mux-page-list-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ export class HostChoice {
     if (hidden && this.#pairing.contains(document.activeElement)) this.#select.focus();
     this.#pairing.hidden = hidden;
     this.#part("pin").hidden = true;
-    this.#part("who").textContent = host ? `This server is not paired with ${host.name} yet.` : "";
+    this.#part("who").textContent = host ? `This server is not paired with ${host.name || host.address} yet.` : "";
   }
 
   #part(name) {
@@ -172,9 +172,9 @@ export class HostChoice {
   }
 }
 
-/** Its name, with its address where two have one name. Pure. */
+/** Its name, with its address where two have one name, the address alone where it has told none yet. Pure. */
 export function labelOf(host, all) {
   const alone = all.filter(({ name }) => name === host.name).length === 1;
-  const name = alone ? host.name : `${host.name} (${host.address})`;
+  const name = alone || host.name === "" ? host.name || host.address : `${host.name} (${host.address})`;
   return host.paired ? name : `${name} – not paired`;
 }

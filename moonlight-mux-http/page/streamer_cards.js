@@ -1,6 +1,6 @@
 // The streams as cards: a link to each, and the button that stops it.
 
-import { advice, details, facts, isDone, problem, progress, stateText, watching } from "./streamer_words.js";
+import { advice, details, facts, isDone, lastWords, problem, progress, stateText, watching } from "./streamer_words.js";
 
 export class Cards {
   #list;
@@ -52,7 +52,11 @@ export class Cards {
     parts.code = add(foot, "code", "code");
     const button = add(foot, "button", "plain stop");
     button.type = "button";
-    item.append(link, foot);
+    const log = document.createElement("details");
+    log.className = "log";
+    add(log, "summary", "").textContent = "What its process wrote last";
+    parts.log = add(log, "pre", "");
+    item.append(link, log, foot);
     const card = { item, link, parts, button, streamer: null };
     button.addEventListener("click", () => this.#stop(card.streamer));
     this.#shown.set(id, card);
@@ -70,6 +74,8 @@ function update(card, streamer, now) {
   setText(parts.problem, problem(streamer));
   setText(parts.advice, advice(streamer));
   setText(parts.details, details(streamer));
+  setText(parts.log, lastWords(streamer));
+  parts.log.parentElement.hidden = parts.log.textContent === "";
   setText(parts.code, streamer.error?.code ?? "");
   const done = isDone(streamer) ? "Remove" : "Stop";
   setText(button, done);

@@ -41,7 +41,7 @@ const ADVICE = {
   connection_timeout: "Is the host on, and can this server reach it?",
   connection_failed: "Is the host on, and can this server reach it?",
   stream_failed: "It had been running.",
-  process_failed: "Its last lines are in the server's log.",
+  process_failed: "The server's log says more.",
   state_not_kept: "The server's log says why.",
   internal_error: "The server's log says more.",
 };
@@ -127,6 +127,11 @@ export function advice(streamer) {
   const silent = error.code === "connection_timeout" && error.stage === FIRST_FRAME;
   const again = isOver(streamer) && !isDone(streamer) && "It is tried again by itself.";
   return [silent ? NO_PICTURE : ADVICE[error.code], again].filter(Boolean).join(" ");
+}
+
+/** The last lines that its process wrote before it failed; "" where there are none. */
+export function lastWords({ error }) {
+  return Array.isArray(error?.log) ? error.log.join("\n") : "";
 }
 
 /** What became of streams since `before`, a map from id to status, for those who listen: not what is new, or gone. */

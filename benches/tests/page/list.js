@@ -70,7 +70,7 @@ test("a persistent stream that failed is not done: it is tried again", () => {
   const error = { stage: null, code: "process_failed", message: "it ended" };
   const [failed, persistent] = [false, true].map((persistent) => streamer({ status: "failed", persistent, error }));
   equal([failed, persistent, streamer({ persistent: true }), streamer({ status: "stopped", persistent: true })].map(words.isDone), [true, false, false, true]);
-  equal([words.advice(failed), words.advice(persistent)], ["Its last lines are in the server's log.", "Its last lines are in the server's log. It is tried again by itself."]);
+  equal([words.advice(failed), words.advice(persistent)], ["The server's log says more.", "The server's log says more. It is tried again by itself."]);
 });
 
 test("what becomes of a stream is said, what is new or gone or the same is not", () => {
@@ -127,6 +127,8 @@ test("a name is suggested that the server takes and that no stream has", () => {
 test("hosts of one name are told apart, and those that are not paired are marked", () => {
   const all = [["office", "a:1", true], ["office", "b:1", false], ["tv", "c:1", false]].map(([name, address, paired]) => ({ name, address, paired }));
   equal(all.map((host) => labelOf(host, all)), ["office (a:1)", "office (b:1) – not paired", "tv – not paired"]);
+  const nameless = { name: "", address: "d:1", paired: true };
+  equal(labelOf(nameless, [nameless, { ...nameless, address: "e:1" }]), "d:1");
 });
 
 test("before a stream is stopped it is said who is sent away and what does not come back", () => {
@@ -150,6 +152,14 @@ test("cards stay the same elements, in the server's order, and hand on what was 
   equal(c.querySelector("a").getAttribute("href"), "s/%3Cc%3E");
   equal([...list.children].map((card) => card.querySelector("button").getAttribute("aria-label")), ["Stop a", "Remove b"]);
   equal([...list.children].map((card) => card.classList.contains("measured")), [true, false]);
+  // What a process wrote last is there to be opened, and stays open.
+  const log = b.querySelector(".log");
+  equal(log.hidden, true);
+  const died = streamer({ streamer_id: "b", status: "failed", error: { code: "process_failed", message: "it ended", log: ["one", "<i>two</i>"] } });
+  cards.show([died], CREATED);
+  log.open = true;
+  cards.show([died], CREATED);
+  equal([log.hidden, log.open, log.querySelector("pre").textContent], [false, true, "one\n<i>two</i>"]);
   b.querySelector("button").click();
   equal(asked.map(({ streamer_id: id, status }) => [id, status]), [["b", "failed"]]);
 });
