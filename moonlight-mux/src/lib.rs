@@ -14,6 +14,7 @@
 //! - Viewers act on the host, together or one at a time ([`InputMode`]), each as far as its [`Rights`] go, and let go whatever
 //!   they held when they leave. A source asks for it with [`SourceIo::inputs`].
 //! - A [`PeerHandle`] holds a viewer, tells when it is gone and why, and sends it away.
+//! - What passes between processes (docs/ipc.md) implements serde's traits. Its form may change with each version.
 //!
 //! ```
 //! use moonlight_mux::{ExitPolicy, Media, Registry, StreamerConfig};

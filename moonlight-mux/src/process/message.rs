@@ -29,6 +29,9 @@ use crate::webrtc::Offerer;
 /// ignores.
 pub(crate) const VERSION: u32 = 1;
 
+/// Viewers in one [`FromChild::Stats`], so that it always fits into a frame.
+pub(crate) const MAX_STATS_PEERS: usize = 1000;
+
 /// From the parent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum ToChild {
@@ -111,6 +114,7 @@ pub(crate) enum FromChild {
         source: SourceStats,
         /// How often the source was run again in this process.
         restarts: u64,
+        /// [`MAX_STATS_PEERS`] at most: with more viewers the child goes round, and who is not listed has what was said last.
         peers: Vec<(PeerId, PeerStats)>,
         /// Messages from the parent that were malformed, unknown or too long.
         malformed: u64,

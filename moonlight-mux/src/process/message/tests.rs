@@ -181,6 +181,29 @@ fn an_init_with_a_damaged_part_is_malformed_and_none_of_it_is_told() {
     }
 }
 
+/// It is the heartbeat: one that is too long would be a silent child.
+#[test]
+fn statistics_of_as_many_viewers_as_are_listed_fit_into_a_frame() {
+    let longest = Some(std::time::Duration::MAX);
+    let stats = PeerStats {
+        frames: u64::MAX,
+        packets: u64::MAX,
+        lost: u64::MAX,
+        round_trip: longest,
+        jitter: longest,
+        nacks: u64::MAX,
+        keyframe_requests: u64::MAX,
+        holds: u64::MAX,
+        pauses: u64::MAX,
+        path: Some(crate::peer::MediaPath::Standard),
+        send_failures: u64::MAX,
+    };
+    let (stream, source) = (Stats::default(), SourceStats::default());
+    let peers = vec![(PeerId::random(), stats); MAX_STATS_PEERS];
+    let payload = encode(&FromChild::Stats { stream, source, restarts: 0, peers, malformed: 0 });
+    assert!(payload.len() <= crate::process::frames::MAX_MESSAGE * 3 / 4, "{}", payload.len());
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let key = &document::CLIENT_KEY[..40];

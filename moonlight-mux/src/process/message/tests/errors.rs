@@ -12,7 +12,7 @@ use super::arbitrary::{durations, stages};
 use super::*;
 use crate::gamestream::host::{HostCall, HostError, HostErrorCause, HostRight};
 use crate::gamestream::pairing::certificate::Unusable;
-use crate::gamestream::source::{ConnectionError, InvalidConfig};
+use crate::gamestream::source::{AppSelector, ConnectionError, InvalidConfig, MoonlightConfig};
 use crate::gamestream::wire::http::AppId;
 use crate::lifecycle::Silent;
 use crate::source::SourceError;
@@ -162,6 +162,27 @@ fn an_error_that_no_program_tells_apart_keeps_its_words_down_to_its_root() {
         &told(&SourceError::retryable(io::Error::from(ErrorKind::AddrInUse))),
         &SourceError::retryable(io::Error::from(ErrorKind::AddrInUse)),
     );
+}
+
+#[test]
+fn whatever_a_configurations_check_refuses_keeps_its_type() {
+    type Change = fn(&mut MoonlightConfig);
+    let changes: [Change; 7] = [
+        |config| config.codecs.clear(),
+        |config| config.width = 0,
+        |config| config.height = 0,
+        |config| config.fps = 0,
+        |config| config.bitrate_kbps = 0,
+        |config| config.packet_size = 0,
+        |config| config.packet_duration = Duration::from_millis(7),
+    ];
+    for change in changes {
+        let mut config = MoonlightConfig::new(AppSelector::Title("Desktop".to_owned()));
+        change(&mut config);
+        let error = config.check().unwrap_err();
+        let told = told(&SourceError::permanent(error));
+        assert_eq!(told.cause().downcast_ref(), Some(&error), "{error}");
+    }
 }
 
 #[test]
