@@ -15,6 +15,7 @@ use support::decoded::{Decoded, pitches, watch, watched};
 use support::page::{command, evaluate, open, picture, press, reach, until};
 use support::relay::Relay;
 use support::{ISOLATIONS, PATIENCE, demo, demo_at, end, streamer};
+use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -199,6 +200,43 @@ async fn a_page_says_that_the_server_is_gone_and_plays_when_it_was_restarted() {
             assert_eq!(evaluate(chromium, &page, "window.stillThisPage").await, true, "without a reload");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_whose_streamers_process_is_killed_play_again_without_a_reload() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let (_demo, address) = demo(&demo_in("process")).await;
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let chromium = &mut chromium;
+    let pages = [open(chromium, &page_url(address)).await, open(chromium, &page_url(address)).await];
+    for page in &pages {
+        until_moves(chromium, page).await;
+        evaluate(chromium, page, "window.stillThisPage = true").await;
+    }
+    let pid = streamer(address).await["pid"].as_u64().expect("a process").to_string();
+    let killed = Command::new("kill").args(["-KILL", &pid]).status().await.expect("kill runs");
+    assert!(killed.success());
+    let dead = Instant::now();
+    let another = timeout(PATIENCE, async {
+        loop {
+            let info = streamer(address).await;
+            if info["status"] == "active" && info["pid"].as_u64().is_some_and(|now| now.to_string() != pid) {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    another.await.expect("it runs again");
+    eprintln!("killed: it streams again after {:?}", dead.elapsed());
+    for page in &pages {
+        until_moves(chromium, page).await;
+        eprintln!("killed: a picture after {:?}", dead.elapsed());
+        assert_eq!(evaluate(chromium, page, "window.stillThisPage").await, true, "without a reload");
+    }
+    until_peers(address, 2).await;
+    let [a, b] = watch_for(chromium, [&pages[0], &pages[1]], Duration::from_secs(2)).await;
+    assert_rises(&a);
+    assert_agree(&a, &b);
 }
 
 /// The arguments of a demo whose streamer runs there.

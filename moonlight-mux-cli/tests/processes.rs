@@ -63,6 +63,33 @@ async fn a_streamers_process_goes_with_it_and_with_the_server_however_that_ends(
     assert!(!Path::new("/proc").join(streamer.to_string()).exists(), "it was awaited");
 }
 
+/// What `/proc` says of a process.
+fn proc(pid: u64, file: &str) -> String {
+    std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file)).expect("it runs")
+}
+
+#[tokio::test]
+async fn a_streamers_process_has_the_limits_that_the_options_say() {
+    let limits = ["--streamer-open-files", "123", "--streamer-nice", "7", "--udp-ports", "20300-20399"];
+    let (server, address) = demo(&[&DEMO[..], &limits].concat()).await;
+    let streamer = pid(address, None).await;
+    let files = proc(streamer, "limits");
+    let files = files.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+    assert_eq!(files.split_whitespace().nth(3), Some("123"), "{files}");
+    // The 19th field (proc_pid_stat(5)); the 2nd is in brackets.
+    let nice = |pid| {
+        let stat = proc(pid, "stat");
+        let behind = stat.rsplit_once(')').expect("a name").1;
+        behind.split_whitespace().nth(16).expect("a number").parse::<i32>().expect("a number")
+    };
+    let server = nice(u64::from(server.id().expect("it runs")));
+    assert_eq!(nice(streamer), (server + 7).min(19));
+    let ports = proc(streamer, "net/udp");
+    let ports = ports.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)?.split_once(':'));
+    let mut ports = ports.filter_map(|(_, port)| u16::from_str_radix(port, 16).ok());
+    assert!(ports.any(|port| (20_300..=20_399).contains(&port)));
+}
+
 #[tokio::test]
 async fn a_streamer_whose_process_crashes_or_hangs_runs_again_in_another() {
     let (_server, address) = demo(&DEMO).await;
