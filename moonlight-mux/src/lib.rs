@@ -70,6 +70,7 @@ mod recording;
 mod registry;
 mod signalling;
 mod source;
+mod state_dir;
 mod streamer;
 mod task;
 #[cfg(feature = "test-host")]
@@ -96,7 +97,7 @@ pub use gamestream::source::{
 };
 pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use gamestream::wire::wake::{MacAddress, NotAMacAddress};
-pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing, StateError};
+pub use hosts::{HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing};
 pub use input::{
     Buttons, DeviceClass, GamepadButtons, GamepadFeedback, GamepadIndex, GamepadInfo, GamepadKind,
     GamepadSlot, GamepadState, GamepadTouch, HostFeedback, HostInput, InputEvent, InputFeatures, InputMode,
@@ -118,6 +119,7 @@ pub use recording::{
 pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, SourceStats, Stage, VideoSource};
+pub use state_dir::{Damaged, Loaded, StateDirectory, StateError};
 pub use streamer::*;
 #[cfg(feature = "test-host")]
 pub use test_host::*;
