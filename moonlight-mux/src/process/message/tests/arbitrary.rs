@@ -1,5 +1,6 @@
 //! Messages of any content.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -354,14 +355,17 @@ fn webrtc_configs() -> impl Strategy<Value = WebRtcConfig> {
             turn
         });
     let addresses = any::<((std::net::IpAddr, u16), Option<(std::net::IpAddr, u16)>)>();
-    (addresses, vec(any::<std::net::IpAddr>(), 0..3), ice_servers(), vec(turns, 0..3), any::<bool>())
-        .prop_map(|((bind, tcp), public_addresses, ice_servers, turn_secrets, direct)| WebRtcConfig {
-            bind: bind.into(),
-            tcp: tcp.map(Into::into),
-            public_addresses,
-            ice_servers,
-            turn_secrets,
-            direct,
+    (addresses, vec(any::<std::net::IpAddr>(), 0..3), ice_servers(), vec(turns, 0..3), any::<(bool, usize)>())
+        .prop_map(|((bind, tcp), public_addresses, ice_servers, turn_secrets, (direct, shards))| {
+            WebRtcConfig {
+                bind: bind.into(),
+                tcp: tcp.map(Into::into),
+                public_addresses,
+                ice_servers,
+                turn_secrets,
+                direct,
+                shards: NonZeroUsize::new(shards),
+            }
         })
 }
 
