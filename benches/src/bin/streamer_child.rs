@@ -2,7 +2,7 @@
 //!
 //! | variable | says |
 //! | --- | --- |
-//! | `MMUX_FAULT` | what goes wrong: `segv`, `panic`, `exit` (code 7), `hang` (says nothing more), `garbage`, `unknown`, `long` (10 MB), `println`, `memory` (256 MiB more); or, before anything else, `slow_hello`, `no_hello` |
+//! | `MMUX_FAULT` | what goes wrong: `segv`, `panic`, `exit` (code 3), `hang` (says nothing more), `garbage`, `unknown`, `long` (10 MB), `println`, `memory` (256 MiB more); or, before anything else, `slow_hello`, `no_hello` |
 //! | `MMUX_FAULT_FRAMES` | behind how many pictures; default 1 |
 //! | `MMUX_FAULT_ONCE` | a file: only in the process that makes it |
 //! | `MMUX_FAULT_MS` | how long `slow_hello` takes; default 1000 |
@@ -24,11 +24,12 @@ fn main() -> ExitCode {
         "no_hello" if is_its_turn() => hang(),
         _ => {}
     }
-    let (behind, mut is_done) = (number("MMUX_FAULT_FRAMES", 1), false);
+    let (behind, mut looks) = (number("MMUX_FAULT_FRAMES", 1), 0_u32);
     run_faulty_child_if_asked(move |fault| {
-        if !is_done && fault.frames() >= behind {
-            is_done = true;
-            if is_its_turn() {
+        if fault.frames() >= behind {
+            looks = looks.saturating_add(1);
+            // Not at once: the server is to hear of the pictures.
+            if looks == 2 && is_its_turn() {
                 go_wrong(&wanted, &fault);
             }
         }
@@ -48,7 +49,7 @@ fn go_wrong(how: &str, fault: &Fault<'_>) {
     match how {
         "segv" => drop(nix::sys::signal::raise(nix::sys::signal::Signal::SIGSEGV)),
         "panic" => panic!("as it was told to"),
-        "exit" => std::process::exit(7),
+        "exit" => std::process::exit(3),
         "hang" => hang(),
         "garbage" => {
             fault.say(frame(b"\xff\xfe no JSON at all {"));

@@ -42,8 +42,11 @@ const MEDIA: usize = 4;
 #[derive(Default)]
 pub(super) struct Session {
     #[cfg(any(test, feature = "bench-support"))]
-    fault: Option<Box<dyn FnMut(Fault<'_>) + Send>>,
+    fault: Option<GoWrong>,
 }
+
+#[cfg(any(test, feature = "bench-support"))]
+type GoWrong = Box<dyn FnMut(Fault<'_>) + Send>;
 
 /// A moment at which something can go wrong in a process under test.
 #[cfg(any(test, feature = "bench-support"))]
@@ -92,7 +95,7 @@ struct Child {
     /// The streamer is stopped: its end.
     stopping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     #[cfg(any(test, feature = "bench-support"))]
-    fault: Option<Box<dyn FnMut(Fault<'_>) + Send>>,
+    fault: Option<GoWrong>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

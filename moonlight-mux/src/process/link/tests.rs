@@ -51,13 +51,19 @@ async fn messages_come_in_order_both_ways_and_each_descriptor_with_its_message()
         assert_eq!(byte, [n]);
         assert!(matches!(child.receiver.recv().await.unwrap().message, ToChild::LaunchGranted));
     }
-    for n in 0..1000 {
-        child.sender.send(hello(n)).await.unwrap();
-    }
-    child.sender.finish();
-    for n in 0..1000 {
-        assert_eq!(pid(&mut parent).await, n);
-    }
+    // More than fits into the queue and the socket.
+    let sent = async {
+        for n in 0..2000 {
+            child.sender.send(hello(n)).await.unwrap();
+        }
+        child.sender.finish();
+    };
+    let received = async {
+        for n in 0..2000 {
+            assert_eq!(pid(&mut parent).await, n);
+        }
+    };
+    tokio::join!(sent, received);
     assert!(parent.receiver.recv().await.is_none(), "the end of input is behind the last message");
     child.writer.await.unwrap().unwrap();
     assert_eq!(child.sender.send(hello(0)).await, Err(Closed));

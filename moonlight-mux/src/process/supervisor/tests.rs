@@ -9,10 +9,12 @@ use play::{Host, Page, reaches, seconds, silent};
 
 use super::*;
 use crate::input::{InputMode, Rights};
+use crate::media::VideoCodec;
 use crate::peer::PeerConfig;
 use crate::process::message::StateMessage;
 use crate::process::{Limits, ProcessExit};
 use crate::signalling::Signal;
+use crate::source::Stage;
 use crate::streamer::RestartBackoff;
 use crate::webrtc::Offerer;
 
@@ -51,6 +53,55 @@ async fn a_process_is_told_what_to_be_and_streams_without_viewers() {
     tokio::join!(stopping, obeying);
     assert_eq!((streamer.state(), streamer.pid()), (State::Ended(EndReason::Stopped), None));
     assert!(!process.was_killed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_a_start_step_by_step_once_each_before_any_viewer() {
+    let log = play::Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _capturing = tracing::subscriber::set_default(subscriber);
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let mut process = host.process().await;
+    process.ready().await;
+    for stage in [Stage::ServerInfo, Stage::Launch] {
+        process.say(FromChild::StageStarting { stage });
+        process.say(FromChild::StageComplete { stage });
+    }
+    process.say(FromChild::MoonlightConnected);
+    let (width, height, codec, fps) = (1920, 1080, VideoCodec::H264, 60);
+    process.say(FromChild::ConnectionComplete { width, height, codec, fps });
+    process.say(FromChild::FirstPicture { keyframe: true, bytes: 7 });
+    process.say(FromChild::State { state: StateMessage::Streaming });
+    streamer.wait_streaming().await.unwrap();
+    process.exit(ProcessExit::Signal(11));
+    reaches(&streamer, |state| matches!(state, State::Reconnecting { .. })).await;
+
+    let lines = log.lines();
+    let expected = [
+        " INFO streamer{id=desk}: create called",
+        " INFO streamer{id=desk}: process spawned pid=1000",
+        " INFO streamer{id=desk}: IPC channels created",
+        " INFO streamer{id=desk}: Init sent",
+        " INFO streamer{id=desk}: StartMoonlight sent (headless mode)",
+        " INFO streamer{id=desk}: stage starting stage=server info",
+        " INFO streamer{id=desk}: stage complete stage=server info",
+        " INFO streamer{id=desk}: stage starting stage=launch",
+        " INFO streamer{id=desk}: stage complete stage=launch",
+        " INFO streamer{id=desk}: Moonlight connected: stream is live headless",
+        " INFO streamer{id=desk}: connection complete width=1920 height=1080 codec=\"H.264\" fps=60",
+        " INFO streamer{id=desk}: first frame keyframe=true bytes=7",
+        "ERROR streamer{id=desk}: the streamer's process is gone error=the streamer's process ended with signal 11 pid=1000 exit=signal 11",
+    ];
+    assert_eq!(lines[..expected.len()], expected);
+    assert!(lines[expected.len()].starts_with(" WARN streamer{id=desk}: reconnecting"), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,12 +32,12 @@ pub(super) fn seconds(seconds: u64) -> Duration {
 /// A host, and the processes that were started for it.
 pub(super) struct Host {
     source: MoonlightSource,
-    launcher: Arc<Stage>,
+    launcher: Arc<Theatre>,
     processes: mpsc::Receiver<Played>,
 }
 
 /// Starts processes that are played.
-struct Stage {
+struct Theatre {
     played: mpsc::Sender<Played>,
     pids: AtomicU64,
 }
@@ -50,7 +50,7 @@ impl Host {
         let app = AppSelector::Title("Desktop".to_owned());
         let source = MoonlightSource::new(GameHost::new(config), MoonlightConfig::new(app));
         let (played, processes) = mpsc::channel(64);
-        Self { source, launcher: Arc::new(Stage { played, pids: AtomicU64::new(1000) }), processes }
+        Self { source, launcher: Arc::new(Theatre { played, pids: AtomicU64::new(1000) }), processes }
     }
 
     /// A streamer whose processes are played.
@@ -95,7 +95,7 @@ impl Host {
     }
 }
 
-impl Launcher for Stage {
+impl Launcher for Theatre {
     fn start(&self, _: &StreamerId, _: &ProcessConfig) -> Result<Started, ProcessError> {
         let pid = u32::try_from(self.pids.fetch_add(1, Relaxed)).expect("few processes");
         let (outbox, told) = Outbox::new();
@@ -352,5 +352,27 @@ impl SignalSink for Sink {
 impl SignalStream for Stream {
     async fn recv(&mut self) -> Result<Signal, SignalError> {
         self.0.recv().await.ok_or(SignalError::Closed)
+    }
+}
+
+/// Keeps what is written.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().expect("nobody panics with it");
+        String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
