@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use crate::egress::Egress;
 use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerStats};
 use crate::process::link::Sender;
-use crate::process::message::FromChild;
+use crate::process::message::{FromChild, MAX_STATS_PEERS};
 use crate::signalling::{ReportEvent, Signal, SignalError, SignalSink, SignalStream, Signalling};
 use crate::streamer::{AddPeerError, Streamer};
 use crate::task::TaskSet;
@@ -21,6 +21,8 @@ const SIGNALS: usize = 128;
 pub(super) struct Peers {
     sender: Sender<FromChild>,
     known: HashMap<PeerId, Known>,
+    /// How far its viewers are listed.
+    listed: usize,
     /// Tells the server of each viewer's beginning and end.
     tasks: TaskSet<PeerId>,
 }
@@ -33,7 +35,7 @@ struct Known {
 
 impl Peers {
     pub(super) fn new(sender: Sender<FromChild>) -> Self {
-        Self { sender, known: HashMap::new(), tasks: TaskSet::new() }
+        Self { sender, known: HashMap::new(), listed: 0, tasks: TaskSet::new() }
     }
 
     /// A viewer joins.
@@ -100,8 +102,13 @@ impl Peers {
     }
 
     /// How viewers' connections do.
-    pub(super) fn stats(&self) -> Vec<(PeerId, PeerStats)> {
-        self.known.iter().map(|(&peer, known)| (peer, *known.stats.borrow())).collect()
+    /// Of more than fit into a message it goes round.
+    pub(super) fn stats(&mut self) -> Vec<(PeerId, PeerStats)> {
+        let (all, from) = (self.known.len(), self.listed);
+        let listed = all.min(MAX_STATS_PEERS);
+        self.listed = (from + listed).checked_rem(all).unwrap_or(0);
+        let list = self.known.iter().cycle().skip(from).take(listed);
+        list.map(|(&peer, known)| (peer, *known.stats.borrow())).collect()
     }
 
     /// Waits for a viewer that is gone and of whom the server knows it; `None` when there is none at all. Cancel safe.
