@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
+use crate::isolation::{Kind, Ports, Size};
 use crate::reachability::{stun_url, turn_url};
 use crate::secret::{self, Secret, SecretFileError};
 use crate::server::loopback;
@@ -25,16 +27,33 @@ pub(crate) struct Config {
     pub(crate) listen: Option<Text<ListenAddress>>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) input_mode: Option<Text<InputMode>>,
+    pub(crate) isolation: Option<Text<Kind>>,
+    pub(crate) limits: LimitsConfig,
     pub(crate) reachability: ReachabilityConfig,
     pub(crate) recordings: BTreeMap<Text<StreamerId>, PathBuf>,
     hosts: Vec<HostConfig>,
 }
+
+/// What a streamer's process may take.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsConfig {
+    pub(crate) memory: Option<Text<Size>>,
+    pub(crate) open_files: Option<NonZeroU32>,
+    pub(crate) nice: Option<Nice>,
+}
+
+/// 0 to 19.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u8")]
+pub(crate) struct Nice(u8);
 
 /// How browsers reach this machine.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ReachabilityConfig {
     pub(crate) udp: Option<SocketAddr>,
+    pub(crate) udp_ports: Option<Text<Ports>>,
     pub(crate) tcp: Option<SocketAddr>,
     pub(crate) public_addresses: Vec<IpAddr>,
     pub(crate) stun: Vec<Text<StunUrl>>,
@@ -237,6 +256,20 @@ impl TryFrom<TurnKeys> for TurnConfig {
     }
 }
 
+impl TryFrom<u8> for Nice {
+    type Error = &'static str;
+
+    fn try_from(nice: u8) -> Result<Self, Self::Error> {
+        if nice <= 19 { Ok(Self(nice)) } else { Err("expected a number from 0 to 19") }
+    }
+}
+
+impl From<Nice> for i32 {
+    fn from(Nice(nice): Nice) -> Self {
+        nice.into()
+    }
+}
+
 /// A value that is written as a text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text<T>(pub(crate) T);
@@ -305,9 +338,16 @@ mod tests {
 listen = "127.0.0.1:9000"
 state_dir = "state"
 input_mode = "one_at_a_time"
+isolation = "process"
+
+[limits]
+memory = "512M"
+open_files = 500
+nice = 5
 
 [reachability]
 udp = "0.0.0.0:4000"
+udp_ports = "4000-4063"
 tcp = "0.0.0.0:443"
 public_addresses = ["203.0.113.9"]
 stun = ["stun:stun.example:3478"]
@@ -339,10 +379,15 @@ password = "open sesame"
     #[test]
     fn a_file_says_everything() {
         let file = parse(WHOLE).unwrap();
-        let Config { listen, state_dir, input_mode, reachability, recordings, .. } = &file.config;
+        let Config { listen, state_dir, input_mode, isolation, limits, reachability, recordings, .. } =
+            &file.config;
         assert_eq!(listen.as_ref().unwrap().0.0.to_string(), "127.0.0.1:9000");
         assert_eq!(state_dir.as_deref(), Some(Path::new("/etc/mux/state")));
         assert_eq!(input_mode, &Some(Text(InputMode::one_at_a_time())));
+        assert_eq!(isolation, &Some(Text(Kind::Process)));
+        assert_eq!(limits.memory, Some(Text("512M".parse().unwrap())));
+        assert_eq!((limits.open_files.unwrap().get(), i32::from(limits.nice.unwrap())), (500, 5));
+        assert_eq!(reachability.udp_ports.as_ref().unwrap().0, Ports(4000..=4063));
         assert_eq!(reachability.udp.unwrap().to_string(), "0.0.0.0:4000");
         assert_eq!(reachability.tcp.unwrap().to_string(), "0.0.0.0:443");
         assert_eq!(reachability.public_addresses, ["203.0.113.9".parse::<IpAddr>().unwrap()]);
@@ -399,6 +444,15 @@ password = "open sesame"
                 "[reachability.turn]\nurls = [\"turn:a\"]\nuser = \"x\"",
                 "needs secret_file, or user with password_file",
             ),
+            ("isolation = \"thread\"", ":1: isolation: expected process or in-process"),
+            (
+                "[limits]\nmemory = 5",
+                ":2: limits.memory: invalid type: integer `5`, expected a text in quotes",
+            ),
+            ("[limits]\nmemory = \"x\"", ":2: limits.memory: expected bytes, as in 512M or 2G"),
+            ("[limits]\nopen_files = 0", ":2: limits.open_files: "),
+            ("[limits]\nnice = 20", ":2: limits.nice: expected a number from 0 to 19"),
+            ("[reachability]\nudp_ports = \"1\"", ":2: reachability.udp_ports: expected FIRST-LAST, as in "),
             ("[recordings]\n\"a b\" = \"x\"", ":2: recordings"),
             ("[[hosts]]\nid = 0", ":1: hosts[0]: missing field `address`"),
             ("[[hosts]]\nid = 0\naddress = \"a:b\"", ":3: hosts[0].address: "),

@@ -9,6 +9,7 @@ use moonlight_mux::{
     PairingMethod, PictureSize, Pin, PinEntry, State, Streamer, TestHost, TestHostConfig,
 };
 
+use crate::isolation::Kind;
 use crate::server::{Listen, Server};
 use crate::{Failure, exit_codes};
 
@@ -47,8 +48,8 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let mut config = MoonlightConfig::new(AppSelector::Title(APP.to_owned()));
     (config.width, config.height, config.fps) = (demo.size.width(), demo.size.height(), demo.fps);
     let source = hosts.source(HOST, &IdentityName::default(), config).await?;
-    let server = Server::bind(&demo.listen).await?.with_hosts(hosts);
-    let streamer = server.registry().create("demo".parse()?, source, server.streamer_config())?;
+    let server = Server::bind(&demo.listen, Kind::InProcess, false).await?.with_hosts(hosts);
+    let streamer = server.create("demo".parse()?, source)?;
     streamer.wait_streaming().await?;
     server.announce(&streamer);
     server.run(failed(streamer.clone())).await?;

@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod discover;
 mod hosts;
+mod isolation;
 mod mp4;
 mod reachability;
 mod recorder;

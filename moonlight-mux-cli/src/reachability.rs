@@ -7,6 +7,7 @@ use clap::Args;
 use moonlight_mux::{IceServer, TurnSecret, WebRtc, WebRtcConfig};
 
 use crate::config::{ReachabilityConfig, Text, TurnConfig, TurnLogin};
+use crate::isolation::Ports;
 use crate::secret::{self, SecretFileError};
 
 /// The ways by which pictures reach browsers.
@@ -16,6 +17,10 @@ pub(crate) struct Reachability {
     /// The UDP port for the pictures of all viewers; port 0 for a free one. Default: a free port at the address of --listen.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MOONLIGHT_MUX_UDP")]
     udp: Option<SocketAddr>,
+    /// UDP ports for streamers in processes of their own, one for each, at the address of --udp; where --tcp is given, the
+    /// same numbers there. Default: free ones.
+    #[arg(long, value_name = "FIRST-LAST", env = "MOONLIGHT_MUX_UDP_PORTS")]
+    udp_ports: Option<Ports>,
     /// A TCP port for viewers whose networks let no UDP through. Default: none.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MOONLIGHT_MUX_TCP")]
     tcp: Option<SocketAddr>,
@@ -56,6 +61,7 @@ impl Reachability {
     pub(crate) fn or(self, file: &ReachabilityConfig) -> Self {
         let mut this = self;
         this.udp = this.udp.or(file.udp);
+        this.udp_ports = this.udp_ports.or_else(|| file.udp_ports.as_ref().map(|Text(ports)| ports.clone()));
         this.tcp = this.tcp.or(file.tcp);
         if this.public_address.is_empty() {
             this.public_address.clone_from(&file.public_addresses);
@@ -99,6 +105,11 @@ impl Reachability {
             _ => return Err(ReachabilityError::TurnWithoutLogin),
         }
         Ok(config)
+    }
+
+    /// From which each streamer's process gets its port.
+    pub(crate) fn ports(&self) -> Option<&Ports> {
+        self.udp_ports.as_ref()
     }
 
     /// What to say when viewers from elsewhere would see black.
@@ -242,6 +253,7 @@ mod tests {
     fn options_take_the_place_of_what_a_file_says() {
         let file = ReachabilityConfig {
             udp: "0.0.0.0:1".parse().ok(),
+            udp_ports: Some(Text("11-12".parse().expect("a range"))),
             tcp: "0.0.0.0:2".parse().ok(),
             public_addresses: vec![Ipv4Addr::new(203, 0, 113, 1).into()],
             stun: vec![Text("stun:file".parse().expect("a URL"))],
@@ -252,11 +264,14 @@ mod tests {
         };
         let with = |args: &[&str]| format!("{:?}", parse(args).expect("arguments").or(&file));
         let plain = with(&[]);
-        for value in ["0.0.0.0:1", "0.0.0.0:2", "203.0.113.1", "stun:file", "turn:file", "Some(\"file\")"] {
+        for value in
+            ["0.0.0.0:1", "11..=12", "0.0.0.0:2", "203.0.113.1", "stun:file", "turn:file", "Some(\"file\")"]
+        {
             assert!(plain.contains(value), "{value}: {plain}");
         }
         for (args, taken, replaced) in [
             (&["--udp=0.0.0.0:7"][..], "0.0.0.0:7", "0.0.0.0:1"),
+            (&["--udp-ports=7-8"], "7..=8", "11..=12"),
             (&["--tcp=0.0.0.0:7"], "0.0.0.0:7", "0.0.0.0:2"),
             (&["--public-address=203.0.113.7"], "203.0.113.7", "203.0.113.1"),
             (&["--stun=stun:mine"], "stun:mine", "stun:file"),

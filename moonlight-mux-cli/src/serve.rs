@@ -8,6 +8,7 @@ use clap::Args;
 use moonlight_mux::{Recording, StreamerId};
 
 use crate::config::{Config, Text};
+use crate::isolation::Kind;
 use crate::server::{Listen, Server};
 use crate::state::StateArgs;
 use crate::{Failure, exit_codes};
@@ -60,7 +61,9 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     });
     let recordings = recordings.collect::<Result<Vec<_>, Failure>>()?;
     let hosts = serve.state.hosts(&file)?;
-    let server = Server::bind(&serve.listen.or(&file.config)).await?.with_hosts(hosts);
+    let kept = StateArgs::streamers(&hosts)?;
+    let server = Server::bind(&serve.listen.or(&file.config), Kind::Process, !recordings.is_empty()).await?;
+    let server = server.with_hosts(hosts).with_kept(kept);
     server.announce_all();
     for (id, recording) in recordings {
         let streamer = server.registry().create(id, recording, server.streamer_config())?;

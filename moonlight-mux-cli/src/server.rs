@@ -5,11 +5,15 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
-use moonlight_mux::{Hosts, InputMode, Registry, Streamer, StreamerConfig, WebRtc};
-use moonlight_mux_http::{BindError, ServerConfig};
+use moonlight_mux::{
+    CreateError, Hosts, InputMode, MoonlightSource, Registry, Streamer, StreamerConfig, StreamerId, WebRtc,
+    WebRtcConfig,
+};
+use moonlight_mux_http::{BindError, Isolation, KeptStreamers, ServerConfig};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, ListenAddress, Text};
+use crate::isolation::{IsolationArgs, Kind};
 use crate::reachability::Reachability;
 use crate::{Exit, Failure};
 
@@ -22,6 +26,8 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "MODE", env = "MOONLIGHT_MUX_INPUT_MODE")]
     input_mode: Option<InputMode>,
     #[command(flatten)]
+    isolation: IsolationArgs,
+    #[command(flatten)]
     reachability: Reachability,
 }
 
@@ -30,7 +36,8 @@ impl Listen {
     pub(crate) fn or(self, file: &Config) -> Self {
         let listen = self.listen.or(file.listen.as_ref().map(|Text(ListenAddress(address))| *address));
         let input_mode = self.input_mode.or(file.input_mode.as_ref().map(|&Text(mode)| mode));
-        Self { listen, input_mode, reachability: self.reachability.or(&file.reachability) }
+        let isolation = self.isolation.or(file.isolation.as_ref(), &file.limits);
+        Self { listen, input_mode, isolation, reachability: self.reachability.or(&file.reachability) }
     }
 }
 
@@ -51,14 +58,17 @@ pub(crate) struct Server {
     listener: TcpListener,
     address: SocketAddr,
     rtc: WebRtc,
+    isolation: Isolation,
     registry: Registry,
     hosts: Option<Hosts>,
+    kept: Option<KeptStreamers>,
     input_mode: InputMode,
     stop: Stop,
 }
 
 impl Server {
-    pub(crate) async fn bind(listen: &Listen) -> Result<Self, Failure> {
+    /// `isolation` is where streamers run unless `listen` says so; `recordings`, whether some run here in any case.
+    pub(crate) async fn bind(listen: &Listen, isolation: Kind, recordings: bool) -> Result<Self, Failure> {
         let stop = Stop::new()?;
         let listener =
             moonlight_mux_http::bind(listen.listen.unwrap_or(DEFAULT)).await.map_err(
@@ -69,12 +79,19 @@ impl Server {
             )?;
         let address = listener.local_addr()?;
         let config = listen.reachability.config(address.ip());
-        let rtc = WebRtc::bind(config.map_err(|error| Failure::from(error).with(Exit::Arguments))?)?;
-        if let Some(warning) = listen.reachability.warning(&rtc) {
+        let config = config.map_err(|error| Failure::from(error).with(Exit::Arguments))?;
+        let isolation = listen.isolation.resolve(isolation, &config, listen.reachability.ports());
+        let isolation = isolation.map_err(|error| Failure::from(error).with(Exit::Arguments))?;
+        let here = recordings || matches!(isolation, Isolation::InProcess);
+        let reached = WebRtc::bind(if here { config } else { at(config.bind.ip()) })?;
+        if let Some(warning) = listen.reachability.warning(&reached) {
             eprintln!("{warning}");
         }
+        // Processes serve their viewers themselves: then nobody has to reach this one.
+        let rtc = if here { reached } else { WebRtc::bind(at(Ipv4Addr::LOCALHOST.into()))? };
         let input_mode = listen.input_mode.unwrap_or_default();
-        Ok(Self { listener, address, rtc, registry: Registry::new(), hosts: None, input_mode, stop })
+        let registry = Registry::new();
+        Ok(Self { listener, address, rtc, isolation, registry, hosts: None, kept: None, input_mode, stop })
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -88,9 +105,26 @@ impl Server {
         config
     }
 
+    /// Creates a streamer where streamers run here.
+    pub(crate) fn create(&self, id: StreamerId, source: MoonlightSource) -> Result<Streamer, CreateError> {
+        let config = self.streamer_config();
+        match &self.isolation {
+            #[cfg(unix)]
+            Isolation::Process(process) => {
+                self.registry.create_process(id, source, config, (**process).clone())
+            }
+            _ => self.registry.create(id, source, config),
+        }
+    }
+
     /// Lets callers create streamers from these hosts.
     pub(crate) fn with_hosts(self, hosts: Hosts) -> Self {
         Self { hosts: Some(hosts), ..self }
+    }
+
+    /// Starts these streamers, and keeps those that callers declare persistent.
+    pub(crate) fn with_kept(self, kept: Option<KeptStreamers>) -> Self {
+        Self { kept, ..self }
     }
 
     /// Says on standard output where everything is.
@@ -108,9 +142,9 @@ impl Server {
 
     /// Serves until Ctrl-C, SIGTERM, or `failed`.
     pub(crate) async fn run(self, failed: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
-        let Self { listener, rtc, registry, hosts, input_mode, mut stop, .. } = self;
+        let Self { listener, rtc, isolation, registry, hosts, kept, input_mode, mut stop, .. } = self;
         eprintln!("Press Ctrl-C to stop.");
-        let config = ServerConfig { hosts, input_mode, ..ServerConfig::default() };
+        let config = ServerConfig { hosts, isolation, kept, input_mode, ..ServerConfig::default() };
         let router = moonlight_mux_http::router(registry.clone(), rtc, config);
         moonlight_mux_http::serve(listener, router, registry, async move {
             tokio::select! {
@@ -121,6 +155,13 @@ impl Server {
         .await?;
         Ok(())
     }
+}
+
+/// At a free port.
+fn at(ip: IpAddr) -> WebRtcConfig {
+    let mut config = WebRtcConfig::default();
+    config.bind = SocketAddr::new(ip, 0);
+    config
 }
 
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);

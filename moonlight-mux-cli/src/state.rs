@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use moonlight_mux::{HostId, HostOptions, Hosts};
+use moonlight_mux::{Damaged, HostId, HostOptions, Hosts};
+use moonlight_mux_http::KeptStreamers;
 
 use crate::config::ConfigFile;
 use crate::{Exit, Failure};
@@ -39,19 +40,20 @@ impl StateArgs {
             return Err(Failure::new(text).with(Exit::Arguments));
         };
         let hosts = Hosts::open(&directory)?;
-        if let Some(damaged) = hosts.damaged() {
-            eprintln!(
-                "moonlight-mux: the list of hosts was damaged and is set aside as {}: {}",
-                damaged.set_aside.display(),
-                damaged.reason
-            );
-        }
+        warn("the list of hosts", hosts.damaged());
         for host in file.hosts().map_err(|error| Failure::from(error).with(Exit::Arguments))? {
             let mut options = HostOptions::default();
             options.pairing = host.pairing;
             hosts.declare(HostId(host.id), host.address, options)?;
         }
         Ok(hosts)
+    }
+
+    /// The streamers that are kept where the hosts are.
+    pub(crate) fn streamers(hosts: &Hosts) -> Result<Option<KeptStreamers>, Failure> {
+        let kept = hosts.directory().map(KeptStreamers::open).transpose()?;
+        warn("the list of persistent streamers", kept.as_ref().and_then(KeptStreamers::damaged));
+        Ok(kept)
     }
 
     fn directory(&self, of_file: Option<&Path>, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -63,6 +65,13 @@ impl StateArgs {
             let state = state.or_else(|| Some(folder("HOME")?.join(".local/state")));
             Some(state.or_else(|| folder("LOCALAPPDATA"))?.join("moonlight-mux"))
         })
+    }
+}
+
+/// Says that a file could not be read, if that is so.
+fn warn(what: &str, damaged: Option<&Damaged>) {
+    if let Some(Damaged { set_aside, reason, .. }) = damaged {
+        eprintln!("moonlight-mux: {what} was damaged and is set aside as {}: {reason}", set_aside.display());
     }
 }
 

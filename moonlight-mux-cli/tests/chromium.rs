@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use support::decoded::{Decoded, pitches, watch, watched};
 use support::page::{command, evaluate, open, picture, press, reach, until};
 use support::relay::Relay;
-use support::{PATIENCE, demo, demo_at, end, streamer};
+use support::{ISOLATIONS, PATIENCE, demo, demo_at, end, streamer};
+use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -28,65 +29,69 @@ static BROWSER: Mutex<()> = Mutex::const_new(());
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_come_and_go_and_the_stream_goes_on_with_nobody_watching() {
     let _one_at_a_time = BROWSER.lock().await;
-    let (_demo, address) = demo(&PICTURE).await;
-    let mut chromium = Chromium::launch().await.expect("chromium");
-    let chromium = &mut chromium;
-    let first = open(chromium, &page_url(address)).await;
-    // The only keyframe that comes by itself is long gone when the second page joins.
-    let alone = watch_for(chromium, [&first], Duration::from_secs(2)).await;
-    assert_rises(&alone[0]);
+    for isolation in ISOLATIONS {
+        let (_demo, address) = demo(&demo_in(isolation)).await;
+        let mut chromium = Chromium::launch().await.expect("chromium");
+        let chromium = &mut chromium;
+        let first = open(chromium, &page_url(address)).await;
+        // The only keyframe that comes by itself is long gone when the second page joins.
+        let alone = watch_for(chromium, [&first], Duration::from_secs(2)).await;
+        assert_rises(&alone[0]);
 
-    let second = late(chromium, address).await;
-    let [a, b] = watch_for(chromium, [&first, &second], Duration::from_secs(3)).await;
-    assert_rises(&a);
-    assert_rises(&b);
-    assert_agree(&a, &b);
+        let second = late(chromium, address).await;
+        let [a, b] = watch_for(chromium, [&first, &second], Duration::from_secs(3)).await;
+        assert_rises(&a);
+        assert_rises(&b);
+        assert_agree(&a, &b);
 
-    let connection = "window.before = window.moonlightMux.pc; undefined";
-    evaluate(chromium, &first, connection).await;
-    watch(chromium, &first, Duration::from_secs(3)).await;
-    chromium.close(second).await.expect("the page closes");
-    until_peers(address, 1).await;
-    let stays = watched(chromium, &first).await;
-    assert_rises(&stays);
-    let longest = stays.times.windows(2).map(|pair| pair[1] - pair[0]).max().expect("pictures");
-    eprintln!("while the other left, the longest time between two pictures was {longest:?}");
-    let [stays] = watch_for(chromium, [&first], Duration::from_secs(1)).await;
-    assert_rises(&stays);
-    let same = "window.moonlightMux.state === 'playing' && window.before === window.moonlightMux.pc";
-    assert_eq!(evaluate(chromium, &first, same).await, true);
+        let connection = "window.before = window.moonlightMux.pc; undefined";
+        evaluate(chromium, &first, connection).await;
+        watch(chromium, &first, Duration::from_secs(3)).await;
+        chromium.close(second).await.expect("the page closes");
+        until_peers(address, 1).await;
+        let stays = watched(chromium, &first).await;
+        assert_rises(&stays);
+        let longest = stays.times.windows(2).map(|pair| pair[1] - pair[0]).max().expect("pictures");
+        eprintln!("while the other left, the longest time between two pictures was {longest:?}");
+        let [stays] = watch_for(chromium, [&first], Duration::from_secs(1)).await;
+        assert_rises(&stays);
+        let same = "window.moonlightMux.state === 'playing' && window.before === window.moonlightMux.pc";
+        assert_eq!(evaluate(chromium, &first, same).await, true);
 
-    let last = (*stays.counters.last().expect("pictures"), *stays.times.last().expect("pictures"));
-    chromium.close(first).await.expect("the page closes");
-    until_peers(address, 0).await;
-    nobody_watches(address, Duration::from_secs(10)).await;
+        let last = (*stays.counters.last().expect("pictures"), *stays.times.last().expect("pictures"));
+        chromium.close(first).await.expect("the page closes");
+        until_peers(address, 0).await;
+        nobody_watches(address, Duration::from_secs(10)).await;
 
-    let third = late(chromium, address).await;
-    let fourth = open(chromium, &page_url(address)).await;
-    let [a, b] = watch_for(chromium, [&third, &fourth], Duration::from_secs(2)).await;
-    assert_rises(&a);
-    assert_agree(&a, &b);
-    let (frames, time) = (f64::from(a.counters[0] - last.0), a.times[0] - last.1);
-    eprintln!("{frames} frames in {time:?}, of which 10 s with nobody watching");
-    // All of them, but for what a busy machine leaves out.
-    assert!(frames > 0.5 * FPS * time.as_secs_f64(), "{frames} frames in {time:?}");
-    picture(chromium, &third, "demo.png").await;
+        let third = late(chromium, address).await;
+        let fourth = open(chromium, &page_url(address)).await;
+        let [a, b] = watch_for(chromium, [&third, &fourth], Duration::from_secs(2)).await;
+        assert_rises(&a);
+        assert_agree(&a, &b);
+        let (frames, time) = (f64::from(a.counters[0] - last.0), a.times[0] - last.1);
+        eprintln!("{frames} frames in {time:?}, of which 10 s with nobody watching");
+        // All of them, but for what a busy machine leaves out.
+        assert!(frames > 0.5 * FPS * time.as_secs_f64(), "{frames} frames in {time:?}");
+        picture(chromium, &third, "demo.png").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sound_flows_in_stereo() {
     let _one_at_a_time = BROWSER.lock().await;
-    let (_demo, address) = demo(&PICTURE).await;
-    let mut chromium = Chromium::launch().await.expect("chromium");
-    let chromium = &mut chromium;
-    let page = open(chromium, &page_url(address)).await;
-    for (heard, hz) in pitches(chromium, &page).await.into_iter().zip([440.0, 660.0]) {
-        assert!((heard - hz).abs() < 6.0, "{heard} Hz instead of {hz} Hz");
+    for isolation in ISOLATIONS {
+        let (_demo, address) = demo(&demo_in(isolation)).await;
+        let mut chromium = Chromium::launch().await.expect("chromium");
+        let chromium = &mut chromium;
+        let page = open(chromium, &page_url(address)).await;
+        for (heard, hz) in pitches(chromium, &page).await.into_iter().zip([440.0, 660.0]) {
+            assert!((heard - hz).abs() < 6.0, "{heard} Hz instead of {hz} Hz");
+        }
+        press(chromium, &page, "m").await;
+        until(chromium, &page, "!window.moonlightMux.video.muted").await;
+        let before = evaluate(chromium, &page, ENERGY).await.as_f64().expect("a number");
+        until(chromium, &page, &format!("{ENERGY}.then((energy) => energy > {before})")).await;
     }
-    press(chromium, &page, "m").await;
-    until(chromium, &page, "!window.moonlightMux.video.muted").await;
-    let before = evaluate(chromium, &page, ENERGY).await.as_f64().expect("a number");
-    until(chromium, &page, &format!("{ENERGY}.then((energy) => energy > {before})")).await;
 }
 
 /// A promise of the sound's energy so far.
@@ -96,28 +101,30 @@ const ENERGY: &str = r#"window.moonlightMux.pc.getStats().then((report) =>
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_was_killed_or_reloaded_plays_again() {
     let _one_at_a_time = BROWSER.lock().await;
-    let (_demo, address) = demo(&PICTURE).await;
-    let mut chromium = Chromium::launch().await.expect("chromium");
-    let chromium = &mut chromium;
-    let page = open(chromium, &page_url(address)).await;
+    for isolation in ISOLATIONS {
+        let (_demo, address) = demo(&demo_in(isolation)).await;
+        let mut chromium = Chromium::launch().await.expect("chromium");
+        let chromium = &mut chromium;
+        let page = open(chromium, &page_url(address)).await;
 
-    evaluate(chromium, &page, "window.old = true").await;
-    let reloaded = Instant::now();
-    command(chromium, &page, "Page.reload", json!({})).await;
-    until(chromium, &page, "window.moonlightMux !== undefined && !window.old").await;
-    until_moves(chromium, &page).await;
-    eprintln!("reloaded: a picture after {:?}", reloaded.elapsed());
-    until_peers(address, 1).await;
+        evaluate(chromium, &page, "window.old = true").await;
+        let reloaded = Instant::now();
+        command(chromium, &page, "Page.reload", json!({})).await;
+        until(chromium, &page, "window.moonlightMux !== undefined && !window.old").await;
+        until_moves(chromium, &page).await;
+        eprintln!("reloaded: a picture after {:?}", reloaded.elapsed());
+        until_peers(address, 1).await;
 
-    let killed = Instant::now();
-    chromium.crash(&page).await.expect("it crashes");
-    until_peers(address, 0).await;
-    eprintln!("killed: the server knows after {:?}", killed.elapsed());
-    let reloaded = Instant::now();
-    command(chromium, &page, "Page.reload", json!({})).await;
-    until_moves(chromium, &page).await;
-    eprintln!("killed and reloaded: a picture after {:?}", reloaded.elapsed());
-    until_peers(address, 1).await;
+        let killed = Instant::now();
+        chromium.crash(&page).await.expect("it crashes");
+        until_peers(address, 0).await;
+        eprintln!("killed: the server knows after {:?}", killed.elapsed());
+        let reloaded = Instant::now();
+        command(chromium, &page, "Page.reload", json!({})).await;
+        until_moves(chromium, &page).await;
+        eprintln!("killed and reloaded: a picture after {:?}", reloaded.elapsed());
+        until_peers(address, 1).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,51 +151,99 @@ async fn a_page_that_was_frozen_in_the_background_plays_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_was_offline_for_five_seconds_says_so_and_plays_again() {
     let _one_at_a_time = BROWSER.lock().await;
-    let (_demo, address) = demo(&PICTURE).await;
-    let relay = Relay::bind(address).await;
-    let mut chromium = Chromium::launch().await.expect("chromium");
-    let chromium = &mut chromium;
-    let page = with_script(chromium, relay.address(), &relay.script()).await;
-    until(chromium, &page, "window.serverPort > 0").await;
-    let port = evaluate(chromium, &page, "window.serverPort").await;
-    let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
-    relay.lead_to(SocketAddr::new(address.ip(), port));
-    until_moves(chromium, &page).await;
+    for isolation in ISOLATIONS {
+        let (_demo, address) = demo(&demo_in(isolation)).await;
+        let relay = Relay::bind(address).await;
+        let mut chromium = Chromium::launch().await.expect("chromium");
+        let chromium = &mut chromium;
+        let page = with_script(chromium, relay.address(), &relay.script()).await;
+        until(chromium, &page, "window.serverPort > 0").await;
+        let port = evaluate(chromium, &page, "window.serverPort").await;
+        let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+        relay.lead_to(SocketAddr::new(address.ip(), port));
+        until_moves(chromium, &page).await;
 
-    relay.cut(true);
-    be_online(chromium, &page, false).await;
-    let offline = Instant::now();
-    let reason = until_reason(chromium, &page).await;
-    eprintln!("offline: after {:?} the page says: {reason}", offline.elapsed());
-    sleep(Duration::from_secs(5).saturating_sub(offline.elapsed())).await;
-    relay.cut(false);
-    be_online(chromium, &page, true).await;
-    let online = Instant::now();
-    until_moves(chromium, &page).await;
-    eprintln!("online again: a picture after {:?}", online.elapsed());
-    assert_rises(&watch_for(chromium, [&page], Duration::from_secs(1)).await[0]);
-    until_peers(address, 1).await;
+        relay.cut(true);
+        be_online(chromium, &page, false).await;
+        let offline = Instant::now();
+        let reason = until_reason(chromium, &page).await;
+        eprintln!("offline: after {:?} the page says: {reason}", offline.elapsed());
+        sleep(Duration::from_secs(5).saturating_sub(offline.elapsed())).await;
+        relay.cut(false);
+        be_online(chromium, &page, true).await;
+        let online = Instant::now();
+        until_moves(chromium, &page).await;
+        eprintln!("online again: a picture after {:?}", online.elapsed());
+        assert_rises(&watch_for(chromium, [&page], Duration::from_secs(1)).await[0]);
+        until_peers(address, 1).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_says_that_the_server_is_gone_and_plays_when_it_was_restarted() {
     let _one_at_a_time = BROWSER.lock().await;
-    let (mut child, address) = demo(&PICTURE).await;
+    for isolation in ISOLATIONS {
+        let (mut child, address) = demo(&demo_in(isolation)).await;
+        let mut chromium = Chromium::launch().await.expect("chromium");
+        let chromium = &mut chromium;
+        let page = open(chromium, &page_url(address)).await;
+        evaluate(chromium, &page, "window.stillThisPage = true").await;
+        for signal in ["-TERM", "-KILL"] {
+            let ended = Instant::now();
+            end(child, signal).await;
+            let reason = until_reason(chromium, &page).await;
+            eprintln!("{signal}: after {:?} the page says: {reason}", ended.elapsed());
+            let restarted = Instant::now();
+            child = demo_at(address, &demo_in(isolation)).await.0;
+            until_moves(chromium, &page).await;
+            eprintln!("restarted: a picture after {:?}", restarted.elapsed());
+            assert_eq!(evaluate(chromium, &page, "window.stillThisPage").await, true, "without a reload");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_whose_streamers_process_is_killed_play_again_without_a_reload() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let (_demo, address) = demo(&demo_in("process")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
     let chromium = &mut chromium;
-    let page = open(chromium, &page_url(address)).await;
-    evaluate(chromium, &page, "window.stillThisPage = true").await;
-    for signal in ["-TERM", "-KILL"] {
-        let ended = Instant::now();
-        end(child, signal).await;
-        let reason = until_reason(chromium, &page).await;
-        eprintln!("{signal}: after {:?} the page says: {reason}", ended.elapsed());
-        let restarted = Instant::now();
-        child = demo_at(address, &PICTURE).await.0;
-        until_moves(chromium, &page).await;
-        eprintln!("restarted: a picture after {:?}", restarted.elapsed());
-        assert_eq!(evaluate(chromium, &page, "window.stillThisPage").await, true, "without a reload");
+    let pages = [open(chromium, &page_url(address)).await, open(chromium, &page_url(address)).await];
+    for page in &pages {
+        until_moves(chromium, page).await;
+        evaluate(chromium, page, "window.stillThisPage = true").await;
     }
+    let pid = streamer(address).await["pid"].as_u64().expect("a process").to_string();
+    let killed = Command::new("kill").args(["-KILL", &pid]).status().await.expect("kill runs");
+    assert!(killed.success());
+    let dead = Instant::now();
+    let another = timeout(PATIENCE, async {
+        loop {
+            let info = streamer(address).await;
+            if info["status"] == "active" && info["pid"].as_u64().is_some_and(|now| now.to_string() != pid) {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    another.await.expect("it runs again");
+    eprintln!("killed: it streams again after {:?}", dead.elapsed());
+    for page in &pages {
+        until_moves(chromium, page).await;
+        eprintln!("killed: a picture after {:?}", dead.elapsed());
+        assert_eq!(evaluate(chromium, page, "window.stillThisPage").await, true, "without a reload");
+    }
+    until_peers(address, 2).await;
+    let [a, b] = watch_for(chromium, [&pages[0], &pages[1]], Duration::from_secs(2)).await;
+    assert_rises(&a);
+    assert_agree(&a, &b);
+}
+
+/// The arguments of a demo whose streamer runs there.
+fn demo_in(isolation: &'static str) -> [&'static str; 6] {
+    eprintln!("{isolation}:");
+    let [size, of, fps, number] = PICTURE;
+    ["--isolation", isolation, size, of, fps, number]
 }
 
 fn page_url(address: SocketAddr) -> String {

@@ -6,7 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{PATIENCE, demo, get, post, program};
+use support::{ISOLATIONS, PATIENCE, demo, get, post, program};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -20,76 +20,88 @@ async fn ends(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn the_demo_prints_its_address_and_streams() {
-    let (_child, address) = demo(&["--size", "640x360", "--fps", "30"]).await;
-    for path in ["/", "/s/demo"] {
-        let (status, body) = get(address, path).await;
+    for isolation in ISOLATIONS {
+        let (_child, address) = demo(&["--isolation", isolation, "--size", "640x360", "--fps", "30"]).await;
+        for path in ["/", "/s/demo"] {
+            let (status, body) = get(address, path).await;
+            assert_eq!(status, "HTTP/1.1 200 OK");
+            assert!(body.contains("<html"), "{body}");
+        }
+        let (status, body) = get(address, "/api/streamers").await;
         assert_eq!(status, "HTTP/1.1 200 OK");
-        assert!(body.contains("<html"), "{body}");
+        let list: Value = serde_json::from_str(&body).expect("JSON");
+        let streamer = &list["streamers"][0];
+        assert_eq!(streamer["streamer_id"], "demo");
+        assert_eq!(streamer["status"], "active");
+        assert_eq!((&streamer["width"], &streamer["height"]), (&640.into(), &360.into()));
+        assert_eq!((&streamer["fps"], &streamer["codec"]), (&30.into(), &"H.264".into()));
+        assert_eq!(streamer["pid"].is_u64(), *isolation == "process", "{streamer}");
     }
-    let (status, body) = get(address, "/api/streamers").await;
-    assert_eq!(status, "HTTP/1.1 200 OK");
-    let list: Value = serde_json::from_str(&body).expect("JSON");
-    let streamer = &list["streamers"][0];
-    assert_eq!(streamer["streamer_id"], "demo");
-    assert_eq!(streamer["status"], "active");
-    assert_eq!((&streamer["width"], &streamer["height"]), (&640.into(), &360.into()));
-    assert_eq!((&streamer["fps"], &streamer["codec"]), (&30.into(), &"H.264".into()));
 }
 
 #[tokio::test]
 async fn whoever_asks_gets_more_streams_of_the_demos_host() {
-    let (_child, address) = demo(&["--size", "640x360", "--fps", "30"]).await;
-    // A new identity is paired by the host itself.
-    for (id, more) in [("second", ""), ("third", r#","client_unique_id":"helix-agent-1""#)] {
-        let body = format!(
-            r#"{{"streamer_id":"{id}","host_id":0,"app":"Desktop","width":320,"height":180,"fps":30{more}}}"#
-        );
-        let (status, answer) = post(address, "/api/streamers", &body).await;
-        assert_eq!(status, "HTTP/1.1 200 OK", "{answer}");
-        let info: Value = serde_json::from_str(&answer).expect("JSON");
-        assert_eq!((&info["status"], &info["width"]), (&"active".into(), &320.into()), "{info}");
+    for isolation in ISOLATIONS {
+        let (_child, address) = demo(&["--isolation", isolation, "--size", "640x360", "--fps", "30"]).await;
+        // A new identity is paired by the host itself.
+        for (id, more) in [("second", ""), ("third", r#","client_unique_id":"helix-agent-1""#)] {
+            let body = format!(
+                r#"{{"streamer_id":"{id}","host_id":0,"app":"Desktop","width":320,"height":180,"fps":30{more}}}"#
+            );
+            let (status, answer) = post(address, "/api/streamers", &body).await;
+            assert_eq!(status, "HTTP/1.1 200 OK", "{answer}");
+            let info: Value = serde_json::from_str(&answer).expect("JSON");
+            assert_eq!((&info["status"], &info["width"]), (&"active".into(), &320.into()), "{info}");
+        }
+        let (status, answer) =
+            post(address, "/api/streamers", r#"{"streamer_id":"x","host_id":0,"app":"Solitaire"}"#).await;
+        assert_eq!(status, "HTTP/1.1 404 Not Found", "{answer}");
+        let (_, body) = get(address, "/api/streamers").await;
+        let list: Value = serde_json::from_str(&body).expect("JSON");
+        let active =
+            list["streamers"].as_array().expect("a list").iter().filter(|info| info["status"] == "active");
+        assert_eq!(active.count(), 3, "{list}");
     }
-    let (status, answer) =
-        post(address, "/api/streamers", r#"{"streamer_id":"x","host_id":0,"app":"Solitaire"}"#).await;
-    assert_eq!(status, "HTTP/1.1 404 Not Found", "{answer}");
-    let (_, body) = get(address, "/api/streamers").await;
-    let list: Value = serde_json::from_str(&body).expect("JSON");
-    let active =
-        list["streamers"].as_array().expect("a list").iter().filter(|info| info["status"] == "active");
-    assert_eq!(active.count(), 3, "{list}");
 }
 
 #[tokio::test]
 async fn the_input_mode_is_that_of_the_demo_and_of_what_is_created_without_another() {
-    let (_child, address) = demo(&["--size", "320x180", "--input-mode", "view_only"]).await;
-    for (id, more) in [("second", ""), ("third", r#","input_mode":"one_at_a_time","idle_ms":500"#)] {
-        let body =
-            format!(r#"{{"streamer_id":"{id}","host_id":0,"app":"Desktop","width":320,"height":180{more}}}"#);
-        let (status, answer) = post(address, "/api/streamers", &body).await;
-        assert_eq!(status, "HTTP/1.1 200 OK", "{answer}");
+    for isolation in ISOLATIONS {
+        let (_child, address) =
+            demo(&["--isolation", isolation, "--size", "320x180", "--input-mode", "view_only"]).await;
+        for (id, more) in [("second", ""), ("third", r#","input_mode":"one_at_a_time","idle_ms":500"#)] {
+            let body = format!(
+                r#"{{"streamer_id":"{id}","host_id":0,"app":"Desktop","width":320,"height":180{more}}}"#
+            );
+            let (status, answer) = post(address, "/api/streamers", &body).await;
+            assert_eq!(status, "HTTP/1.1 200 OK", "{answer}");
+        }
+        let (_, body) = get(address, "/api/streamers").await;
+        let list: Value = serde_json::from_str(&body).expect("JSON");
+        let modes = list["streamers"].as_array().expect("a list").iter();
+        let modes: Vec<_> =
+            modes.map(|info| (info["input_mode"].as_str(), info["idle_ms"].as_u64())).collect();
+        assert_eq!(
+            modes,
+            [(Some("view_only"), None), (Some("view_only"), None), (Some("one_at_a_time"), Some(500))]
+        );
     }
-    let (_, body) = get(address, "/api/streamers").await;
-    let list: Value = serde_json::from_str(&body).expect("JSON");
-    let modes = list["streamers"].as_array().expect("a list").iter();
-    let modes: Vec<_> = modes.map(|info| (info["input_mode"].as_str(), info["idle_ms"].as_u64())).collect();
-    assert_eq!(
-        modes,
-        [(Some("view_only"), None), (Some("view_only"), None), (Some("one_at_a_time"), Some(500))]
-    );
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn sigterm_and_ctrl_c_end_it_within_two_seconds() {
-    for signal in ["-TERM", "-INT"] {
-        let (mut child, address) = demo(&["--size", "640x360"]).await;
-        // A browser's connection that stays open does not hold it up.
-        let _idle = TcpStream::connect(address).await.expect("it listens");
-        let pid = child.id().expect("it runs").to_string();
-        let killed = Command::new("kill").args([signal, &pid]).status().await.expect("kill runs");
-        assert!(killed.success());
-        let ended = timeout(Duration::from_secs(2), child.wait()).await.expect("within 2 s");
-        assert_eq!(ended.expect("it has ended").code(), Some(0), "{signal}");
+    for isolation in ISOLATIONS {
+        for signal in ["-TERM", "-INT"] {
+            let (mut child, address) = demo(&["--isolation", isolation, "--size", "640x360"]).await;
+            // A browser's connection that stays open does not hold it up.
+            let _idle = TcpStream::connect(address).await.expect("it listens");
+            let pid = child.id().expect("it runs").to_string();
+            let killed = Command::new("kill").args([signal, &pid]).status().await.expect("kill runs");
+            assert!(killed.success());
+            let ended = timeout(Duration::from_secs(2), child.wait()).await.expect("within 2 s");
+            assert_eq!(ended.expect("it has ended").code(), Some(0), "{signal}");
+        }
     }
 }
 

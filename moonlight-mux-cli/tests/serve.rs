@@ -77,6 +77,18 @@ async fn a_bad_file_ends_with_2_and_says_where_it_is_bad() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn one_port_for_several_processes_ends_with_2_and_says_what_to_do() {
+    let folder = Folder::new("one-port");
+    let text = "listen = \"127.0.0.1:0\"\nstate_dir = \"state\"\n[reachability]\nudp = \"127.0.0.1:4000\"\n";
+    let output = command(&write(&folder, text)).output();
+    let output = timeout(PATIENCE, output).await.expect("it ends").expect("it runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.contains("--udp 127.0.0.1:4000 is one port") && said.contains("--udp-ports"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 #[tokio::test]
 async fn a_turn_server_that_nobody_can_log_in_to_ends_with_2() {
     let folder = Folder::new("turn");

@@ -13,6 +13,8 @@ pub(crate) struct CreateRequest {
     /// As which client the host is asked.
     pub(crate) identity: IdentityName,
     pub(crate) stream: MoonlightConfig,
+    /// Whether it comes back when the server is started again.
+    pub(crate) persistent: bool,
     /// What whoever meets the streamer is told of it.
     pub(crate) target: Target,
 }
@@ -45,6 +47,7 @@ impl CreateRequest {
         if let Some(formats) = fields.number("video_supported_formats", 0..=u32::MAX)? {
             stream.codecs = codecs(formats).map_err(|fault| fault.of("video_supported_formats"))?;
         }
+        let persistent = fields.flag("persistent")?.unwrap_or_default();
         check_unused(fields)?;
         let target = Target {
             host_id,
@@ -55,7 +58,7 @@ impl CreateRequest {
             height: stream.height,
             fps: stream.fps,
         };
-        Ok(Self { streamer_id, host_id: HostId(host_id), identity, stream, target })
+        Ok(Self { streamer_id, host_id: HostId(host_id), identity, stream, persistent, target })
     }
 }
 
@@ -99,6 +102,25 @@ fn check_unused(fields: &Fields) -> Result<(), InvalidField> {
     fields.flag("video_color_range_full")?;
     Ok(())
 }
+
+/// The fields that make a streamer what it is: what is kept of a persistent one.
+pub(crate) const KEPT: [&str; 15] = [
+    "streamer_id",
+    "host_id",
+    "app_id",
+    "app",
+    "client_unique_id",
+    "width",
+    "height",
+    "fps",
+    "bitrate",
+    "packet_size",
+    "play_audio_local",
+    "video_supported_formats",
+    "input_mode",
+    "idle_ms",
+    "persistent",
+];
 
 /// Bits of `video_supported_formats`.
 const H264: u32 = 0x1;
@@ -217,7 +239,8 @@ mod tests {
             ("video_sample_queue_size", number(0, u32::MAX)),
             ("audio_sample_queue_size", number(0, u32::MAX)),
             ("play_audio_local", flags.clone()),
-            ("video_color_range_full", flags),
+            ("video_color_range_full", flags.clone()),
+            ("persistent", flags),
             (
                 "app",
                 (
@@ -279,7 +302,7 @@ mod tests {
         }
     }
 
-    const FIELDS: [&str; 16] = [
+    const FIELDS: [&str; 17] = [
         "streamer_id",
         "client_unique_id",
         "host_id",
@@ -296,6 +319,7 @@ mod tests {
         "video_supported_formats",
         "video_colorspace",
         "video_color_range_full",
+        "persistent",
     ];
 
     fn strange() -> impl Strategy<Value = Value> {

@@ -62,6 +62,11 @@ pub struct StreamerInfo {
     pub last_frame_age_ms: Option<u64>,
     /// How often its source was run again.
     pub restarts: u64,
+    /// The process that it runs in, when that is one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Whether it comes back when the server is started again, and is tried again when it failed.
+    pub persistent: bool,
 }
 
 /// What a streamer is doing.
@@ -91,6 +96,9 @@ pub struct StreamerError {
     pub code: &'static str,
     /// For people.
     pub message: String,
+    /// The last lines that the streamer's process wrote into its log, when that is what failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 /// One viewer.
@@ -110,6 +118,7 @@ pub struct Peer {
 }
 
 impl From<&Streamer> for StreamerInfo {
+    /// Of one that is not persistent.
     fn from(streamer: &Streamer) -> Self {
         let state = streamer.state();
         let info = streamer.info();
@@ -135,6 +144,8 @@ impl From<&Streamer> for StreamerInfo {
             bitrate_kbps: stats.bits_per_second / 1000,
             last_frame_age_ms: stats.last_frame_age.map(whole_milliseconds),
             restarts: streamer.restarts(),
+            pid: streamer.pid(),
+            persistent: false,
         }
     }
 }
@@ -168,7 +179,7 @@ impl From<&PeerInfo> for Peer {
 
 impl From<Failure> for StreamerError {
     fn from(failure: Failure) -> Self {
-        Self { stage: failure.stage, code: failure.code.name(), message: failure.message }
+        Self { stage: failure.stage, code: failure.code.name(), message: failure.message, log: failure.log }
     }
 }
 
@@ -265,6 +276,7 @@ mod tests {
                 stage: Some("RTSP handshake"),
                 code: "connection_failed",
                 message: "the host does not answer".to_owned(),
+                log: vec![],
             })
         );
     }
@@ -314,6 +326,8 @@ mod tests {
             bitrate_kbps: 8000,
             last_frame_age_ms: Some(7),
             restarts: 2,
+            pid: Some(4711),
+            persistent: true,
         };
         let json = serde_json::to_value(StreamerList { streamers: vec![info] }).unwrap();
         let expected = serde_json::json!({"streamers": [{
@@ -329,6 +343,7 @@ mod tests {
             ],
             "input_mode": "one_at_a_time", "idle_ms": 2000,
             "codec": "H.264", "bitrate_kbps": 8000, "last_frame_age_ms": 7, "restarts": 2,
+            "pid": 4711, "persistent": true,
         }]});
         assert_eq!(json, expected);
     }

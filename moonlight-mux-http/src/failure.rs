@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+#[cfg(unix)]
+use moonlight_mux::ProcessError;
 use moonlight_mux::{
     ConnectionError, EndReason, HostCall, HostError, HostErrorCause, HostsError, Silent, SourceError, Stage,
 };
@@ -19,6 +21,8 @@ pub(crate) struct Failure {
     /// How long it was tried.
     pub(crate) elapsed: Option<Duration>,
     pub(crate) message: String,
+    /// The last lines that the streamer's process wrote into its log.
+    pub(crate) log: Vec<String>,
 }
 
 /// What kind of failure it is.
@@ -34,6 +38,8 @@ pub(crate) enum Code {
     ConnectionFailed,
     /// Of a stream that had been running.
     StreamFailed,
+    /// The streamer's process could not be started, crashed, or had to be killed.
+    ProcessFailed,
     StateNotKept,
     InternalError,
 }
@@ -51,6 +57,7 @@ impl Code {
             Self::ConnectionTimeout => "connection_timeout",
             Self::ConnectionFailed => "connection_failed",
             Self::StreamFailed => "stream_failed",
+            Self::ProcessFailed => "process_failed",
             Self::StateNotKept => "state_not_kept",
             Self::InternalError => "internal_error",
         }
@@ -59,7 +66,7 @@ impl Code {
 
 impl Failure {
     fn of(code: Code) -> Self {
-        Self { code, stage: None, host_code: None, elapsed: None, message: String::new() }
+        Self { code, stage: None, host_code: None, elapsed: None, message: String::new(), log: Vec::new() }
     }
 
     /// Why a stream has never had a picture: also behind the last stage it was connecting still.
@@ -70,7 +77,9 @@ impl Failure {
             code => code,
         };
         let stage = match code {
-            Code::HostNotFound | Code::StateNotKept | Code::InternalError => failure.stage,
+            Code::HostNotFound | Code::ProcessFailed | Code::StateNotKept | Code::InternalError => {
+                failure.stage
+            }
             _ => failure.stage.or(Some(FIRST_FRAME)),
         };
         Self { code, stage, ..failure }
@@ -95,7 +104,9 @@ impl Failure {
             | Code::ConnectionTimeout
             | Code::ConnectionFailed
             | Code::StreamFailed => StatusCode::BAD_GATEWAY,
-            Code::StateNotKept | Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Code::ProcessFailed | Code::StateNotKept | Code::InternalError => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -132,6 +143,11 @@ impl From<&SourceError> for Failure {
         if let Some(error) = cause.downcast_ref::<HostsError>() {
             return error.into();
         }
+        #[cfg(unix)]
+        if let Some(error) = cause.downcast_ref::<ProcessError>() {
+            let log = error.log().to_vec();
+            return Self { stage, log, message: process_message(error), ..Self::of(Code::ProcessFailed) };
+        }
         if let Some(error) = cause.downcast_ref::<ConnectionError>() {
             let code = match stage {
                 _ if error.is_timeout() => Code::ConnectionTimeout,
@@ -144,6 +160,7 @@ impl From<&SourceError> for Failure {
                 host_code: error.host_code().map(i64::from),
                 elapsed: Some(error.elapsed()),
                 message: error.to_string(),
+                log: Vec::new(),
             };
         }
         let message = cause.to_string();
@@ -209,7 +226,17 @@ impl From<&HostError> for Failure {
             host_code,
             elapsed: Some(error.elapsed),
             message: error.to_string(),
+            log: Vec::new(),
         }
+    }
+}
+
+/// Without the operating system's words, which name paths.
+#[cfg(unix)]
+fn process_message(error: &ProcessError) -> String {
+    match error {
+        ProcessError::Spawn { .. } => "the streamer's process cannot be started".to_owned(),
+        error => error.to_string(),
     }
 }
 
@@ -298,6 +325,29 @@ mod tests {
         let failure = Failure::of_start(&EndReason::Failed(SourceError::permanent(in_use)));
         assert_eq!((failure.code.name(), failure.status().as_u16()), ("state_not_kept", 500));
         assert!(!failure.message.contains("place"), "{failure}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_failed_says_how_with_its_last_words_and_no_path() {
+        let log = vec!["WARN it hurts".to_owned()];
+        let exit = moonlight_mux::ProcessExit::Signal(11);
+        let spawn =
+            ProcessError::Spawn { program: "/secret/place".into(), source: std::io::Error::other("no") };
+        for (error, message, log) in [
+            (
+                ProcessError::Exited { exit, log: log.clone() },
+                "the streamer's process ended with signal 11",
+                log,
+            ),
+            (spawn, "the streamer's process cannot be started", vec![]),
+        ] {
+            let reason = EndReason::Failed(SourceError::retryable(error));
+            for failure in [Failure::of_start(&reason), Failure::from(&reason)] {
+                assert_eq!((failure.code.name(), failure.status().as_u16()), ("process_failed", 500));
+                assert_eq!((failure.message.as_str(), &failure.log, failure.stage), (message, &log, None));
+            }
+        }
     }
 
     #[test]

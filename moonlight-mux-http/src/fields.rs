@@ -22,7 +22,7 @@ use crate::problem::Problem;
 ///
 /// As an extractor it takes a whole body of `application/json`, at most [`MAX_BODY`] bytes long; an absent one if it
 /// is wrapped in an [`Option`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fields(Map<String, Value>);
 
 /// A field that cannot be used. `Display` is for people.
@@ -143,6 +143,24 @@ impl Fields {
         self.value(field).is_some()
     }
 
+    /// The members with these names.
+    pub(crate) fn only(&self, names: &[&str]) -> Self {
+        let members = self.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        Self(members.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// Gives a field another value, or none.
+    pub(crate) fn put(&mut self, field: &str, value: Option<Value>) {
+        match value {
+            Some(value) => self.0.insert(field.to_owned(), value),
+            None => self.0.remove(field),
+        };
+    }
+
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// What its members are called.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
@@ -150,6 +168,12 @@ impl Fields {
 
     fn value(&self, field: &str) -> Option<&Value> {
         self.0.get(field).filter(|value| !value.is_null())
+    }
+}
+
+impl From<Map<String, Value>> for Fields {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(members)
     }
 }
 

@@ -4,8 +4,8 @@ use std::pin::pin;
 
 use async_trait::async_trait;
 use moonlight_mux::{
-    Ended, HostAddress, HostId, Hosts, HostsError, IdentityName, MoonlightConfig, SourceError, SourceIo,
-    VideoSource,
+    Ended, HostAddress, HostId, Hosts, HostsError, IdentityName, MoonlightConfig, MoonlightSource,
+    SourceError, SourceIo, SpawnableSource, VideoSource,
 };
 
 /// Streams from a host. Whatever it takes to get there happens while it runs, so that a streamer is there, and has the
@@ -23,10 +23,7 @@ pub(crate) struct HostSource {
 #[async_trait]
 impl VideoSource for HostSource {
     async fn run(&self, mut io: SourceIo) -> Result<Ended, SourceError> {
-        if self.hosts.get(self.host).is_none_or(|host| host.address != self.address) {
-            return Err(failed(HostsError::Unknown { id: self.host }));
-        }
-        let mut making = pin!(self.hosts.source(self.host, &self.identity, self.config.clone()));
+        let mut making = pin!(self.moonlight());
         let made = loop {
             tokio::select! {
                 made = &mut making => break made,
@@ -35,7 +32,17 @@ impl VideoSource for HostSource {
                 },
             }
         };
-        made.map_err(failed)?.run(io).await
+        made?.run(io).await
+    }
+}
+
+#[async_trait]
+impl SpawnableSource for HostSource {
+    async fn moonlight(&self) -> Result<MoonlightSource, SourceError> {
+        if self.hosts.get(self.host).is_none_or(|host| host.address != self.address) {
+            return Err(failed(HostsError::Unknown { id: self.host }));
+        }
+        self.hosts.source(self.host, &self.identity, self.config.clone()).await.map_err(failed)
     }
 }
 

@@ -50,6 +50,16 @@ pub(crate) fn mode(fields: &Fields, now: InputMode) -> Result<InputMode, Invalid
     }
 }
 
+/// Makes `fields` name a mode, for [`mode`] to find.
+pub(crate) fn put_mode(fields: &mut Fields, mode: InputMode) {
+    fields.put("input_mode", Some(mode.name().into()));
+    let idle = match mode {
+        InputMode::OneAtATime { idle } => u64::try_from(idle.as_millis()).ok(),
+        _ => None,
+    };
+    fields.put("idle_ms", idle.map(Into::into));
+}
+
 const CLASSES: [(DeviceClass, &str); DeviceClass::ALL.len()] = [
     (DeviceClass::Keyboard, "rights.keyboard"),
     (DeviceClass::Pointer, "rights.pointer"),
@@ -121,6 +131,19 @@ mod tests {
             (json!({"idle_ms": 60_000}), usual, one_at_a_time(60_000)),
         ] {
             assert_eq!(mode(&Fields::from(body.clone()), now), Ok(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_mode_that_is_put_is_found() {
+        let before = json!({"input_mode": "one_at_a_time", "idle_ms": 500, "fps": 30});
+        for mode_put in
+            [InputMode::Shared, InputMode::ViewOnly, InputMode::one_at_a_time(), one_at_a_time(100)]
+        {
+            let mut fields = Fields::from(before.clone());
+            put_mode(&mut fields, mode_put);
+            assert_eq!(mode(&fields, one_at_a_time(60_000)), Ok(mode_put));
+            assert!(fields.has("fps"));
         }
     }
 

@@ -17,6 +17,7 @@
 pub mod close_code;
 mod create;
 mod create_request;
+mod creation;
 pub mod dto;
 mod failure;
 mod fields;
@@ -27,7 +28,9 @@ mod host_source;
 mod hosts;
 mod input;
 mod instances;
+mod isolation;
 mod keep_alive;
+mod kept;
 mod listener;
 mod origin;
 mod page;
@@ -40,6 +43,8 @@ mod router;
 mod serve;
 mod target;
 
+pub use isolation::Isolation;
+pub use kept::KeptStreamers;
 pub use listener::{BindError, bind};
 pub use peer_socket::SUBPROTOCOL;
 pub use router::{ServerConfig, router};

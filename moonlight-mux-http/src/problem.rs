@@ -31,6 +31,8 @@ pub(crate) enum Problem {
     HardwareAddressUnknown,
     #[error("this server keeps no hosts")]
     HostsNotTaken,
+    #[error("this server keeps no streamers: it has no state directory")]
+    StreamersNotKept,
     #[error("the host is not paired with this identity")]
     HostNotPaired,
     #[error("the host has no app with this id")]
@@ -87,7 +89,8 @@ impl Problem {
             | Self::StreamerStopped
             | Self::HostExists { .. }
             | Self::HardwareAddressUnknown
-            | Self::HostsNotTaken => StatusCode::CONFLICT,
+            | Self::HostsNotTaken
+            | Self::StreamersNotKept => StatusCode::CONFLICT,
             Self::Failure(failure) => failure.status(),
             Self::Limit { .. } | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
@@ -117,6 +120,7 @@ impl Problem {
             Self::HostExists { .. } => "host_exists",
             Self::HardwareAddressUnknown => "hardware_address_unknown",
             Self::HostsNotTaken => "hosts_not_taken",
+            Self::StreamersNotKept => "streamers_not_kept",
             Self::HostNotPaired => Code::HostNotPaired.name(),
             Self::AppNotFound => Code::AppNotFound.name(),
             Self::ImageNotFound => "image_not_found",
@@ -212,6 +216,9 @@ struct Body<'a> {
     host_code: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elapsed_ms: Option<u64>,
+    /// What the streamer's process said last.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    log: &'a [String],
 }
 
 impl IntoResponse for Problem {
@@ -243,6 +250,7 @@ impl IntoResponse for Problem {
             stage: failure.and_then(|failure| failure.stage),
             host_code: failure.and_then(|failure| failure.host_code),
             elapsed_ms: failure.and_then(Failure::elapsed_ms),
+            log: failure.map_or(&[], |failure| &failure.log),
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();

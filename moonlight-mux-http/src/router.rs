@@ -15,10 +15,13 @@ use axum::{Json, Router};
 use moonlight_mux::{ExitPolicy, Hosts, InputMode, PeerConfig, PeerName, Registry, Rights, Streamer, WebRtc};
 use serde::Deserialize;
 
-use crate::create::{Creation, create};
+use crate::create::create;
+use crate::creation::Creation;
 use crate::dto::{StreamerInfo, StreamerList};
-use crate::fields::{Fault, Fields};
+use crate::fields::{Fault, Fields, InvalidField};
 use crate::instances::{Full, InstanceId, Instances};
+use crate::isolation::Isolation;
+use crate::kept::KeptStreamers;
 use crate::pairings::Pairings;
 use crate::peer_message::MAX_MESSAGE;
 use crate::peer_socket::{self, Dialect, SUBPROTOCOL};
@@ -35,6 +38,11 @@ pub struct ServerConfig {
     /// oldest one that has ended gives its own, and else creating is refused. Default 64: each costs a session on a
     /// host and the network to it. Streamers that the program itself creates count, and are not refused.
     pub max_streamers: usize,
+    /// Where streamers run that are created over HTTP. Default: in this process.
+    pub isolation: Isolation,
+    /// The persistent streamers, and where they are kept: the router starts them, from `hosts`, and tries each again when
+    /// it has failed. Default: nowhere; then none can be declared persistent.
+    pub kept: Option<KeptStreamers>,
     /// How viewers share the input of a host whose streamer is created without a word about it. Default: all at once.
     pub input_mode: InputMode,
     /// Web pages that may call the API besides this server's own, as browsers send it in `Origin`, such as
@@ -47,7 +55,14 @@ pub struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { hosts: None, max_streamers: 64, input_mode: InputMode::default(), allowed_origins: Vec::new() }
+        Self {
+            hosts: None,
+            max_streamers: 64,
+            isolation: Isolation::default(),
+            kept: None,
+            input_mode: InputMode::default(),
+            allowed_origins: Vec::new(),
+        }
     }
 }
 
@@ -76,17 +91,22 @@ impl Default for ServerConfig {
 ///
 /// Errors are `application/problem+json` (RFC 9457) with a stable `code`. The router has no fallback of its own, so
 /// that it merges with routers that have one.
+///
+/// # Panics
+/// Outside a tokio runtime, when there are persistent streamers to start.
 pub fn router(registry: Registry, rtc: WebRtc, config: ServerConfig) -> Router {
     let server = Arc::new(Server {
-        creation: Creation::new(registry.clone(), config.max_streamers),
+        creation: Creation::new(registry.clone(), config.max_streamers, config.kept),
         registry,
         rtc,
         hosts: config.hosts,
+        isolation: config.isolation,
         input_mode: config.input_mode,
         pairings: Pairings::default(),
         instances: Instances::default(),
         allowed_origins: config.allowed_origins,
     });
+    server.restore();
     Router::new()
         .route("/api/streamers", get(list).post(create))
         .route("/api/streamers/{id}", get(show).patch(change).delete(remove))
@@ -107,10 +127,17 @@ pub(crate) struct Server {
     rtc: WebRtc,
     pub(crate) creation: Creation,
     pub(crate) hosts: Option<Hosts>,
+    pub(crate) isolation: Isolation,
     pub(crate) input_mode: InputMode,
     pub(crate) pairings: Pairings,
     instances: Instances,
     allowed_origins: Vec<String>,
+}
+
+impl Server {
+    pub(crate) fn info(&self, streamer: &Streamer) -> StreamerInfo {
+        StreamerInfo { persistent: self.creation.is_persistent(streamer), ..StreamerInfo::from(streamer) }
+    }
 }
 
 /// The streamer that the path names by `{id}`.
@@ -146,19 +173,31 @@ async fn require_allowed_origin(
 }
 
 async fn list(State(server): State<Arc<Server>>) -> Json<StreamerList> {
-    Json(StreamerList { streamers: server.registry.list().iter().map(StreamerInfo::from).collect() })
+    Json(StreamerList {
+        streamers: server.registry.list().iter().map(|streamer| server.info(streamer)).collect(),
+    })
 }
 
-async fn show(Named(streamer): Named) -> Json<StreamerInfo> {
-    Json(StreamerInfo::from(&streamer))
+async fn show(State(server): State<Arc<Server>>, Named(streamer): Named) -> Json<StreamerInfo> {
+    Json(server.info(&streamer))
 }
 
-async fn change(Named(streamer): Named, fields: Fields) -> Result<Json<StreamerInfo>, Problem> {
+async fn change(
+    State(server): State<Arc<Server>>,
+    Named(streamer): Named,
+    fields: Fields,
+) -> Result<Json<StreamerInfo>, Problem> {
     if !["input_mode", "idle_ms"].iter().any(|&field| fields.has(field)) {
         return Err(Fault::Missing.of("input_mode").into());
     }
-    streamer.update_input_mode(|now| input::mode(&fields, now))?;
-    Ok(Json(StreamerInfo::from(&streamer)))
+    // Kept with nothing in between, so that of two changes at once the same one stands here and there.
+    streamer.update_input_mode(|now| {
+        let mode = input::mode(&fields, now)?;
+        server.creation.note_input_mode(&streamer, mode);
+        Ok::<_, InvalidField>(mode)
+    })?;
+    server.creation.until_noted(&streamer).await?;
+    Ok(Json(server.info(&streamer)))
 }
 
 #[derive(Deserialize)]
@@ -174,7 +213,7 @@ async fn remove(
 ) -> Result<StatusCode, Problem> {
     let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
     let policy = if query.quit { ExitPolicy::Quit } else { ExitPolicy::LeaveRunning };
-    if server.registry.remove(streamer.id(), policy).await {
+    if server.creation.remove(streamer.id(), policy).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::StreamerNotFound)

@@ -130,6 +130,18 @@ async fn a_server_without_hosts_finds_none() {
     assert!(fixture.registry.list().is_empty());
 }
 
+#[tokio::test]
+async fn a_server_without_a_state_directory_keeps_no_streamers() {
+    let router = Fixture::with_hosts(moonlight_mux::Hosts::in_memory()).router();
+    let create = async |persistent: bool| {
+        let body = json!({"streamer_id": "desk", "host_id": 0, "app_id": 1, "persistent": persistent});
+        let answer = call(&router, post("/api/streamers", &body.to_string())).await;
+        (answer.status.as_u16(), answer.json()["code"].clone())
+    };
+    assert_eq!(create(true).await, (409, json!("streamers_not_kept")));
+    assert_eq!(create(false).await, (404, json!("host_not_found")));
+}
+
 /// Over a socket, where a body may end before it is whole, or be longer than it says.
 #[tokio::test]
 async fn bodies_that_break_off_cost_their_sender_alone() {

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use moonlight_mux::{
     Faults, HostErrorCause, HostEvent, HostOptions, Hosts, PairingMethod, Pin, PinEntry, StartRefusal,
     TestApp, TestHost, TestHostConfig,
 };
+use moonlight_mux_http::Isolation;
 use serde_json::{Value, json};
-use support::{Answer, Fixture, call, post, request};
+use support::{Answer, Fixture, call, isolation, patch, post, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -138,9 +139,14 @@ async fn an_existing_backend_gets_the_documented_answer() {
         "created_at",
         "peers",
     ];
-    let newer = ["codec", "bitrate_kbps", "last_frame_age_ms", "restarts", "input_mode"];
-    let fields: BTreeSet<_> = info.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(fields, known.iter().chain(&newer).copied().collect());
+    let newer = ["codec", "bitrate_kbps", "restarts", "input_mode", "persistent"];
+    let process = !matches!(isolation(), Isolation::InProcess);
+    // A process tells the age within a second.
+    let own = if process { "pid" } else { "last_frame_age_ms" };
+    let fields = info.as_object().unwrap().keys().map(String::as_str);
+    let fields: BTreeSet<_> = fields.filter(|field| !process || *field != "last_frame_age_ms").collect();
+    assert_eq!(fields, known.into_iter().chain(newer).chain([own]).collect());
+    assert_eq!(info["pid"].as_u64().is_some_and(|pid| pid != u64::from(std::process::id())), process);
     assert_eq!(info["streamer_id"], "agent-ses_01k7jt2n9c5nt9pffq1r8kg92p");
     assert_eq!(info["status"], "active");
     assert_eq!(info["moonlight_connected"], true);
@@ -155,7 +161,8 @@ async fn an_existing_backend_gets_the_documented_answer() {
     assert_eq!(app, DESKTOP);
 
     let id = "/api/streamers/agent-ses_01k7jt2n9c5nt9pffq1r8kg92p";
-    assert_eq!(live.get(id).await.json()["status"], "active");
+    let info = live.until(id, |info| info["last_frame_age_ms"].is_u64()).await;
+    assert_eq!(info["status"], "active");
     assert_eq!(call(&live.router, request("DELETE", id)).await.status, StatusCode::NO_CONTENT);
     assert_eq!(live.get(id).await.status, StatusCode::NOT_FOUND);
 }
@@ -480,4 +487,104 @@ async fn bad_calls_of_hosts_are_problems() {
         );
         assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
     }
+}
+
+/// A state directory, removed with its owner.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("moonlight-mux-live-host-{}-{name}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Live {
+    /// A server that finds what an earlier one left in the directory.
+    fn again(host: &Arc<TestHost>, scratch: &Scratch) -> Self {
+        let hosts = Hosts::open(&scratch.0).expect("nobody else uses it");
+        let mut options = HostOptions::default();
+        options.pairing = PairingMethod::Other(Arc::new(User(host.clone())));
+        hosts.declare(moonlight_mux::HostId(0), address(host), options).expect("it is written");
+        let fixture = Fixture::keeping(hosts);
+        let router = fixture.router();
+        Self { host: host.clone(), fixture, router }
+    }
+
+    async fn end(self) {
+        self.fixture.registry.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn persistent_streamers_are_there_again_with_the_server_and_others_are_not() {
+    let host = Arc::new(TestHost::start(TestHostConfig::default()).await.expect("free ports"));
+    let scratch = Scratch::new("again");
+    let server = Live::again(&host, &scratch);
+    let mut desk = golden_with("persistent", true);
+    desk["streamer_id"] = json!("desk");
+    let info = server.create("", &desk).await.json();
+    assert_eq!((&info["status"], &info["persistent"]), (&json!("active"), &json!(true)), "{info}");
+    let mut other = golden_with("streamer_id", "other");
+    other["client_unique_id"] = json!("other");
+    assert_eq!(server.create("", &other).await.json()["persistent"], false);
+    let mode = patch("/api/streamers/desk", r#"{"input_mode":"one_at_a_time","idle_ms":500}"#);
+    assert_eq!(call(&server.router, mode).await.status, StatusCode::OK);
+    let credentials = fs::read_to_string(scratch.0.join("streamers.json")).expect("it is there");
+    assert!(
+        !credentials.contains("other") && !credentials.contains("video_sample_queue_size"),
+        "{credentials}"
+    );
+    server.end().await;
+
+    let server = Live::again(&host, &scratch);
+    let listed = server.get("/api/streamers").await.json();
+    assert_eq!(listed["streamers"].as_array().map(Vec::len), Some(1), "at once: {listed}");
+    let info = server.until("/api/streamers/desk", |info| info["status"] == "active").await;
+    assert_eq!((&info["width"], &info["persistent"]), (&json!(320), &json!(true)), "{info}");
+    assert_eq!((&info["input_mode"], &info["idle_ms"]), (&json!("one_at_a_time"), &json!(500)), "{info}");
+    let refused = server.create("", &desk).await;
+    assert_eq!(
+        (refused.status, &refused.json()["target"]["app_id"]),
+        (StatusCode::CONFLICT, &json!(DESKTOP))
+    );
+    assert_eq!(
+        call(&server.router, request("DELETE", "/api/streamers/desk")).await.status,
+        StatusCode::NO_CONTENT
+    );
+    server.end().await;
+
+    let server = Live::again(&host, &scratch);
+    assert_eq!(server.get("/api/streamers").await.json(), json!({"streamers": []}));
+}
+
+#[tokio::test]
+async fn a_persistent_streamer_whose_host_is_away_at_the_start_is_there_and_runs_when_the_host_is_back() {
+    let host = Arc::new(TestHost::start(TestHostConfig::default()).await.expect("free ports"));
+    let scratch = Scratch::new("away");
+    let server = Live::again(&host, &scratch);
+    let desk = golden_with("persistent", true);
+    assert_eq!(server.create("", &desk).await.json()["status"], "active");
+    server.end().await;
+
+    let mut faults = Faults::default();
+    faults.refuse_start = Some(StartRefusal { status: 503, message: "no encoder".to_owned() });
+    host.set_faults(faults);
+    let server = Live::again(&host, &scratch);
+    let path = format!("/api/streamers/{}", golden()["streamer_id"].as_str().expect("text"));
+    let info = server.until(&path, |info| info["status"] == "failed").await;
+    assert_eq!(
+        (&info["error"]["code"], &info["persistent"]),
+        (&json!("host_refused"), &json!(true)),
+        "{info}"
+    );
+    assert_eq!(server.create("", &desk).await.status, StatusCode::CONFLICT, "it is tried again");
+    host.set_faults(Faults::default());
+    server.until(&path, |info| info["status"] == "active").await;
 }

@@ -16,8 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-pub use self::state::{Damaged, StateError};
-use self::state::{Kept, KeptHost, StateDirectory};
+use self::state::{HostsDirectory, Kept, KeptHost};
 use crate::gamestream::address::HostAddress;
 use crate::gamestream::host::{Host, HostConfig, HostError, HostInfo, PairingMethod, Turns};
 use crate::gamestream::identity::{Identity, IdentityError, IdentityName};
@@ -25,6 +24,7 @@ use crate::gamestream::pairing::certificate::Certificate;
 use crate::gamestream::pairing::{NoRandomness, Pin};
 use crate::gamestream::source::{MoonlightConfig, MoonlightSource};
 use crate::gamestream::wire::wake::MacAddress;
+use crate::state_dir::{Damaged, StateDirectory, StateError};
 use crate::task;
 
 /// A number that names one of [`Hosts`].
@@ -83,7 +83,7 @@ pub struct Hosts {
 }
 
 struct Shared {
-    directory: Option<StateDirectory>,
+    directory: Option<HostsDirectory>,
     book: Mutex<Book>,
     /// Held while an identity is made, so that each is made once: by who makes it, not by who waits for it.
     making: Arc<AsyncMutex<()>>,
@@ -118,7 +118,7 @@ impl Hosts {
     /// # Errors
     /// When the directory cannot be used, or another program uses it.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
-        let (directory, kept) = StateDirectory::open(directory)?;
+        let (directory, kept) = HostsDirectory::open(directory)?;
         let mut book = Book::default();
         for (id, KeptHost { address, name, mac, paired }) in kept.hosts {
             let turns = book.turns_at(&address);
@@ -127,7 +127,7 @@ impl Hosts {
         Ok(Self::new(Some(directory), book))
     }
 
-    fn new(directory: Option<StateDirectory>, book: Book) -> Self {
+    fn new(directory: Option<HostsDirectory>, book: Book) -> Self {
         let shared = Shared { directory, book: Mutex::new(book), making: Arc::default() };
         Self { shared: Arc::new(shared) }
     }
@@ -136,6 +136,12 @@ impl Hosts {
     #[must_use]
     pub fn damaged(&self) -> Option<&Damaged> {
         self.shared.directory.as_ref()?.damaged()
+    }
+
+    /// Where they are kept, for what else the program keeps; `None` in memory.
+    #[must_use]
+    pub fn directory(&self) -> Option<&StateDirectory> {
+        Some(self.shared.directory.as_ref()?.directory())
     }
 
     /// All hosts, by number.

@@ -63,13 +63,13 @@ mod keyframe;
 mod lifecycle;
 mod media;
 mod peer;
-#[allow(dead_code, unused_imports, reason = "its users are being written")]
 mod process;
 #[cfg(feature = "test-host")]
 mod recording;
 mod registry;
 mod signalling;
 mod source;
+mod state_dir;
 mod streamer;
 mod task;
 #[cfg(feature = "test-host")]
@@ -96,7 +96,7 @@ pub use gamestream::source::{
 };
 pub use gamestream::wire::http::{AppId, NotAnAppId};
 pub use gamestream::wire::wake::{MacAddress, NotAMacAddress};
-pub use hosts::{Damaged, HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing, StateError};
+pub use hosts::{HostId, HostOptions, HostRecord, Hosts, HostsError, Pairing};
 pub use input::{
     Buttons, DeviceClass, GamepadButtons, GamepadFeedback, GamepadIndex, GamepadInfo, GamepadKind,
     GamepadSlot, GamepadState, GamepadTouch, HostFeedback, HostInput, InputEvent, InputFeatures, InputMode,
@@ -118,6 +118,7 @@ pub use recording::{
 pub use registry::{CreateError, Registry};
 pub use signalling::*;
 pub use source::{Command, Ended, SourceError, SourceIo, SourceStats, Stage, VideoSource};
+pub use state_dir::{Damaged, Loaded, StateDirectory, StateError};
 pub use streamer::*;
 #[cfg(feature = "test-host")]
 pub use test_host::*;

@@ -23,6 +23,9 @@ pub(crate) mod relay;
 /// Far above what anything here takes, on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where streamers can run.
+pub(crate) const ISOLATIONS: &[&str] = if cfg!(unix) { &["in-process", "process"] } else { &["in-process"] };
+
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moonlight-mux"));
     command
@@ -31,6 +34,8 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
         .env_remove("MOONLIGHT_MUX_CONFIG")
         .env_remove("MOONLIGHT_MUX_STATE_DIR")
         .env_remove("MOONLIGHT_MUX_INPUT_MODE")
+        .env_remove("MOONLIGHT_MUX_ISOLATION")
+        .env_remove("MOONLIGHT_MUX_UDP_PORTS")
         .env("RUST_LOG", "warn,rtc_dtls=error,rtc_ice=error");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
@@ -60,7 +65,12 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> (String, String) {
 
 /// The status line and the body of the answer to `POST path` with a JSON body.
 pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> (String, String) {
-    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    call(address, "POST", path, body).await
+}
+
+/// The same with another method.
+pub(crate) async fn call(address: SocketAddr, method: &str, path: &str, body: &str) -> (String, String) {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     let length = body.len();
     let body = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
     exchange(address, head + &body).await

@@ -117,7 +117,12 @@ mod tests {
     use super::*;
 
     fn error() -> StreamerError {
-        StreamerError { stage: None, code: "connection_failed", message: "it does not answer".to_owned() }
+        StreamerError {
+            stage: None,
+            code: "connection_failed",
+            message: "it does not answer".to_owned(),
+            log: vec![],
+        }
     }
 
     #[test]

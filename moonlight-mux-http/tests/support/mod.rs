@@ -14,7 +14,7 @@ use moonlight_mux::{
     Command, Ended, Hosts, Registry, SourceError, SourceIo, Streamer, StreamerConfig, VideoSource, WebRtc,
     WebRtcConfig,
 };
-use moonlight_mux_http::{ServerConfig, bind, router};
+use moonlight_mux_http::{Isolation, KeptStreamers, ServerConfig, bind, router};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -60,6 +60,7 @@ pub(crate) struct Fixture {
     pub(crate) registry: Registry,
     rtc: WebRtc,
     hosts: Option<Hosts>,
+    kept: Option<KeptStreamers>,
 }
 
 impl Fixture {
@@ -67,11 +68,17 @@ impl Fixture {
         let mut config = WebRtcConfig::default();
         config.bind = "127.0.0.1:0".parse().expect("an address");
         let rtc = WebRtc::bind(config).expect("a free port");
-        Self { registry: Registry::new(), rtc, hosts: None }
+        Self { registry: Registry::new(), rtc, hosts: None, kept: None }
     }
 
     pub(crate) fn with_hosts(hosts: Hosts) -> Self {
         Self { hosts: Some(hosts), ..Self::new() }
+    }
+
+    /// With these hosts' state directory for persistent streamers too.
+    pub(crate) fn keeping(hosts: Hosts) -> Self {
+        let kept = KeptStreamers::open(hosts.directory().expect("a directory")).expect("it can be read");
+        Self { kept: Some(kept), ..Self::with_hosts(hosts) }
     }
 
     pub(crate) fn streamer(&self, id: &str, script: fn(&mut SourceIo)) -> (Streamer, Script) {
@@ -86,6 +93,8 @@ impl Fixture {
     pub(crate) fn router(&self) -> Router {
         let config = ServerConfig {
             hosts: self.hosts.clone(),
+            kept: self.kept.clone(),
+            isolation: isolation(),
             allowed_origins: vec!["https://listed.example".to_owned()],
             ..ServerConfig::default()
         };
@@ -101,6 +110,21 @@ impl Fixture {
             result = client(address) => result,
             () = sleep(LIMIT) => panic!("the client still waits after {LIMIT:?}"),
         }
+    }
+}
+
+/// Where streamers run: in processes of their own where a program is at hand that can be one. The tests of moonlight-mux-cli
+/// include some of these.
+pub(crate) fn isolation() -> Isolation {
+    match option_env!("CARGO_BIN_EXE_moonlight-mux") {
+        #[cfg(unix)]
+        Some(program) => {
+            let mut process = moonlight_mux::ProcessConfig::default();
+            process.command = Some(moonlight_mux::ProcessCommand::new(program));
+            process.webrtc.bind = "127.0.0.1:0".parse().expect("an address");
+            Isolation::Process(Box::new(process))
+        }
+        _ => Isolation::InProcess,
     }
 }
 
