@@ -1,7 +1,8 @@
-//! What the fuzz target calls. No public interface.
+//! What the fuzz targets call. No public interface.
 
 use moonlight_mux::fuzzing::Forms;
 
+use crate::kept;
 use crate::peer_message::ClientMessage;
 
 /// A viewer's message: what parses builds back to something that means the same.
@@ -16,8 +17,22 @@ pub fn peer_message(bytes: &[u8]) -> Forms {
     forms
 }
 
+/// `streamers.json`: what is read is written again so that it reads the same.
+pub fn kept_streamers(bytes: &[u8]) -> Forms {
+    let mut forms = Forms::new();
+    if kept::read_and_written(bytes) {
+        forms.insert("list");
+    }
+    forms
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn lists_near_the_seeds_are_read_or_refused() {
+        moonlight_mux::fuzzing::run_over_seeds("kept_streamers", super::kept_streamers);
+    }
+
     #[test]
     fn messages_near_the_seeds_are_read_or_refused() {
         moonlight_mux::fuzzing::run_over_seeds("peer_message", super::peer_message);

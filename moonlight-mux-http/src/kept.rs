@@ -228,6 +228,21 @@ fn emit(book: &Book) -> Vec<u8> {
     json
 }
 
+/// Whether `bytes` can be read.
+///
+/// # Panics
+/// When what was read reads otherwise once it was written.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_and_written(bytes: &[u8]) -> bool {
+    let Ok(streamers) = parse(bytes) else { return false };
+    let mut book = Book::default();
+    for (id, kept) in streamers.clone() {
+        book.insert(id, kept);
+    }
+    assert_eq!(parse(&emit(&book)), Ok(streamers));
+    true
+}
+
 const FILE: &str = "streamers.json";
 const SCHEMA: u32 = 1;
 

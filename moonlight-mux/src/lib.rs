@@ -63,7 +63,6 @@ mod keyframe;
 mod lifecycle;
 mod media;
 mod peer;
-#[allow(dead_code, unused_imports, reason = "its users are being written")]
 mod process;
 #[cfg(feature = "test-host")]
 mod recording;

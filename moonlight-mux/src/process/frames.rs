@@ -71,6 +71,7 @@ impl Decoder {
     }
 
     /// Whether the stream may end here: not in the middle of a frame.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_between_frames(&self) -> bool {
         self.buffer.is_empty() && self.skipping == 0
     }

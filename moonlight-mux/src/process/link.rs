@@ -222,6 +222,7 @@ impl<S: Outgoing> Sender<S> {
     }
 
     /// How many messages were dropped.
+    #[cfg(test)]
     pub(crate) fn dropped(&self) -> u64 {
         self.shared.lock().dropped
     }
@@ -238,6 +239,7 @@ impl<S: Outgoing> Sender<S> {
     }
 
     /// Waits until the link takes no more messages and writes none. Cancel safe.
+    #[cfg(test)]
     pub(crate) async fn closed(&self) {
         loop {
             let over = self.shared.over.notified();

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use self::running::{News, Running};
 use super::message::{FromChild, Init, MoonlightInit, ToChild};

@@ -363,13 +363,14 @@ impl Child {
         self.sender.tell(FromChild::Stopped { reason });
     }
 
-    fn tell_stats(&self, malformed: u64) {
+    fn tell_stats(&mut self, malformed: u64) {
+        let peers = self.peers.stats();
         let streamer = self.streamer.as_ref();
         self.sender.tell(FromChild::Stats {
             stream: streamer.map_or_else(Stats::default, Streamer::stats),
             source: streamer.map_or_else(SourceStats::default, Streamer::source_stats),
             restarts: streamer.map_or(0, Streamer::restarts),
-            peers: self.peers.stats(),
+            peers,
             malformed,
         });
     }
