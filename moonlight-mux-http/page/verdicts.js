@@ -75,7 +75,8 @@ function withoutCode(streamer, { online }) {
 
 function ended(known, streamer) {
   if (streamer?.status !== "failed") return known;
-  return { message: "The stream has failed.", hint: streamer.error?.message, again: false };
+  // The server tries a persistent one again.
+  return { message: "The stream has failed.", hint: streamer.error?.message, again: streamer.persistent === true };
 }
 
 function unplayable(known, streamer, { playsH264 }) {

@@ -29,6 +29,7 @@ test("without a code the API knows why", () => {
 test("a stream that failed says why", () => {
   const failed = { status: "failed", error: { message: "the host does not answer" } };
   equal(verdictOf(4002, failed, browser), { message: "The stream has failed.", hint: "the host does not answer", again: false });
+  equal(verdictOf(4002, { ...failed, persistent: true }, browser).again, true);
 });
 
 test("a codec that cannot be played is named", () => {
