@@ -164,12 +164,12 @@ impl<S: Outgoing> Sender<S> {
     }
 
     /// Sends bytes that need be no frame.
-    #[cfg(any(test, feature = "bench-support"))]
+    #[cfg(test)]
     pub(crate) async fn send_raw(&self, bytes: Vec<u8>) -> Result<(), Closed> {
         self.put(What::Raw(bytes)).await
     }
 
-    /// The same without waiting, however much waits.
+    /// Sends such bytes without waiting, however much waits.
     #[cfg(any(test, feature = "bench-support"))]
     pub(crate) fn tell_raw(&self, bytes: Vec<u8>) {
         let mut queue = self.shared.lock();
