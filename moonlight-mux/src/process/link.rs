@@ -164,7 +164,7 @@ impl<S: Outgoing> Sender<S> {
     }
 
     /// Sends bytes that need be no frame.
-    #[cfg(any(test, feature = "bench-support"))]
+    #[cfg(test)]
     pub(crate) async fn send_raw(&self, bytes: Vec<u8>) -> Result<(), Closed> {
         self.put(What::Raw(bytes)).await
     }
