@@ -169,7 +169,7 @@ impl<S: Outgoing> Sender<S> {
         self.put(What::Raw(bytes)).await
     }
 
-    /// The same without waiting, however much waits.
+    /// Sends such bytes without waiting, however much waits.
     #[cfg(any(test, feature = "bench-support"))]
     pub(crate) fn tell_raw(&self, bytes: Vec<u8>) {
         let mut queue = self.shared.lock();

@@ -1,6 +1,7 @@
 //! The viewers of a streamer's process, whose signalling passes through the server.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -20,9 +21,9 @@ const SIGNALS: usize = 128;
 
 pub(super) struct Peers {
     sender: Sender<FromChild>,
-    known: HashMap<PeerId, Known>,
-    /// How far its viewers are listed.
-    listed: usize,
+    known: BTreeMap<PeerId, Known>,
+    /// Whose count was told last.
+    counted: Option<PeerId>,
     /// Tells the server of each viewer's beginning and end.
     tasks: TaskSet<PeerId>,
 }
@@ -35,7 +36,7 @@ struct Known {
 
 impl Peers {
     pub(super) fn new(sender: Sender<FromChild>) -> Self {
-        Self { sender, known: HashMap::new(), listed: 0, tasks: TaskSet::new() }
+        Self { sender, known: BTreeMap::new(), counted: None, tasks: TaskSet::new() }
     }
 
     /// A viewer joins.
@@ -101,14 +102,11 @@ impl Peers {
         }
     }
 
-    /// How viewers' connections do.
-    /// Of more than fit into a message it goes round.
+    /// How viewers' connections do: of as many as a message may have, in turns.
     pub(super) fn stats(&mut self) -> Vec<(PeerId, PeerStats)> {
-        let (all, from) = (self.known.len(), self.listed);
-        let listed = all.min(MAX_STATS_PEERS);
-        self.listed = (from + listed).checked_rem(all).unwrap_or(0);
-        let list = self.known.iter().cycle().skip(from).take(listed);
-        list.map(|(&peer, known)| (peer, *known.stats.borrow())).collect()
+        let peers: Vec<_> = in_turns(&self.known, self.counted, MAX_STATS_PEERS).collect();
+        self.counted = peers.last().map(|&(&peer, _)| peer);
+        peers.into_iter().map(|(&peer, known)| (peer, *known.stats.borrow())).collect()
     }
 
     /// Waits for a viewer that is gone and of whom the server knows it; `None` when there is none at all. Cancel safe.
@@ -119,6 +117,17 @@ impl Peers {
         }
         Some(())
     }
+}
+
+/// Up to `limit` entries, each once, from behind `last` on.
+fn in_turns<K: Ord + Copy, V>(
+    entries: &BTreeMap<K, V>,
+    last: Option<K>,
+    limit: usize,
+) -> impl Iterator<Item = (&K, &V)> {
+    let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let before = last.into_iter().flat_map(move |last| entries.range(..=last));
+    entries.range((behind, Bound::Unbounded)).chain(before).take(limit)
 }
 
 async fn follow(sender: Sender<FromChild>, handle: PeerHandle) -> PeerId {
@@ -176,5 +185,30 @@ impl SignalSink for RemoteSink {
 impl SignalStream for RemoteStream {
     async fn recv(&mut self) -> Result<Signal, SignalError> {
         self.0.recv().await.unwrap_or(Err(SignalError::Closed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_take_turns_however_many_there_are() {
+        let mut entries: BTreeMap<u32, ()> = (0..5).map(|n| (n, ())).collect();
+        let mut last = None;
+        let mut turn = |entries: &BTreeMap<u32, ()>, limit| {
+            let turn: Vec<_> = in_turns(entries, last, limit).map(|(&n, _)| n).collect();
+            last = turn.last().copied();
+            turn
+        };
+        assert_eq!(turn(&entries, 2), [0, 1]);
+        assert_eq!(turn(&entries, 2), [2, 3]);
+        entries.remove(&3);
+        assert_eq!(turn(&entries, 2), [4, 0]);
+        assert_eq!(turn(&entries, 9), [1, 2, 4, 0], "each once");
+        entries.clear();
+        assert_eq!(turn(&entries, 2), [0; 0]);
+        entries.insert(7, ());
+        assert_eq!(turn(&entries, 2), [7]);
     }
 }
