@@ -237,7 +237,7 @@ async fn a_killed_process_is_seen_at_once_and_the_next_one_has_its_viewers() {
 async fn a_process_that_panics_or_exits_is_told_with_its_code_and_last_words_and_a_loop_of_it_ends() {
     let _alone = ALONE.lock().await;
     let live = Live::start(host(Manner::Sunshine)).await;
-    for (fault, exit) in [("panic", ProcessExit::Code(101)), ("exit", ProcessExit::Code(7))] {
+    for (fault, exit) in [("panic", ProcessExit::Code(101)), ("exit", ProcessExit::Code(3))] {
         let mut config = quick();
         config.backoff = RestartBackoff::default();
         (config.backoff.first, config.backoff.breaker_failures) = (Duration::from_millis(50), 2);
