@@ -91,7 +91,8 @@ impl Streamer {
         config: StreamerConfig,
         process: ProcessConfig,
     ) -> Self {
-        let created = || tracing::info!("create called");
-        Self::kept_by(id, config, created, |ends| Supervisor::new(Arc::new(source), process, ends).run())
+        Self::kept_by(id, config, supervisor::tell_created, |ends| {
+            Supervisor::new(Arc::new(source), process, ends).run()
+        })
     }
 }

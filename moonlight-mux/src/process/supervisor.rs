@@ -432,6 +432,11 @@ impl Supervisor {
     }
 }
 
+/// The first line of a streamer's story.
+pub(super) fn tell_created() {
+    tracing::info!("create called");
+}
+
 /// Whatever ended, this is what comes next.
 fn handle_end(live: &mut Live, reason: EndReason, own: bool) {
     let Some(wait) = live.supervision.handle_end(task::now(), reason, own, chance()) else { return };

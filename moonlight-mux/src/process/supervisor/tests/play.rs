@@ -18,7 +18,7 @@ use crate::peer::{LeaveReason, PeerId, PeerStats};
 use crate::process::message::{FromChild, StateMessage, ToChild, VERSION};
 use crate::process::outbox::{Outbox, ToldToChild};
 use crate::process::spawn::{End, Launcher, Life, Started};
-use crate::process::supervisor::Supervisor;
+use crate::process::supervisor::{Supervisor, tell_created};
 use crate::process::{ProcessConfig, ProcessError, ProcessExit, SpawnableSource};
 use crate::signalling::{Description, DescriptionKind, Signal, SignalError, SignalSink, SignalStream};
 use crate::source::{SourceError, SourceStats};
@@ -86,7 +86,9 @@ impl Host {
     ) -> Streamer {
         let launcher = self.launcher.clone();
         let id = id.parse().expect("an id");
-        Streamer::kept_by(id, config, || {}, |ends| Supervisor::with(source, process, ends, launcher).run())
+        Streamer::kept_by(id, config, tell_created, |ends| {
+            Supervisor::with(source, process, ends, launcher).run()
+        })
     }
 
     /// The next process that is started.
