@@ -108,20 +108,22 @@ async fn load_tells_how_long_a_hosts_picture_was_under_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn load_compares_each_frame_of_a_recording() {
-    let Some(folder) =
-        recordings::recording("load_compares_each_frame_of_a_recording", "v2025-all-encrypted")
-    else {
-        return;
-    };
+    compares("v2025-all-encrypted", Codec::H264).await;
+    compares("v0.23-hevc-all-encrypted", Codec::Hevc).await;
+}
+
+async fn compares(name: &str, codec: Codec) {
+    let test = "load_compares_each_frame_of_a_recording";
+    let Some(folder) = recordings::recording(test, name) else { return };
     let recording = Recording::open(folder).expect("a whole recording");
 
     let units: Vec<_> = recording
         .frames()
-        .map(|frame| AccessUnit::parse(Codec::H264, &frame.data).expect("an access unit"))
+        .map(|frame| AccessUnit::parse(codec, &frame.data).expect("an access unit"))
         .collect();
     let server = Server::start(Arc::new(recording), Egress::Direct).await.expect("a free port");
     let check = Some(Arc::new(FrameCheck::new(&units)));
-    let wanted = Load { check, check_every: 2, ..two(&server) };
+    let wanted = Load { codec, check, check_every: 2, ..two(&server) };
     let report = timeout(PATIENCE, load(&wanted)).await.expect("it ends").expect("it joins");
     assert_eq!((report.wrong, report.host_latency_ms), (0, None), "{report:?}");
     assert!(report.verified > 2 && report.verified < report.frames, "one of two compares: {report:?}");
@@ -129,7 +131,7 @@ async fn load_compares_each_frame_of_a_recording() {
     // Against frames of which one in ten is another one.
     let others = units.iter().enumerate().filter(|(n, _)| n % 10 != 5).map(|(_, unit)| unit);
     let check = Some(Arc::new(FrameCheck::new(others)));
-    let report = timeout(PATIENCE, load(&Load { check, ..two(&server) })).await.expect("it ends");
+    let report = timeout(PATIENCE, load(&Load { codec, check, ..two(&server) })).await.expect("it ends");
     let report = report.expect("it joins");
     assert!(report.wrong > 0, "{report:?}");
     server.stop().await;

@@ -32,9 +32,9 @@ struct Arguments {
     /// How long they stay once all have a picture.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// The stream is AV1.
-    #[arg(long)]
-    av1: bool,
+    /// The codec of the stream, where there is no recording to tell. Default: H.264.
+    #[arg(long, value_enum)]
+    codec: Option<Codec>,
     /// The folder of the recording that the server plays, to compare frames with.
     #[arg(long)]
     recording: Option<PathBuf>,
@@ -49,13 +49,15 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
-    let mut codec = if arguments.av1 { Codec::Av1 } else { Codec::H264 };
-    let mut check = None;
+    let (mut codec, mut check) = (arguments.codec.unwrap_or(Codec::H264), None);
     if let Some(folder) = arguments.recording {
         let recording = Recording::open(folder)?;
-        if recording.info().video.codec == VideoCodec::Av1 {
-            codec = Codec::Av1;
-        }
+        codec = match recording.info().video.codec {
+            VideoCodec::H264 => Codec::H264,
+            VideoCodec::Hevc => Codec::Hevc,
+            VideoCodec::Av1 => Codec::Av1,
+            other => return Err(format!("no viewer takes {}", other.name()).into()),
+        };
         let units: Result<Vec<_>, _> =
             recording.frames().map(|frame| AccessUnit::parse(codec, &frame.data)).collect();
         check = Some(Arc::new(FrameCheck::new(&units?)));
