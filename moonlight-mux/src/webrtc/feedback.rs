@@ -16,7 +16,7 @@ use rtc::shared::error::Error;
 use tokio::sync::mpsc;
 
 use super::health::{Reception, Report};
-use super::resend::Resends;
+use super::resend::{RESEND_PACKETS, Resends};
 use crate::task::Bell;
 
 /// Reports that the viewer's task has not read yet: a browser sends a few each second. Full: the newest is dropped, as
@@ -140,7 +140,8 @@ impl Feedback {
                 self.report(block.ssrc, Report::Reception(self.reception(now, block)));
             }
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
-            let lost = nack.nacks.iter().flat_map(|&pair| pair).collect();
+            // A longer list names packets twice, or such as are not kept any more.
+            let lost = nack.nacks.iter().flat_map(|&pair| pair).take(RESEND_PACKETS.into()).collect();
             self.report(nack.media_ssrc, Report::Nack(lost));
         } else if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
             self.report(pli.media_ssrc, Report::KeyframeRequest);
@@ -263,8 +264,8 @@ mod tests {
     use rtc::shared::TransportContext;
 
     use super::super::negotiate::interceptors;
-    use super::super::resend::RESEND_PACKETS;
     use super::*;
+    use crate::task::Listener;
 
     fn tagged(now: Instant, packets: Vec<Box<dyn Rtcp>>) -> TaggedPacket {
         let message = AttributedPacket::new(Packet::Rtcp(packets));
@@ -273,6 +274,33 @@ mod tests {
 
     fn reports(backchannel: &mut Backchannel) -> Vec<(u32, Report)> {
         std::iter::from_fn(|| backchannel.reports.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn who_sends_is_rung_for_what_is_asked_and_for_the_end_but_not_for_receptions() {
+        let bell = Arc::new(Bell::new(Listener::default()));
+        let (mut feedback, mut backchannel) = Feedback::new(Some(bell.clone()));
+        let now = crate::task::now();
+        let block = ReceptionReport { ssrc: 7, ..ReceptionReport::default() };
+        let report = ReceiverReport { ssrc: 1, reports: vec![block], ..ReceiverReport::default() };
+        feedback.handle_read(tagged(now, vec![Box::new(report)])).expect("it takes all");
+        assert!(!bell.take());
+        let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 };
+        feedback.handle_read(tagged(now, vec![Box::new(pli)])).expect("it takes all");
+        assert!(bell.take());
+        assert_eq!(reports(&mut backchannel).len(), 2);
+        drop(feedback);
+        assert!(bell.take());
+        assert_eq!(backchannel.reports.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    }
+
+    #[test]
+    fn a_request_for_more_than_is_kept_is_cut() {
+        let (mut feedback, mut backchannel) = Feedback::new(None);
+        let pairs = (0..200).map(|n| NackPair { packet_id: 17 * n, lost_packets: 0xffff }).collect();
+        feedback.handle_read(nack(pairs)).expect("it takes all");
+        let [(7, Report::Nack(lost))] = &reports(&mut backchannel)[..] else { panic!("one request") };
+        assert_eq!(*lost, (0..RESEND_PACKETS).collect::<Vec<_>>());
     }
 
     #[test]

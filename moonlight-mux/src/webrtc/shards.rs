@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -16,8 +16,8 @@ use crate::task::{self, Alarm, Bell, Listener, Task};
 
 /// Viewers of a shard before another one is used: waking a second thread for a few costs more than serving them.
 const FULL: usize = 64;
-/// Turns after which other tasks of the thread go first: half a millisecond at 20 Mbit/s.
-const BATCH: usize = 32;
+/// After so long other tasks of the thread go first: some 32 turns at 20 Mbit/s.
+const SLICE: Duration = Duration::from_micros(500);
 
 /// What a shard does for one viewer. Dropped when it has ended.
 pub(super) trait Work: Send {
@@ -158,17 +158,20 @@ impl Seat {
         // One viewer's fault is not the others'.
         let end = match catch_unwind(AssertUnwindSafe(|| work.turn(now))) {
             Ok(Turn::Until(due)) => return Some(due),
-            Ok(Turn::Ended(end)) => end,
-            Err(_) => {
-                tracing::error!("serving a viewer panicked: it leaves");
-                End::Leaves(LeaveReason::Internal)
-            }
+            Ok(Turn::Ended(end)) => Some(end),
+            Err(_) => None,
         };
         let Occupant { work, ends } = seated.take()?;
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
+        // Whoever leaves meanwhile waits until `work` is gone; nothing that may panic comes before this.
         drop(seated);
-        if catch_unwind(AssertUnwindSafe(|| drop(work))).is_err() {
+        if dropped.is_err() {
             tracing::error!("what served a viewer panicked when it was dropped");
         }
+        let end = end.unwrap_or_else(|| {
+            tracing::error!("serving a viewer panicked: it leaves");
+            End::Leaves(LeaveReason::Internal)
+        });
         // Its owner leaves by itself otherwise.
         let _ = ends.send(end);
         None
@@ -181,10 +184,21 @@ struct Served {
     due: Option<Instant>,
 }
 
+impl Drop for Served {
+    /// Nobody sits here any more; or the shard is gone, which its viewer hears of by its `ends`.
+    fn drop(&mut self) {
+        if let Ok(mut seated) = self.seat.occupant.lock() {
+            drop(seated.take());
+        }
+    }
+}
+
 /// One shard's task.
 async fn serve(shared: Arc<Shared>) {
     let (mut served, mut alarm) = (Vec::<Served>::new(), Alarm::new());
     loop {
+        // Rings that keep coming must not keep others of this thread from theirs.
+        tokio::task::consume_budget().await;
         let due = served.iter().filter_map(|served| served.due).min();
         if due.is_some_and(|due| due <= task::now()) {
             task::yield_now().await;
@@ -201,7 +215,8 @@ async fn serve(shared: Arc<Shared>) {
 
 /// Gives everyone a turn who has something to do.
 async fn walk(served: &mut Vec<Served>) {
-    let (mut now, mut turns, mut at) = (task::now(), 0, 0);
+    let (mut now, mut at) = (task::now(), 0);
+    let mut began = now;
     while let Some(Served { seat, due }) = served.get_mut(at) {
         if seat.bell.take() || due.is_some_and(|due| due <= now) {
             match seat.turn(now) {
@@ -211,10 +226,11 @@ async fn walk(served: &mut Vec<Served>) {
                     continue;
                 }
             }
-            turns += 1;
-            if turns % BATCH == 0 {
+            now = task::now();
+            if now.saturating_duration_since(began) >= SLICE {
                 task::yield_now().await;
                 now = task::now();
+                began = now;
             }
         }
         at += 1;
