@@ -188,6 +188,23 @@ async fn a_process_streams_to_viewers_and_to_whoever_subscribes_and_takes_input(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_streams_on_when_a_whole_service_is_told_to_end_until_its_server_stops_it() {
+    let _alone = ALONE.lock().await;
+    let live = Live::start(host(Manner::Sunshine)).await;
+    let streamer = spawned(&live, "one", process(None)).await;
+    let child = pid(&streamer);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        send(child, signal);
+    }
+    let frames = streamer.subscribe();
+    assert_eq!(pictures(&frames, 60).await.len(), 60);
+    assert_eq!((streamer.pid(), streamer.restarts()), (Some(child), 0));
+    streamer.shutdown(ExitPolicy::LeaveRunning).await;
+    assert_eq!(streamer.state(), State::Ended(EndReason::Stopped));
+    in_time(live.host.wait_for_counts(|counts| counts.sessions == 0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn existing_pages_are_served_by_processes() {
     let _alone = ALONE.lock().await;
     let (live, rtc) = (Live::start(host(Manner::Sunshine)).await, loopback());

@@ -213,7 +213,9 @@ impl Broadcaster {
         publishing.viewers.retain(|viewer| viewer.strong_count() > 0);
         if let Some((since, told)) = &publishing.told {
             return Stats {
-                last_frame_age: told.last_frame_age.map(|age| age + now.saturating_duration_since(*since)),
+                last_frame_age: told
+                    .last_frame_age
+                    .map(|age| age.saturating_add(now.saturating_duration_since(*since))),
                 viewers: publishing.viewers.len(),
                 ..told.clone()
             };

@@ -1,7 +1,6 @@
 //! All streamers of a process, by name.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -26,6 +25,8 @@ pub struct Registry {
 #[derive(Default)]
 struct Streamers {
     by_id: BTreeMap<StreamerId, Streamer>,
+    /// What those wait for that have replaced others: who replaces one of them waits for that too.
+    predecessors: BTreeMap<StreamerId, Arc<Predecessor>>,
     shut_down: bool,
 }
 
@@ -126,11 +127,16 @@ impl Registry {
     fn replace_by(
         &self,
         id: StreamerId,
-        start: impl FnOnce(StreamerId, Predecessor) -> Streamer,
+        start: impl FnOnce(StreamerId, Arc<Predecessor>) -> Streamer,
     ) -> Result<Streamer, CreateError> {
         let mut streamers = self.lock_open()?;
-        let predecessor = Predecessor(AsyncMutex::new(streamers.by_id.remove(&id)));
-        Ok(streamers.insert(id, |id| start(id, predecessor)))
+        let streamer = streamers.by_id.remove(&id);
+        let before = streamers.predecessors.remove(&id);
+        let predecessor =
+            Arc::new(Predecessor { streamer: AsyncMutex::new(streamer), before: AsyncMutex::new(before) });
+        let created = streamers.insert(id.clone(), |id| start(id, predecessor.clone()));
+        streamers.predecessors.insert(id, predecessor);
+        Ok(created)
     }
 
     /// The streamer with this name. One that has ended stays until it is removed or its name is used again, so that its
@@ -150,7 +156,7 @@ impl Registry {
     ///
     /// The name is free at once. Cancel safe: the streamer stops all the same.
     pub async fn remove(&self, id: &StreamerId, policy: ExitPolicy) -> bool {
-        let removed = self.lock().by_id.remove(id);
+        let removed = self.lock().remove(id);
         match removed {
             Some(streamer) => {
                 streamer.shutdown(policy).await;
@@ -163,12 +169,18 @@ impl Registry {
     /// As [`remove`](Self::remove), if that name still means this very streamer: for who created one and found that it
     /// failed. False, and nothing is done, when it was removed or replaced meanwhile.
     pub async fn remove_if_same(&self, streamer: &Streamer, policy: ExitPolicy) -> bool {
-        let removed = match self.lock().by_id.entry(streamer.id().clone()) {
-            Entry::Occupied(entry) if entry.get().is_same(streamer) => entry.remove(),
-            _ => return false,
+        let removed = {
+            let mut streamers = self.lock();
+            let is_same = streamers.by_id.get(streamer.id()).is_some_and(|known| known.is_same(streamer));
+            is_same.then(|| streamers.remove(streamer.id())).flatten()
         };
-        removed.shutdown(policy).await;
-        true
+        match removed {
+            Some(streamer) => {
+                streamer.shutdown(policy).await;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Stops all streamers, leaving the apps on their hosts running, and takes no new ones. Viewers are told that the
@@ -208,28 +220,43 @@ impl Registry {
 impl Streamers {
     fn insert(&mut self, id: StreamerId, start: impl FnOnce(StreamerId) -> Streamer) -> Streamer {
         let streamer = start(id.clone());
+        self.predecessors.remove(&id);
         self.by_id.insert(id, streamer.clone());
         streamer
+    }
+
+    fn remove(&mut self, id: &StreamerId) -> Option<Streamer> {
+        self.predecessors.remove(id);
+        self.by_id.remove(id)
     }
 }
 
 /// A source that begins when a streamer has stopped.
 struct Successor<S> {
-    predecessor: Predecessor,
+    predecessor: Arc<Predecessor>,
     source: S,
 }
 
-/// A streamer that gives way, until it has.
-struct Predecessor(AsyncMutex<Option<Streamer>>);
+/// A streamer that gives way, until it has, and what it waited for itself: it is called away from that.
+struct Predecessor {
+    streamer: AsyncMutex<Option<Streamer>>,
+    before: AsyncMutex<Option<Arc<Predecessor>>>,
+}
 
 impl Predecessor {
-    /// Waits until nothing of it is left. Cancel safe.
+    /// Waits until nothing of them is left. Cancel safe.
     async fn gone(&self) {
-        let mut predecessor = self.0.lock().await;
+        let mut predecessor = self.streamer.lock().await;
         if let Some(streamer) = &*predecessor {
             streamer.shutdown(ExitPolicy::LeaveRunning).await;
         }
         *predecessor = None;
+        drop(predecessor);
+        let mut before = self.before.lock().await;
+        if let Some(before) = &*before {
+            Box::pin(before.gone()).await;
+        }
+        *before = None;
     }
 }
 

@@ -687,6 +687,39 @@ async fn a_replaced_streamer_has_stopped_before_its_successor_begins() {
     assert_eq!(late.err(), Some(CreateError::ShutDown));
 }
 
+/// A source for a process, which says when it is asked, and is none.
+#[cfg(unix)]
+struct Asked(tokio::sync::mpsc::UnboundedSender<Instant>);
+
+#[cfg(unix)]
+#[async_trait]
+impl moonlight_mux::SpawnableSource for Asked {
+    async fn moonlight(&self) -> Result<moonlight_mux::MoonlightSource, SourceError> {
+        self.0.send(Instant::now()).expect("the test listens");
+        Err(SourceError::permanent(std::fmt::Error))
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn who_replaces_a_streamer_that_waits_for_another_waits_for_that_too() {
+    let registry = Registry::new();
+    let (mut clinging, _first_script) = scripted();
+    clinging.deaf = true;
+    registry.replace(id("desk"), clinging, StreamerConfig::default()).expect("the name is free");
+    settle().await;
+
+    let start = Instant::now();
+    let (asked, mut when) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..3 {
+        let (source, config) = (Asked(asked.clone()), StreamerConfig::default());
+        registry.replace_process(id("desk"), source, config, Default::default()).expect("it gives way");
+        settle().await;
+    }
+    let when = when.recv().await.expect("the last is asked");
+    assert_eq!((when - start).as_secs(), 2, "a deaf source is dropped then");
+}
+
 #[test]
 fn ids_are_checked() {
     assert!("a.B_9-".parse::<moonlight_mux::StreamerId>().is_ok());

@@ -26,6 +26,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[cfg(any(test, feature = "bench-support"))]
 pub use self::session::Fault;
@@ -102,6 +103,9 @@ fn run(session: Session) -> Exit {
         }
     };
     let talk = async {
+        if let Err(error) = ignore_signals() {
+            tracing::warn!(%error, "signals to a whole group of processes end this one before its server says how");
+        }
         match Link::open(socket) {
             Ok(link) => session.run(link, Box::new(moonlight)).await,
             Err(error) => {
@@ -118,6 +122,16 @@ fn run(session: Session) -> Exit {
 
 fn moonlight(init: MoonlightInit, turns: Turns) -> Arc<dyn VideoSource> {
     Arc::new(init.into_source(turns))
+}
+
+/// A service manager tells all processes of a service to end at once. This one ends as its server says, or when that is gone.
+/// SIGHUP still ends it: a stopped process whose server has died gets that from the kernel.
+fn ignore_signals() -> io::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        // Once listened for, a signal never does again what it did by default.
+        drop(signal(kind)?);
+    }
+    Ok(())
 }
 
 /// Takes the control connection from standard input, where nothing shall find it again.

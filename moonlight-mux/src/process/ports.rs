@@ -1,7 +1,7 @@
 //! Ports for processes: each has one that no other process of this program has.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard};
 
@@ -19,9 +19,12 @@ struct Taken {
 static TAKEN: Mutex<Taken> = Mutex::new(Taken { ports: BTreeSet::new(), last: 0 });
 
 impl Port {
-    /// One of `range` that nobody has, at this address; `None` when there is none.
-    pub(super) fn take(range: &RangeInclusive<u16>, ip: IpAddr) -> Option<Self> {
-        Self::take_if(range, |port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok())
+    /// One of `range` that nobody has, at this address, nor over TCP at that other one; `None` when there is none.
+    pub(super) fn take(range: &RangeInclusive<u16>, udp: IpAddr, tcp: Option<IpAddr>) -> Option<Self> {
+        Self::take_if(range, |port| {
+            UdpSocket::bind(SocketAddr::new(udp, port)).is_ok()
+                && tcp.is_none_or(|tcp| TcpListener::bind(SocketAddr::new(tcp, port)).is_ok())
+        })
     }
 
     fn take_if(range: &RangeInclusive<u16>, is_free: impl Fn(u16) -> bool) -> Option<Self> {
@@ -80,6 +83,9 @@ mod tests {
         let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
         let other = UdpSocket::bind((ip, 0)).expect("a free port");
         let port = other.local_addr().expect("bound").port();
-        assert!(Port::take(&(port..=port), ip).is_none());
+        assert!(Port::take(&(port..=port), ip, None).is_none());
+        let other = TcpListener::bind((ip, 0)).expect("a free port");
+        let port = other.local_addr().expect("bound").port();
+        assert!(Port::take(&(port..=port), ip, Some(ip)).is_none());
     }
 }

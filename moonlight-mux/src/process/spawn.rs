@@ -7,12 +7,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tracing::Instrument;
 
 use self::conversation::Conversation;
@@ -105,7 +104,7 @@ impl Launcher for System {
             .instrument(tracing::Span::current()),
         );
         let (outbox, words, talking) = Conversation::begin(ours).map_err(failed)?;
-        let life = Process { child, pid, tail, log: Some(log), talking };
+        let life = Process { child, pid, tail, log: Some(log), log_until: None, talking };
         Ok(Started { pid, outbox, words, life: Box::new(life) })
     }
 }
@@ -117,6 +116,8 @@ struct Process {
     tail: Tail,
     /// Until it has told all.
     log: Option<Task<((), ())>>,
+    /// From its end on: when no more of it is waited for.
+    log_until: Option<Instant>,
     talking: Conversation,
 }
 
@@ -134,7 +135,13 @@ impl Life for Process {
             }
         };
         if let Some(log) = &mut self.log {
-            let _ = timeout(LOG_GRACE, log).await;
+            // One for all calls: whoever waits may be called away again and again.
+            let deadline = *self.log_until.get_or_insert_with(|| task::now() + LOG_GRACE);
+            tokio::select! {
+                biased;
+                _ = log => {}
+                () = task::at(Some(deadline)) => {}
+            }
             self.log = None;
         }
         End { exit, log: self.tail.lines() }

@@ -225,11 +225,14 @@ impl Supervision {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Action> {
-        if self.timeout().is_none_or(|timeout| now < timeout) {
-            return None;
-        }
+        let due = self.timeout().filter(|&due| due <= now)?;
         let config = &self.config;
         match &mut self.phase {
+            // This program was held up, and has not heard yet what was said meanwhile.
+            Phase::Running(run) if now.saturating_duration_since(due) > LATE => {
+                run.forgive(now);
+                None
+            }
             Phase::Running(run) if run.closed.is_some() => Some(self.kill(Doom::Lingers)),
             Phase::Running(Run { ready: Readiness::Until(_), .. }) => {
                 let waited = config.ready_timeout;
@@ -276,6 +279,17 @@ impl Run {
         self.pictures.map_or(Duration::ZERO, |(first, last)| last.saturating_duration_since(first))
     }
 
+    /// Whatever was due begins anew now.
+    fn forgive(&mut self, now: Instant) {
+        self.heard = now;
+        if let Readiness::Until(until) = &mut self.ready {
+            *until = now + LINGER;
+        }
+        if let Some(until) = &mut self.closed {
+            *until = now + LINGER;
+        }
+    }
+
     fn deadline(&self, config: &SupervisionConfig) -> Option<Instant> {
         match (self.closed, &self.ready) {
             (Some(until), _) => Some(until),
@@ -291,6 +305,8 @@ impl Run {
 
 /// How long a process may take to end behind its last word.
 const LINGER: Duration = Duration::from_secs(2);
+/// Whoever is called so long behind the time was stopped, or had no processor: the process is not to blame.
+const LATE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,8 @@ use crate::task::{self, Task};
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// The same when it also ends the app on the host.
 const QUIT_GRACE: Duration = Duration::from_secs(13);
+/// Words of a process that has ended are there already; only who else holds its socket could say more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) struct Supervisor {
     source: Arc<dyn SpawnableSource>,
@@ -175,7 +177,10 @@ impl Supervisor {
     fn start(&self, source: MoonlightSource) -> Result<Running, ProcessError> {
         let mut webrtc = self.process.webrtc.clone();
         let port = match &self.process.udp_ports {
-            Some(range) => Some(Port::take(range, webrtc.bind.ip()).ok_or(ProcessError::NoPort)?),
+            Some(range) => Some(
+                Port::take(range, webrtc.bind.ip(), webrtc.tcp.map(|tcp| tcp.ip()))
+                    .ok_or(ProcessError::NoPort)?,
+            ),
             None => None,
         };
         if let Some(port) = port.as_ref().map(Port::number) {
@@ -209,38 +214,45 @@ impl Supervisor {
             }
             News::Ended(end) => {
                 let Some(running) = live.running.take() else { return };
-                let (reason, own) = self.bury(&mut live.supervision, running, &mut live.before, end).await;
+                let (running, reason, own) =
+                    self.bury(&mut live.supervision, running, &mut live.before, end).await;
+                // Viewers whose process is gone look whether there will be another.
                 handle_end(live, reason, own);
+                self.publish(&live.supervision);
+                running.close().await;
             }
         }
     }
 
-    /// Hears the last words of a process that has ended, and clears away what is left of it. Gives why it is gone, and whether
-    /// it said so itself.
+    /// Hears the last words of a process that has ended. Gives what is left of it, why it is gone, and whether it said so
+    /// itself.
     async fn bury(
         &self,
         supervision: &mut Supervision,
         mut running: Running,
         before: &mut Before,
         end: End,
-    ) -> (EndReason, bool) {
-        while let Some(word) = running.last_word().await {
+    ) -> (Running, EndReason, bool) {
+        let deadline = task::now() + LAST_WORDS;
+        while let Some(word) = running.last_word(deadline).await {
             self.handle_word(supervision, &mut running, before, word);
         }
         self.service.send_replace(None);
         self.ends.pid.send_replace(None);
         self.ends.input.mirror(Mirrored::default());
         running.count_into(&mut before.stats, &mut before.restarts);
+        before.stats.bits_per_second = 0;
+        before.stats.last_frame_age = self.ends.broadcaster.stats().last_frame_age;
+        self.ends.broadcaster.mirror(before.stats.clone());
         let exit = end.exit;
-        let reason = running.why(end);
-        match &reason {
+        let (reason, own) = running.why(end);
+        match (&reason, own) {
             (EndReason::Failed(error), false) => {
                 tracing::error!(%error, pid = running.pid(), %exit, "the streamer's process is gone");
             }
             _ => tracing::info!(pid = running.pid(), %exit, "the streamer's process has ended"),
         }
-        running.close().await;
-        reason
+        (running, reason, own)
     }
 
     fn handle_word(
@@ -291,6 +303,8 @@ impl Supervisor {
             FromChild::Stats { stream, source, restarts, peers, malformed } => {
                 running.handle_stats(stream, restarts, malformed);
                 let (mut stats, mut all) = (before.stats.clone(), before.restarts);
+                // The last frame of the process before, until there is one of this.
+                stats.last_frame_age = self.ends.broadcaster.stats().last_frame_age;
                 running.count_into(&mut stats, &mut all);
                 self.ends.broadcaster.mirror(stats);
                 self.ends.source_stats.send_if_modified(|known| std::mem::replace(known, source) != source);
@@ -414,7 +428,8 @@ impl Supervisor {
                     }
                     News::Ended(end) => {
                         if let Some(running) = running.take() {
-                            self.bury(&mut supervision, running, &mut before, end).await;
+                            let (running, ..) = self.bury(&mut supervision, running, &mut before, end).await;
+                            running.close().await;
                         }
                         return;
                     }

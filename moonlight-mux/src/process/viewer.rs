@@ -13,6 +13,7 @@ use super::message::ToChild;
 use super::outbox::Outbox;
 use crate::egress::{Egress, Relocated, ViewerIo};
 use crate::input::Rights;
+use crate::lifecycle::State;
 use crate::peer::{LeaveReason, PeerId, PeerName, PeerStats};
 use crate::signalling::{Signal, SignalError, SignalSink, SignalStream};
 use crate::webrtc::Offerer;
@@ -131,6 +132,31 @@ pub(super) struct RemoteViewer {
     is_closed: bool,
 }
 
+/// A viewer in a process. Whoever stops serving it, however that comes, has it removed there.
+struct Presence {
+    viewer: PeerId,
+    switchboard: Switchboard,
+    outbox: Outbox,
+    /// The process knows, or is gone.
+    is_over: bool,
+}
+
+impl Presence {
+    fn new(viewer: PeerId, switchboard: &Switchboard, service: &Service) -> Self {
+        Self { viewer, switchboard: switchboard.clone(), outbox: service.outbox.clone(), is_over: false }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.switchboard.close(self.viewer);
+        if !self.is_over {
+            let (peer_id, reason) = (self.viewer, LeaveReason::Internal);
+            self.outbox.offer(ToChild::RemovePeer { peer_id, reason }, None);
+        }
+    }
+}
+
 /// What comes of one process.
 enum Served {
     Gone(LeaveReason),
@@ -159,8 +185,14 @@ impl RemoteViewer {
                 Err(reason) => return reason,
             };
             let mut listener = self.switchboard.open(viewer.id());
-            match self.serve_by(&service, viewer, &mut listener, std::mem::take(&mut early)).await {
+            let mut presence = Presence::new(viewer.id(), &self.switchboard, &service);
+            let served = self.serve_by(&service, viewer, &mut listener, std::mem::take(&mut early)).await;
+            presence.is_over = true;
+            match served {
                 Served::Gone(reason) => return reason,
+                Served::Orphaned if matches!(*viewer.state.borrow(), State::Ended(_)) => {
+                    return LeaveReason::StreamEnded;
+                }
                 Served::Orphaned if self.is_closed => return LeaveReason::ConnectionFailed,
                 // Nobody can tell it to connect anew: an existing page joins again by itself.
                 Served::Orphaned if self.is_deaf || !self.viewer_offers => {
@@ -232,13 +264,25 @@ impl RemoteViewer {
                             | ToViewer::Closed(LeaveReason::StreamEnded),
                         ) => {
                             tokio::select! {
+                                biased;
                                 reason = viewer.leaving() => return Served::Gone(reason),
                                 () = service.over.cancelled() => return Served::Orphaned,
                             }
                         }
                         Some(ToViewer::Closed(reason)) => return Served::Gone(reason),
                         Some(word) => {
-                            if self.hear(word).await.is_err() && !self.is_deaf {
+                            // Its transport may take nothing; a farewell has a deadline of its own.
+                            let heard = match word {
+                                ToViewer::Signal(_) => tokio::select! {
+                                    biased;
+                                    reason = viewer.leaving() => {
+                                        return self.follow(Served::Gone(reason), service, viewer, listener).await;
+                                    }
+                                    heard = self.hear(word) => heard,
+                                },
+                                word => self.hear(word).await,
+                            };
+                            if heard.is_err() && !self.is_deaf {
                                 self.is_deaf = true;
                                 ToChild::PeerLost { peer_id }
                             } else {
@@ -342,7 +386,6 @@ async fn tell(service: &Service, viewer: &ViewerIo, message: ToChild) -> Option<
 impl Egress for RemoteViewer {
     async fn run(mut self: Box<Self>, viewer: ViewerIo) -> LeaveReason {
         let reason = self.serve(&viewer).await;
-        self.switchboard.close(viewer.id());
         self.farewell(reason).await;
         reason
     }

@@ -323,8 +323,9 @@ impl Child {
             return ControlFlow::Continue(());
         };
         let state = state.borrow_and_update().clone();
-        // A format comes before its pictures.
+        // A format comes before its pictures, and what the source takes before it is said that it is connected.
         self.tell_info_of(streamer.info());
+        self.tell_input();
         self.sender.tell(FromChild::State { state: StateMessage::new(&state, task::now()) });
         if let State::Ended(_) = state {
             self.state = None;

@@ -242,6 +242,32 @@ fn a_process_that_says_nothing_more_has_two_seconds_to_end() {
 }
 
 #[test]
+fn a_program_that_was_stopped_for_a_while_hears_its_process_before_it_judges_it() {
+    let called_late = |test: &mut Test, ms| {
+        test.now = ms;
+        assert_eq!(test.supervision.handle_timeout(test.now()), None);
+    };
+    let mut test = Test::streaming();
+    called_late(&mut test, 15_000);
+    assert_eq!(test.supervision.state(), &State::Streaming);
+    test.supervision.handle_word(test.now());
+    assert_eq!(test.until(24_999), []);
+    let silent = Duration::from_secs(10);
+    assert_eq!(test.until(60_000), [(25_000, Action::Kill(Doom::Silent { silent }))]);
+
+    let mut test = Test::new(config());
+    test.supervision.handle_started(test.now());
+    called_late(&mut test, 15_000);
+    assert_eq!(test.until(16_999), []);
+    assert_eq!(test.until(17_000).len(), 1, "it was not ready within the two seconds either");
+
+    let mut test = Test::streaming();
+    test.supervision.handle_closed(test.now());
+    called_late(&mut test, 15_000);
+    assert_eq!(test.until(60_000), [(17_000, Action::Kill(Doom::Lingers))]);
+}
+
+#[test]
 fn nothing_is_done_any_more_for_a_stream_that_was_stopped() {
     let mut test = Test::streaming();
     test.supervision.end(EndReason::Stopped);

@@ -5,7 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::launch::Launch;
@@ -25,8 +24,6 @@ use crate::task::{self, Task};
 
 /// How often its memory is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Words of a process that has ended are there already; only who else holds its socket could say more.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) struct Running {
     pid: u32,
@@ -138,8 +135,13 @@ impl Running {
     }
 
     /// What a process that has ended said before and nobody has heard yet. Cancel safe.
-    pub(super) async fn last_word(&mut self) -> Option<FromChild> {
-        timeout(LAST_WORDS, self.words.as_mut()?.recv()).await.ok().flatten()
+    pub(super) async fn last_word(&mut self, deadline: Instant) -> Option<FromChild> {
+        let words = self.words.as_mut()?;
+        tokio::select! {
+            biased;
+            () = task::at(Some(deadline)) => None,
+            word = words.recv() => word,
+        }
     }
 
     pub(super) fn handle_hello(&mut self, version: u32, pid: u32) {

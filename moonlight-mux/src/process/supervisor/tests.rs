@@ -15,7 +15,7 @@ use crate::process::message::StateMessage;
 use crate::process::{Limits, ProcessExit};
 use crate::signalling::Signal;
 use crate::source::Stage;
-use crate::streamer::RestartBackoff;
+use crate::streamer::{RestartBackoff, RestartPolicy};
 use crate::webrtc::Offerer;
 
 fn cause(reason: &EndReason) -> &ProcessError {
@@ -140,7 +140,8 @@ async fn a_crashed_process_is_followed_by_another_when_nothing_is_left_of_it() {
     let mut first = host.process().await;
     first.stream().await;
     let counted = Stats { video_frames: 100, bytes: 5000, ..Stats::default() };
-    first.count(&counted, 2);
+    let age = Some(Duration::from_millis(20));
+    first.count(&Stats { bits_per_second: 1000, last_frame_age: age, ..counted.clone() }, 2);
     streamer.wait_streaming().await.unwrap();
     let crashed = task::now();
     first.exit(ProcessExit::Signal(11));
@@ -148,6 +149,7 @@ async fn a_crashed_process_is_followed_by_another_when_nothing_is_left_of_it() {
     let State::Reconnecting { reason, .. } = reaches(&streamer, reconnecting).await else { panic!() };
     assert!(matches!(cause(&reason), ProcessError::Exited { exit: ProcessExit::Signal(11), .. }));
     assert_eq!(streamer.pid(), None);
+    assert_eq!((streamer.stats().bits_per_second, streamer.stats().last_frame_age), (0, age));
 
     let mut second = host.process().await;
     assert!(first.is_closed(), "nothing is left of the first");
@@ -165,6 +167,11 @@ async fn a_crashed_process_is_followed_by_another_when_nothing_is_left_of_it() {
         "2 and 1 of sources, 1 of processes"
     );
     assert!(reconnecting(&streamer.state()));
+    assert_eq!(
+        streamer.stats().last_frame_age,
+        age.map(|age| age + waited),
+        "that of the first's last frame"
+    );
     second.say(FromChild::State { state: StateMessage::Streaming });
     streamer.wait_streaming().await.unwrap();
 }
@@ -410,6 +417,26 @@ async fn viewers_outlive_a_later_process_whose_stream_could_not_start_and_end_wi
 }
 
 #[tokio::test(start_paused = true)]
+async fn existing_pages_are_told_that_the_stream_has_ended() {
+    for says in [true, false] {
+        let mut host = Host::new();
+        let streamer = host.spawn("desk", |config, _| config.restart = RestartPolicy::Never);
+        let (egress, mut page) = Page::new(false);
+        let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+        let mut process = host.process().await;
+        process.stream().await;
+        let ToChild::AddPeer { peer_id, .. } = process.told().await else { panic!() };
+        if says {
+            process.say(FromChild::PeerClosing { peer_id, reason: LeaveReason::StreamEnded });
+            process.say(FromChild::Stopped { reason: EndReason::ByHost });
+        }
+        process.exit(ProcessExit::Code(0));
+        assert_eq!(peer.closed().await, LeaveReason::StreamEnded);
+        assert_eq!((page.heard().await, page.closed()), (None, Some(LeaveReason::StreamEnded)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_viewer_that_leaves_while_there_is_no_process_is_gone_at_once() {
     let mut host = Host::new();
     let streamer = host.spawn("desk", |_, _| {});
@@ -509,6 +536,24 @@ async fn a_viewer_whose_transport_takes_nothing_is_sent_away_alone() {
     assert_eq!(process.pump_until(peer.closed()).await, LeaveReason::SignallingTimeout);
     assert!(matches!(streamer.state(), State::Streaming), "the process is heard all the time");
     drop(stuck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kicked_viewer_whose_transport_takes_nothing_is_let_go_by_the_process_at_once() {
+    let mut host = Host::new();
+    let streamer = host.spawn("desk", |_, _| {});
+    let (egress, _stuck) = Page::stuck();
+    let peer = streamer.add_peer(egress, PeerConfig::default()).unwrap();
+    let mut process = host.process().await;
+    process.stream().await;
+    let ToChild::AddPeer { peer_id, .. } = process.told().await else { panic!() };
+    process.say(FromChild::ToPeer { peer_id, signal: play::offer("x") });
+    assert!(silent(&mut process).await, "it is being sent");
+    let began = task::now();
+    assert!(streamer.kick(peer_id, LeaveReason::Kicked));
+    let ToChild::RemovePeer { reason: LeaveReason::Kicked, .. } = process.told().await else { panic!() };
+    assert_eq!(task::now(), began);
+    assert_eq!(peer.closed().await, LeaveReason::Kicked);
 }
 
 #[tokio::test(start_paused = true)]
