@@ -133,6 +133,10 @@ export class HostChoice {
   }
 
   async #pair() {
+    const button = this.#pairing.querySelector("button");
+    // Each call has a PIN of its own.
+    if (button.getAttribute("aria-busy") === "true") return;
+    button.setAttribute("aria-busy", "true");
     const round = ++this.#round;
     clearTimeout(this.#timer);
     const id = Number(this.#select.value);
@@ -146,6 +150,8 @@ export class HostChoice {
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (round === this.#round) this.#part("error").textContent = sentence(error.message);
+    } finally {
+      button.removeAttribute("aria-busy");
     }
   }
 

@@ -46,6 +46,8 @@ export class NewStream {
       this.#hosts.close();
       this.#apps.close();
     });
+    // What stands there is of another name.
+    this.#part("name").addEventListener("input", () => this.#say("name", ""));
     this.#part("size").addEventListener("change", () => this.#showSize());
     this.#part("replace").addEventListener("click", () => this.#create({ replace: true }));
     this.#part("close").addEventListener("click", () => dialog.close());
@@ -92,9 +94,11 @@ export class NewStream {
     this.#setBusy(true);
     try {
       const { streamer_id: id } = await createStreamer(request, { replace });
-      if (opened === this.#opened) this.#dialog.close();
-      // The next one gets another name.
-      this.#part("name").value = this.#suggested = "";
+      if (opened === this.#opened) {
+        this.#dialog.close();
+        // The next one gets another name.
+        this.#part("name").value = this.#suggested = "";
+      }
       this.#created(id);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;

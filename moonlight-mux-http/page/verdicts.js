@@ -74,6 +74,9 @@ function withoutCode(streamer, { online }) {
 }
 
 function ended(known, streamer) {
+  const over = streamer?.status === "failed" || streamer?.status === "stopped";
+  // It has been tried again since.
+  if (streamer?.persistent === true && !over) return LOST;
   if (streamer?.status !== "failed") return known;
   // The server tries a persistent one again.
   return { message: "The stream has failed.", hint: streamer.error?.message, again: streamer.persistent === true };

@@ -41,6 +41,7 @@ pub(crate) async fn create(
     let address = hosts.get(request.host_id).ok_or(Problem::HostNotFound)?.address;
     let keep = request.persistent.then(|| keep(&fields, mode, address.clone()));
     let recipe = server.recipe(request, address).ok_or(Problem::HostNotFound)?;
+    server.creation.can_keep(&recipe.id, keep.is_some()).await?;
     let made = server.creation.start(recipe, mode, keep, query.on_conflict)?;
     server.creation.until_kept(&made).await?;
     if query.wait {

@@ -47,10 +47,14 @@ pub(crate) struct Creation {
     max_streamers: usize,
     targets: Arc<Targets>,
     /// Held while a streamer is counted, made and remembered.
-    deciding: Mutex<()>,
+    deciding: Arc<Mutex<()>>,
     kept: Option<KeptStreamers>,
     /// One task for each persistent streamer that is not over. They end with the server.
     keepers: Mutex<JoinSet<()>>,
+    /// One task for each streamer that is being deleted: who asked for it may go.
+    removals: Mutex<JoinSet<()>>,
+    /// Held while a persistent one is taken from the disk: one at a time is.
+    forgetting: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A streamer that was made, whose first verdict is awaited.
@@ -71,15 +75,26 @@ impl Creation {
             registry,
             max_streamers,
             targets: Arc::default(),
-            deciding: Mutex::default(),
+            deciding: Arc::default(),
             kept,
             keepers: Mutex::default(),
+            removals: Mutex::default(),
+            forgetting: Arc::default(),
         }
     }
 
     /// Where persistent streamers are kept.
     pub(crate) fn kept(&self) -> Option<&KeptStreamers> {
         self.kept.as_ref()
+    }
+
+    /// Asks the disk, before anything is stopped for it, whether it would take a streamer that is persistent, or one in the place
+    /// of a persistent one.
+    pub(crate) async fn can_keep(&self, id: &StreamerId, persistent: bool) -> Result<(), Problem> {
+        match self.kept.as_ref().filter(|all| persistent || all.contains(id)) {
+            Some(all) => Ok(all.write().await?),
+            None => Ok(()),
+        }
     }
 
     /// Makes a streamer; a persistent one if something of it shall be kept. [`until_kept`](Self::until_kept) comes next.
@@ -159,16 +174,32 @@ impl Creation {
         }
     }
 
-    /// Removes a streamer, from what is kept first. False when there is none.
+    /// Removes the streamer that has this id now, from the disk first. False when there is none. Cancel safe: it goes all the same.
     pub(crate) async fn remove(&self, id: &StreamerId, policy: ExitPolicy) -> Result<bool, Problem> {
-        if let Some(all) = &self.kept
-            && let Some(removed) = all.remove(id)
-            && let Err(error) = all.write().await
+        let removal = {
+            let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = self.kept.as_ref().and_then(|all| all.ticket(id).map(|ticket| (all.clone(), ticket)));
+            Removal {
+                registry: self.registry.clone(),
+                deciding: self.deciding.clone(),
+                forgetting: self.forgetting.clone(),
+                streamer: self.registry.get(id),
+                id: id.clone(),
+                kept,
+                policy,
+            }
+        };
+        let (removed, was_removed) = oneshot::channel();
         {
-            all.put_back(id.clone(), removed);
-            return Err(error.into());
+            let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+            while removals.try_join_next().is_some() {}
+            removals.spawn(async move {
+                // Who asked may have gone.
+                let _ = removed.send(removal.run().await);
+            });
         }
-        Ok(self.registry.remove(id, policy).await)
+        // Without a word the runtime goes down.
+        was_removed.await.unwrap_or(Err(Problem::ShuttingDown))
     }
 
     /// Notes another input mode of a persistent streamer; [`until_noted`](Self::until_noted) comes next.
@@ -206,12 +237,14 @@ impl Creation {
             }
             _ => None,
         };
-        self.registry.remove_if_same(streamer, ExitPolicy::LeaveRunning).await;
-        if let Some(all) = forgotten
-            && let Err(error) = all.write().await
-        {
-            tracing::error!(error = &error as &dyn std::error::Error, "a streamer cannot be forgotten");
-        }
+        let forget = async {
+            let Some(all) = forgotten else { return };
+            if let Err(error) = all.write().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "a streamer cannot be forgotten");
+            }
+        };
+        // Both begin at once, whatever becomes of who waits here: an end can take its time.
+        tokio::join!(forget, self.registry.remove_if_same(streamer, ExitPolicy::LeaveRunning));
     }
 
     /// When all places are taken, the oldest streamer that has ended gives its own: it is only there to be read of.
@@ -256,6 +289,44 @@ impl Creation {
     }
 }
 
+/// Takes one streamer away.
+struct Removal {
+    registry: Registry,
+    deciding: Arc<Mutex<()>>,
+    forgetting: Arc<tokio::sync::Mutex<()>>,
+    id: StreamerId,
+    streamer: Option<Streamer>,
+    /// What is kept of it.
+    kept: Option<(KeptStreamers, Ticket)>,
+    policy: ExitPolicy,
+}
+
+impl Removal {
+    async fn run(self) -> Result<bool, Problem> {
+        let Self { registry, deciding, forgetting, id, mut streamer, kept, policy } = self;
+        let mut forgotten = false;
+        if let Some((all, ticket)) = kept {
+            let _forgetting = forgetting.lock().await;
+            // Until it is off the disk it is what it was, and tried again.
+            all.leave(Some(ticket));
+            let written = all.write().await;
+            let _deciding = deciding.lock().unwrap_or_else(PoisonError::into_inner);
+            all.leave(None);
+            written?;
+            forgotten = all.remove_if_current(&id, ticket);
+            if forgotten {
+                // Its keeper may have made a newer one meanwhile, and makes none any more.
+                streamer = registry.get(&id);
+            }
+        }
+        let removed = match streamer {
+            Some(streamer) => registry.remove_if_same(&streamer, policy).await,
+            None => false,
+        };
+        Ok(forgotten || removed)
+    }
+}
+
 /// Tries one persistent streamer again whenever it has failed, until it is forgotten, or over otherwise.
 struct Keeper {
     registry: Registry,
@@ -268,8 +339,16 @@ struct Keeper {
 impl Keeper {
     async fn run(self, mut streamer: Streamer) {
         let mut wait = FIRST_WAIT;
-        while has_failed(&end_of(&streamer).await) {
-            if streamer.stats().video_frames > 0 {
+        loop {
+            let began_well = streamer.wait_streaming().await.is_ok()
+                && time::timeout(LONGEST_WAIT, end_of(&streamer)).await.is_err();
+            let end = end_of(&streamer).await;
+            if !has_failed(&end) {
+                return;
+            }
+            if is_permanent(&end) {
+                wait = LONGEST_WAIT;
+            } else if began_well {
                 wait = FIRST_WAIT;
             }
             tracing::info!(id = %self.recipe.id, ?wait, "a persistent streamer failed, and is tried again");
@@ -314,11 +393,16 @@ fn has_failed(state: &State) -> bool {
     matches!(state, State::Ended(reason) if !matches!(reason, EndReason::Stopped | EndReason::ByHost))
 }
 
+/// Another try would most probably meet it again.
+fn is_permanent(state: &State) -> bool {
+    matches!(state, State::Ended(EndReason::Failed(error)) if error.is_permanent())
+}
+
 /// Existing clients give up after 30 s; by then they have their answer.
 const VERDICT: Duration = Duration::from_secs(25);
 /// From a persistent streamer's failure to the next try; each further one in a row is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
-/// A host that comes back is found within a minute.
+/// A host that comes back is found within a minute. A stream that went on for so long has begun well.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub(crate) enum Code {
     /// The streamer's process could not be started, crashed, or had to be killed.
     ProcessFailed,
     StateNotKept,
+    /// The streamer's process finds no free port.
+    Limit,
     InternalError,
 }
 
@@ -59,6 +61,7 @@ impl Code {
             Self::StreamFailed => "stream_failed",
             Self::ProcessFailed => "process_failed",
             Self::StateNotKept => "state_not_kept",
+            Self::Limit => "limit",
             Self::InternalError => "internal_error",
         }
     }
@@ -77,9 +80,11 @@ impl Failure {
             code => code,
         };
         let stage = match code {
-            Code::HostNotFound | Code::ProcessFailed | Code::StateNotKept | Code::InternalError => {
-                failure.stage
-            }
+            Code::HostNotFound
+            | Code::ProcessFailed
+            | Code::StateNotKept
+            | Code::Limit
+            | Code::InternalError => failure.stage,
             _ => failure.stage.or(Some(FIRST_FRAME)),
         };
         Self { code, stage, ..failure }
@@ -104,6 +109,7 @@ impl Failure {
             | Code::ConnectionTimeout
             | Code::ConnectionFailed
             | Code::StreamFailed => StatusCode::BAD_GATEWAY,
+            Code::Limit => StatusCode::SERVICE_UNAVAILABLE,
             Code::ProcessFailed | Code::StateNotKept | Code::InternalError => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -146,7 +152,8 @@ impl From<&SourceError> for Failure {
         #[cfg(unix)]
         if let Some(error) = cause.downcast_ref::<ProcessError>() {
             let log = error.log().to_vec();
-            return Self { stage, log, message: process_message(error), ..Self::of(Code::ProcessFailed) };
+            let code = if matches!(error, ProcessError::NoPort) { Code::Limit } else { Code::ProcessFailed };
+            return Self { stage, log, message: process_message(error), ..Self::of(code) };
         }
         if let Some(error) = cause.downcast_ref::<ConnectionError>() {
             let code = match stage {
@@ -348,6 +355,13 @@ mod tests {
                 assert_eq!((failure.message.as_str(), &failure.log, failure.stage), (message, &log, None));
             }
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_process_without_a_port_met_a_limit() {
+        let failure = Failure::of_start(&EndReason::Failed(SourceError::retryable(ProcessError::NoPort)));
+        assert_eq!((failure.code.name(), failure.status().as_u16(), failure.stage), ("limit", 503, None));
     }
 
     #[test]

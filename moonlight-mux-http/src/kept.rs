@@ -34,6 +34,8 @@ struct Shared {
 struct Book {
     next_ticket: u64,
     by_id: BTreeMap<StreamerId, (Ticket, Kept)>,
+    /// The one that is not written any more, though it is here until that is done.
+    leaving: Option<Ticket>,
 }
 
 /// Names one declaration: a later one of the same streamer has another.
@@ -96,9 +98,14 @@ impl KeptStreamers {
         self.book().by_id.remove(id)
     }
 
-    /// Takes it back that a streamer was removed, unless there is another one meanwhile.
-    pub(crate) fn put_back(&self, id: StreamerId, removed: (Ticket, Kept)) {
-        self.book().by_id.entry(id).or_insert(removed);
+    /// Names what is kept under this id.
+    pub(crate) fn ticket(&self, id: &StreamerId) -> Option<Ticket> {
+        self.book().by_id.get(id).map(|(ticket, _)| *ticket)
+    }
+
+    /// Leaves this one out, and no other, of what is written from now on.
+    pub(crate) fn leave(&self, ticket: Option<Ticket>) {
+        self.book().leaving = ticket;
     }
 
     /// Forgets a streamer, unless it was declared anew. False when there is none.
@@ -218,7 +225,8 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<StreamerId, Kept>, String> {
 }
 
 fn emit(book: &Book) -> Vec<u8> {
-    let streamers = book.by_id.values().map(|(_, Kept { address, request })| Entry {
+    let staying = book.by_id.values().filter(|(ticket, _)| book.leaving != Some(*ticket));
+    let streamers = staying.map(|(_, Kept { address, request })| Entry {
         host_address: address.to_string(),
         request: request.members().clone(),
     });

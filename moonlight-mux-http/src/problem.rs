@@ -161,7 +161,9 @@ impl Problem {
         match self {
             // RFC 9110, section 15.5.22: a 426 names the protocol.
             Self::UpgradeRequired => Some((UPGRADE, "websocket")),
-            Self::Limit { .. } | Self::ShuttingDown => Some((RETRY_AFTER, RETRY_AFTER_S)),
+            Self::Limit { .. } | Self::ShuttingDown | Self::Failure(Failure { code: Code::Limit, .. }) => {
+                Some((RETRY_AFTER, RETRY_AFTER_S))
+            }
             _ => None,
         }
     }

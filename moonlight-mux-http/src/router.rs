@@ -12,7 +12,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use moonlight_mux::{ExitPolicy, Hosts, InputMode, PeerConfig, PeerName, Registry, Rights, Streamer, WebRtc};
+use moonlight_mux::{
+    ExitPolicy, Hosts, InputMode, PeerConfig, PeerName, Registry, Rights, Streamer, StreamerId, WebRtc,
+};
 use serde::Deserialize;
 
 use crate::create::create;
@@ -140,10 +142,10 @@ impl Server {
     }
 }
 
-/// The streamer that the path names by `{id}`.
-pub(crate) struct Named(pub(crate) Streamer);
+/// The id in the path, of a streamer or not.
+struct Id(StreamerId);
 
-impl FromRequestParts<Arc<Server>> for Named {
+impl FromRequestParts<Arc<Server>> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
@@ -153,7 +155,18 @@ impl FromRequestParts<Arc<Server>> for Named {
         }
         let Path(ById { id }) =
             Path::from_request_parts(parts, server).await.map_err(|_| Problem::StreamerNotFound)?;
-        let id = id.parse().map_err(|_| Problem::StreamerNotFound)?;
+        id.parse().map(Self).map_err(|_| Problem::StreamerNotFound)
+    }
+}
+
+/// The streamer that the path names by `{id}`.
+pub(crate) struct Named(pub(crate) Streamer);
+
+impl FromRequestParts<Arc<Server>> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        let Id(id) = Id::from_request_parts(parts, server).await?;
         server.registry.get(&id).map(Self).ok_or(Problem::StreamerNotFound)
     }
 }
@@ -208,12 +221,12 @@ struct RemoveQuery {
 
 async fn remove(
     State(server): State<Arc<Server>>,
-    Named(streamer): Named,
+    Id(id): Id,
     query: Result<Query<RemoveQuery>, QueryRejection>,
 ) -> Result<StatusCode, Problem> {
     let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
     let policy = if query.quit { ExitPolicy::Quit } else { ExitPolicy::LeaveRunning };
-    if server.creation.remove(streamer.id(), policy).await? {
+    if server.creation.remove(&id, policy).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::StreamerNotFound)

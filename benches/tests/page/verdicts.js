@@ -32,6 +32,14 @@ test("a stream that failed says why", () => {
   equal(verdictOf(4002, { ...failed, persistent: true }, browser).again, true);
 });
 
+test("a persistent stream that is on again is come back to", () => {
+  for (const status of ["starting", "active", "stalled", "reconnecting"]) {
+    equal(verdictOf(4002, { status, persistent: true }, browser), LOST);
+    equal(verdictOf(4002, { status, persistent: false }, browser), CLOSE_CODES[4002]);
+  }
+  equal(verdictOf(4002, { status: "stopped", persistent: true }, browser), CLOSE_CODES[4002]);
+});
+
 test("a codec that cannot be played is named", () => {
   equal(verdictOf(4009, { codec: "HEVC" }, browser).message, "This stream's codec, HEVC, cannot be played here.");
   equal(verdictOf(4009, live, { ...browser, playsH264: false }).hint.includes("OpenH264"), true);

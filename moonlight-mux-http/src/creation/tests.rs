@@ -23,6 +23,7 @@ enum Verdict {
     None,
     Streams,
     Fails,
+    FailsForGood,
     EndsByHost,
 }
 
@@ -42,7 +43,10 @@ impl VideoSource for Scripted {
         match verdict {
             Verdict::Streams => {}
             Verdict::EndsByHost => return Ok(Ended::ByHost),
-            _ => return Err(SourceError::permanent(NoAnswer).in_stage(Stage::RtspHandshake)),
+            Verdict::FailsForGood => {
+                return Err(SourceError::permanent(NoAnswer).in_stage(Stage::RtspHandshake));
+            }
+            _ => return Err(SourceError::retryable(NoAnswer).in_stage(Stage::RtspHandshake)),
         }
         io.connected();
         let video = VideoInfo { codec: VideoCodec::H264, width: 1280, height: 720, fps: 60 };
@@ -440,9 +444,65 @@ async fn what_cannot_be_written_is_not_made_nor_deleted() {
     let other = start_persistent(&creation, "other", source);
     assert_eq!(creation.until_kept(&other).await, Err(Problem::StateNotKept));
     assert!(creation.registry.get(&id("other")).is_none());
+    // A create asks first: what runs would be lost otherwise.
+    assert_eq!(creation.can_keep(&id("desk"), false).await, Err(Problem::StateNotKept));
+    assert_eq!(creation.can_keep(&id("third"), true).await, Err(Problem::StateNotKept));
+    assert_eq!(creation.can_keep(&id("third"), false).await, Ok(()), "it has nothing to keep");
     let removed = creation.remove(&id("desk"), ExitPolicy::LeaveRunning).await;
     assert_eq!((removed, status(&desk)), (Err(Problem::StateNotKept), Status::Active));
     assert!(creation.is_persistent(&desk));
+    std::fs::remove_dir(scratch.file().with_extension("new")).unwrap();
+    creation.kept().unwrap().write().await.unwrap();
+    assert_eq!(on_disk(&scratch), ["desk"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_could_not_be_deleted_is_tried_again_still() {
+    let scratch = Scratch::new("undeleted");
+    let creation = keeping(&scratch);
+    let (script, source) = scripted(Verdict::Fails);
+    drop(start_persistent(&creation, "desk", source));
+    std::fs::create_dir(scratch.file().with_extension("new")).unwrap();
+    let removed = creation.remove(&id("desk"), ExitPolicy::LeaveRunning).await;
+    assert_eq!(removed, Err(Problem::StateNotKept));
+    script.send_replace(Verdict::Streams);
+    sleep(Duration::from_secs(120)).await;
+    let desk = creation.registry.get(&id("desk")).expect("it was not deleted");
+    assert!(desk.stats().video_frames > 0, "{:?}", desk.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_goes_on_when_nobody_waits_for_it() {
+    let scratch = Scratch::new("deleted-unheard");
+    let creation = keeping(&scratch);
+    let (_script, source) = scripted(Verdict::Streams);
+    let desk = start_persistent(&creation, "desk", source);
+    creation.until_kept(&desk).await.unwrap();
+    assert!(creation.remove(&id("desk"), ExitPolicy::LeaveRunning).now_or_never().is_none());
+    assert_eq!(end_of(&desk.streamer).await, State::Ended(EndReason::Stopped));
+    assert!(on_disk(&scratch).is_empty() && creation.registry.list().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_without_a_streamer_can_be_deleted() {
+    let scratch = Scratch::new("no-streamer");
+    let creation = keeping(&scratch);
+    creation.kept().unwrap().insert(id("desk"), kept("desk", InputMode::Shared));
+    assert_eq!(creation.remove(&id("desk"), ExitPolicy::LeaveRunning).await, Ok(true));
+    assert!(on_disk(&scratch).is_empty() && !creation.kept().unwrap().contains(&id("desk")));
+    assert_eq!(creation.remove(&id("desk"), ExitPolicy::LeaveRunning).await, Ok(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_good_is_tried_again_by_the_minute() {
+    let scratch = Scratch::new("for-good");
+    let creation = keeping(&scratch);
+    let ticket = creation.kept().unwrap().insert(id("desk"), kept("desk", InputMode::Shared));
+    let (_script, source) = scripted(Verdict::FailsForGood);
+    let (recipe, times) = timed(recipe("desk", source, 1));
+    creation.restore(recipe, InputMode::Shared, ticket);
+    sleep(Duration::from_secs(130)).await;
+    assert_eq!(*times.lock().unwrap(), [0, 60, 120]);
 }
 
 #[tokio::test(start_paused = true)]
