@@ -42,10 +42,8 @@ export class NewStream {
     });
     const form = dialog.querySelector("form");
     form.addEventListener("submit", (event) => this.#submit(event));
-    dialog.addEventListener("close", () => {
-      this.#hosts.close();
-      this.#apps.close();
-    });
+    // The event comes a moment later: the form may be open again by then.
+    dialog.addEventListener("close", () => dialog.open || this.#forget());
     // What stands there is of another name.
     this.#part("name").addEventListener("input", () => this.#say("name", ""));
     this.#part("size").addEventListener("change", () => this.#showSize());
@@ -57,11 +55,18 @@ export class NewStream {
 
   open() {
     this.#opened += 1;
+    this.#forget();
     this.#setBusy(false);
     for (const place of PLACES) this.#say(place, "");
     if (this.#part("name").value === this.#suggested) this.#suggest(this.#title);
     this.#dialog.showModal();
     this.#hosts.open();
+  }
+
+  /** Whatever hosts answer from now on is not shown. */
+  #forget() {
+    this.#hosts.close();
+    this.#apps.close();
   }
 
   #part(name) {
