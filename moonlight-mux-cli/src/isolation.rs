@@ -10,6 +10,7 @@ use moonlight_mux::{Limits, ProcessConfig, WebRtcConfig};
 use moonlight_mux_http::Isolation;
 
 use crate::config::{LimitsConfig, Text};
+use crate::reachability::UDP_PORTS;
 
 /// Where a streamer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,11 @@ impl IsolationArgs {
         }
     }
 
+    /// Whether an option says that streamers run in this process.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.isolation == Some(Kind::InProcess)
+    }
+
     /// What they mean, in a program whose default is `default`, for streamers that are reached so.
     pub(crate) fn resolve(
         &self,
@@ -130,7 +136,8 @@ impl IsolationArgs {
 
     fn in_process(&self, ports: Option<&Ports>) -> Result<Isolation, IsolationError> {
         let given = [
-            ("--udp-ports", ports.is_some()),
+            // The environment may be meant for other calls.
+            ("--udp-ports", ports.is_some() && std::env::var_os(UDP_PORTS).is_none()),
             ("--streamer-memory", self.streamer_memory.is_some()),
             ("--streamer-open-files", self.streamer_open_files.is_some()),
             ("--streamer-nice", self.streamer_nice.is_some()),

@@ -19,7 +19,7 @@ pub(crate) struct Reachability {
     udp: Option<SocketAddr>,
     /// UDP ports for streamers in processes of their own, one for each, at the address of --udp; where --tcp is given, the
     /// same numbers there. Default: free ones.
-    #[arg(long, value_name = "FIRST-LAST", env = "MOONLIGHT_MUX_UDP_PORTS")]
+    #[arg(long, value_name = "FIRST-LAST", env = UDP_PORTS)]
     udp_ports: Option<Ports>,
     /// A TCP port for viewers whose networks let no UDP through. Default: none.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MOONLIGHT_MUX_TCP")]
@@ -46,6 +46,9 @@ pub(crate) struct Reachability {
     #[arg(long, value_name = "FILE", requires = "turn_user")]
     turn_password_file: Option<PathBuf>,
 }
+
+/// The variable of `--udp-ports`.
+pub(crate) const UDP_PORTS: &str = "MOONLIGHT_MUX_UDP_PORTS";
 
 /// Why the options cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -112,15 +115,26 @@ impl Reachability {
         self.udp_ports.as_ref()
     }
 
+    /// The same with these.
+    pub(crate) fn with_ports(self, udp_ports: Option<Ports>) -> Self {
+        Self { udp_ports, ..self }
+    }
+
     /// What to say when viewers from elsewhere would see black.
-    pub(crate) fn warning(&self, rtc: &WebRtc) -> Option<String> {
+    pub(crate) fn warning(&self, rtc: &WebRtc, processes: bool) -> Option<String> {
         // Without the interfaces there is nothing to say about them.
         let addresses = rtc.host_addresses().ok()?;
-        self.concern(rtc.local_addr().ip(), &addresses, in_container())
+        self.concern(rtc.local_addr().ip(), &addresses, in_container(), processes)
     }
 
     /// TCP does not help: its candidates have the same addresses.
-    fn concern(&self, bind: IpAddr, addresses: &[IpAddr], in_container: bool) -> Option<String> {
+    fn concern(
+        &self,
+        bind: IpAddr,
+        addresses: &[IpAddr],
+        in_container: bool,
+        processes: bool,
+    ) -> Option<String> {
         let helped = !self.public_address.is_empty() || !self.turn.is_empty();
         if helped || !in_container || !bind.is_unspecified() || !addresses.iter().all(is_private) {
             return None;
@@ -132,9 +146,14 @@ impl Reachability {
                 format!("private addresses only ({})", addresses.join(", "))
             }
         };
+        let publish = match (processes, &self.udp_ports) {
+            (false, _) => "Publish the UDP port under the same number",
+            (true, Some(_)) => "Publish the ports of --udp-ports under the same numbers",
+            (true, None) => "Give --udp-ports FIRST-LAST, publish these ports under the same numbers",
+        };
         Some(format!(
             "This seems to be a container with {addresses}: browsers outside of it get the page, but a black picture.\n\
-             Publish the UDP port under the same number and give --public-address with an address of the container's host, \
+             {publish} and give --public-address with an address of the container's host, \
              or share its network (--network host), or give a TURN server (--turn)."
         ))
     }
@@ -330,16 +349,28 @@ mod tests {
         let docker: IpAddr = Ipv4Addr::new(172, 17, 0, 2).into();
         let public: IpAddr = Ipv4Addr::new(203, 0, 113, 9).into();
         let plain = parse(&["--tcp=0.0.0.0:443"]).expect("arguments");
-        let warning = plain.concern(any, &[docker], true).expect("a warning");
+        let warning = plain.concern(any, &[docker], true, false).expect("a warning");
         assert!(warning.contains("private addresses only (172.17.0.2)"), "{warning}");
         assert!(warning.contains("--public-address") && warning.contains("--turn"), "{warning}");
-        assert!(plain.concern(any, &[], true).expect("a warning").contains("no address that leads out"));
+        assert!(
+            plain.concern(any, &[], true, false).expect("a warning").contains("no address that leads out")
+        );
 
-        assert_eq!(plain.concern(any, &[docker], false), None, "a machine in a home network");
-        assert_eq!(plain.concern(any, &[docker, public], true), None);
-        assert_eq!(plain.concern(docker, &[docker], true), None, "somebody chose this address");
+        assert_eq!(plain.concern(any, &[docker], false, false), None, "a machine in a home network");
+        assert_eq!(plain.concern(any, &[docker, public], true, false), None);
+        assert_eq!(plain.concern(docker, &[docker], true, false), None, "somebody chose this address");
+        for (args, says) in
+            [(&[][..], "Give --udp-ports FIRST-LAST"), (&["--udp-ports=4-5"], "ports of --udp-ports")]
+        {
+            let warning = parse(args).expect("arguments").concern(any, &[docker], true, true);
+            assert!(warning.expect("a warning").contains(says), "{args:?}");
+        }
         for args in ["--public-address=203.0.113.9", "--turn=turn:turn.example"] {
-            assert_eq!(parse(&[args]).expect("arguments").concern(any, &[docker], true), None, "{args}");
+            assert_eq!(
+                parse(&[args]).expect("arguments").concern(any, &[docker], true, false),
+                None,
+                "{args}"
+            );
         }
     }
 }

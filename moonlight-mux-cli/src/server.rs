@@ -12,7 +12,7 @@ use moonlight_mux::{
 use moonlight_mux_http::{BindError, Isolation, KeptStreamers, ServerConfig};
 use tokio::net::TcpListener;
 
-use crate::config::{Config, ListenAddress, Text};
+use crate::config::{Config, LimitsConfig, ListenAddress, Text};
 use crate::isolation::{IsolationArgs, Kind};
 use crate::reachability::Reachability;
 use crate::{Exit, Failure};
@@ -36,8 +36,15 @@ impl Listen {
     pub(crate) fn or(self, file: &Config) -> Self {
         let listen = self.listen.or(file.listen.as_ref().map(|Text(ListenAddress(address))| *address));
         let input_mode = self.input_mode.or(file.input_mode.as_ref().map(|&Text(mode)| mode));
-        let isolation = self.isolation.or(file.isolation.as_ref(), &file.limits);
-        Self { listen, input_mode, isolation, reachability: self.reachability.or(&file.reachability) }
+        // Who asks for streamers in this process does not mean the file's ports and limits of processes.
+        let in_process = self.isolation.is_in_process();
+        let none = LimitsConfig::default();
+        let limits = if in_process { &none } else { &file.limits };
+        let isolation = self.isolation.or(file.isolation.as_ref(), limits);
+        let ports = self.reachability.ports().cloned();
+        let reachability = self.reachability.or(&file.reachability);
+        let reachability = if in_process { reachability.with_ports(ports) } else { reachability };
+        Self { listen, input_mode, isolation, reachability }
     }
 }
 
@@ -84,7 +91,9 @@ impl Server {
         let isolation = isolation.map_err(|error| Failure::from(error).with(Exit::Arguments))?;
         let here = recordings || matches!(isolation, Isolation::InProcess);
         let reached = WebRtc::bind(if here { config } else { at(config.bind.ip()) })?;
-        if let Some(warning) = listen.reachability.warning(&reached) {
+        if let Some(warning) =
+            listen.reachability.warning(&reached, !matches!(isolation, Isolation::InProcess))
+        {
             eprintln!("{warning}");
         }
         // Processes serve their viewers themselves: then nobody has to reach this one.
