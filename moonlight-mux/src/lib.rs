@@ -76,6 +76,7 @@ mod task;
 mod test_host;
 #[cfg(feature = "test-picture")]
 mod test_picture;
+mod text_form;
 mod webrtc;
 
 pub use broadcast::{Broadcaster, Media, Stats, Subscription};

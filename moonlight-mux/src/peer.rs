@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::input::Rights;
-use crate::process::message::text_form;
+use crate::text_form::text_form;
 
 /// Names one viewer of one streamer. Random, never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

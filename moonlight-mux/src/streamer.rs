@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use self::actor::Actor;
 pub(crate) use self::actor::chance;
-pub(crate) use self::story::{Teller, Told};
+pub(crate) use self::story::{Teller, Told, log_wait};
 pub(crate) use self::viewers::{Doors, Join, Viewers};
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
@@ -25,9 +25,9 @@ use crate::input::{InputFeatures, InputHub, InputMode, Rights};
 pub use crate::lifecycle::{EndReason, RestartBackoff, RestartPolicy, Silent, State};
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerConfig, PeerHandle, PeerId, PeerInfo, PeerStats};
-use crate::process::message::text_form;
 use crate::source::{SourceStats, VideoSource};
 use crate::task;
+use crate::text_form::text_form;
 
 /// Names a streamer: 1 to 128 characters of `A-Z a-z 0-9 . _ -`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use crate::process::message::text_form;
+use crate::text_form::text_form;
 
 /// A host's name or address, and the port of its HTTP server, from which all other ports follow or are told. As text
 /// `name`, `name:port`, `192.168.1.5`, `[::1]:47989`, or an IPv6 address without brackets.

@@ -5,7 +5,6 @@ mod failure;
 mod init;
 mod secret;
 mod state;
-mod text;
 
 use std::fmt;
 
@@ -15,7 +14,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::init::{Init, MoonlightInit};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::state::StateMessage;
-pub(crate) use self::text::text_form;
 use crate::broadcast::Stats;
 use crate::input::{InputFeatures, InputMode, Rights};
 use crate::lifecycle::EndReason;

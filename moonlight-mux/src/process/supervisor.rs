@@ -27,7 +27,7 @@ use crate::input::Mirrored;
 use crate::lifecycle::{EndReason, State};
 use crate::peer::{LeaveReason, PeerId};
 use crate::source::SourceError;
-use crate::streamer::{Ends, Exit, ExitPolicy, Join, Viewers, chance};
+use crate::streamer::{Ends, Exit, ExitPolicy, Join, Viewers, chance, log_wait};
 use crate::task::{self, Task};
 
 /// How long a process may take to end when it is told to: as long as its source may, and a second for the way.
@@ -455,16 +455,7 @@ pub(super) fn tell_created() {
 /// Whatever ended, this is what comes next.
 fn handle_end(live: &mut Live, reason: EndReason, own: bool) {
     let Some(wait) = live.supervision.handle_end(task::now(), reason, own, chance()) else { return };
-    if let State::Reconnecting { reason, .. } = live.supervision.state() {
-        let error = match reason {
-            EndReason::Failed(error) => error as &dyn std::error::Error,
-            reason => reason,
-        };
-        tracing::warn!(error, attempt = wait.attempt, wait = ?wait.lasts, "reconnecting");
-    }
-    if let Some(trips) = wait.breaker {
-        tracing::warn!(trips, pause = ?wait.lasts, "too many failures in a row: the breaker opens");
-    }
+    log_wait(live.supervision.state(), wait);
 }
 
 /// What is to be run, once that is found out; waits for ever when nobody is at it. Cancel safe.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{News, Run};
-use super::story::{Teller, Told};
+use super::story::{Teller, Told, log_wait};
 use super::viewers::{Doors, Join, Viewers};
 use super::{Exit, StreamerConfig};
 use crate::broadcast::Broadcaster;
@@ -120,16 +120,7 @@ impl Actor {
                     self.teller.tell(Told::StageFailed(stage, error.clone()));
                 }
                 let Some(wait) = live.lifecycle.handle_end(task::now(), reason, chance()) else { return };
-                if let State::Reconnecting { reason, .. } = live.lifecycle.state() {
-                    let error = match reason {
-                        EndReason::Failed(error) => error as &dyn std::error::Error,
-                        reason => reason,
-                    };
-                    tracing::warn!(error, attempt = wait.attempt, wait = ?wait.lasts, "reconnecting");
-                }
-                if let Some(trips) = wait.breaker {
-                    tracing::warn!(trips, pause = ?wait.lasts, "too many failures in a row: the breaker opens");
-                }
+                log_wait(live.lifecycle.state(), wait);
             }
         }
     }

@@ -1,8 +1,10 @@
 //! What is told of a stream's start and of each run of its source. Operators know the lines: each comes once, in this order.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::lifecycle::{EndReason, State, Wait};
 use crate::media::{StreamInfo, VideoFrame};
 use crate::source::{SourceError, Stage};
 
@@ -77,6 +79,20 @@ impl Told {
 fn log_format(StreamInfo { video, .. }: &StreamInfo, message: &str) {
     let codec = video.codec.name();
     tracing::info!(width = video.width, height = video.height, codec, fps = video.fps, "{message}");
+}
+
+/// Why the next run, or the next process, is waited for, and how long.
+pub(crate) fn log_wait(state: &State, wait: Wait) {
+    if let State::Reconnecting { reason, .. } = state {
+        let error = match reason {
+            EndReason::Failed(error) => error as &dyn Error,
+            reason => reason,
+        };
+        tracing::warn!(error, attempt = wait.attempt, wait = ?wait.lasts, "reconnecting");
+    }
+    if let Some(trips) = wait.breaker {
+        tracing::warn!(trips, pause = ?wait.lasts, "too many failures in a row: the breaker opens");
+    }
 }
 
 /// One run's.

@@ -1,4 +1,4 @@
-//! Types that are a text on the wire, and their own parser.
+//! Types whose serialised form is their text, with their own parser.
 
 /// Gives a type with `Display` and `FromStr` the serde form of a text.
 macro_rules! text_form {
