@@ -18,6 +18,7 @@ pub(crate) mod fuzzing;
 mod health;
 mod heard;
 mod interfaces;
+mod late_responder;
 mod negotiate;
 mod packetiser;
 mod peer;

@@ -22,13 +22,35 @@ use crate::media::VideoTimestamp;
 use crate::peer::{LeaveReason, MediaPath};
 use crate::task::{self, Alarm};
 
+/// Which paths a viewer's connection is negotiated for. It takes one of them, before its first packet, and keeps to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paths {
+    /// The direct one, at its cheapest. A viewer that cannot take it may try another connection.
+    Direct,
+    /// The direct one, or the standard one where the connection's key is not found.
+    Any,
+    /// The standard one.
+    Standard,
+}
+
+impl Paths {
+    pub(super) fn has_direct(self) -> bool {
+        matches!(self, Self::Direct | Self::Any)
+    }
+
+    pub(super) fn has_standard(self) -> bool {
+        matches!(self, Self::Any | Self::Standard)
+    }
+}
+
 /// One viewer's media, before it is connected.
 pub(super) struct Delivery {
     pub(super) tracks: Tracks,
     pub(super) backchannel: Backchannel,
     pub(super) heard: LastHeard,
-    /// `None` where the viewer is to take the standard path.
-    pub(super) direct: Option<Opening>,
+    pub(super) paths: Paths,
+    /// Where the direct path is one of them.
+    pub(super) opening: Option<Opening>,
 }
 
 /// What of a picture was sent.
@@ -48,14 +70,24 @@ impl Delivery {
     /// Sends what the viewer, who is connected, gets until the stream or the connection ends, as far as its [`Health`]
     /// allows, of which `quality` tells. Not cancel safe: a frame may be sent in part, so the viewer cannot go on afterwards.
     pub(super) async fn serve(self, viewer: &Arc<ViewerIo>, quality: watch::Sender<Quality>) -> LeaveReason {
-        let Self { tracks, backchannel, heard, direct } = self;
-        let Some(opening) = direct else {
+        let Self { tracks, backchannel, heard, paths, opening } = self;
+        let opened = match opening {
+            Some(opening) => {
+                let outlet = opening.outlet.clone();
+                let opened = opening.open(&tracks, &backchannel.streams, viewer.stream()).await;
+                if opened.is_none() && !paths.has_standard() {
+                    // Nothing sends again and reports on this connection but we.
+                    outlet.give_up();
+                    return LeaveReason::ConnectionFailed;
+                }
+                opened
+            }
+            None => None,
+        };
+        let Some((path, place)) = opened else {
             let way = StandardPath::new(tracks, backchannel.streams.clone());
             let told = Told::new(MediaPath::Standard, quality, viewer);
             return serve_standard(way, backchannel, heard, viewer, told).await;
-        };
-        let Some((path, place)) = opening.open(&tracks, &backchannel.streams, viewer.stream()).await else {
-            return LeaveReason::ConnectionFailed;
         };
         let told = Told::new(MediaPath::Direct, quality, viewer);
         viewer.ring_for_media(place.bell());

@@ -83,8 +83,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// For a viewer that is connected, with its place. `None` when its key is not found or its picture is not negotiated: then the connection is
-    /// of no use, since nothing sends again and reports on it but we.
+    /// For a viewer that is connected, with its place. `None` when its key is not found or its picture is not negotiated.
     pub(super) async fn open(
         self,
         tracks: &Tracks,
@@ -94,7 +93,6 @@ impl Opening {
         let Self { outlet, keys, histories, place } = self;
         let Some(video) = streams.by_ssrc(tracks.video.start.ssrc) else {
             tracing::warn!("the connection has no picture");
-            outlet.give_up();
             return None;
         };
         // An empty report: the crate seals it as it seals everything.
@@ -103,16 +101,14 @@ impl Opening {
             tracks.video.track.write_rtcp(vec![Box::new(report)]).await.ok()?;
             Some(outlet.first_rtcp().await)
         };
-        let Some(key) =
-            timeout(KEY_TIMEOUT, first).await.ok().flatten().and_then(|rtcp| keys.take_ours(&rtcp))
-        else {
+        let first = timeout(KEY_TIMEOUT, first).await.ok().flatten();
+        let Some((profile, key)) = first.and_then(|rtcp| keys.take_ours(&rtcp)) else {
             tracing::warn!("the connection's SRTP key is not known");
-            outlet.give_up();
             return None;
         };
         let audio = tracks.sound().and_then(|sound| Some((sound, streams.by_ssrc(sound.start.ssrc)?)));
         let path = DirectPath {
-            sealer: RtpSealer::new(&key),
+            sealer: RtpSealer::new(profile, &key),
             history: histories.of(stream, tracks.packetiser),
             video: Video::new(tracks.video.start, video),
             audio: audio.map(|(track, negotiated)| Audio::new(track, negotiated)),
@@ -406,7 +402,7 @@ const FRAME_INTERVAL: Duration = Duration::from_micros(16_667);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webrtc::direct::srtp::MasterKey;
+    use crate::webrtc::direct::srtp::{MasterKey, Profile};
     use crate::webrtc::packetiser::Payload;
 
     fn video(rtx: Option<(u32, u8)>) -> Video {
@@ -429,11 +425,14 @@ mod tests {
     #[test]
     fn without_rtx_a_packet_is_sent_again_as_it_was() {
         let (mut video, frame) = (video(None), keyframe(4));
-        let sealer = RtpSealer::new(&MasterKey { key: [1; 16], salt: [2; 12] });
+        let sealers =
+            Profile::ALL.map(|profile| RtpSealer::new(profile, &MasterKey { key: [1; 16], salt: [2; 14] }));
         let sealed = |header: Header, at: usize| {
-            let mut out = Vec::new();
-            sealer.write(&mut out, &header, &frame.payloads[at].bytes);
-            out
+            sealers.each_ref().map(|sealer| {
+                let mut out = Vec::new();
+                sealer.write(&mut out, &header, &frame.payloads[at].bytes);
+                out
+            })
         };
         let first = video.sent.push(frame.first, 4, 4);
         for at in 0..4 {

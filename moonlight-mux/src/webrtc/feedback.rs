@@ -103,15 +103,15 @@ struct SentReport {
 }
 
 impl Feedback {
-    /// `bell`: where media go past the crate, what rings for who sends them when a viewer asks for something, and when
-    /// there will be no more reports. How packets arrive can wait until it looks.
-    pub(super) fn new(bell: Option<Arc<Bell>>) -> (Self, Backchannel) {
+    /// `bell`: where media may go past the crate, what rings for who sends them when a viewer asks for something, and when
+    /// there will be no more reports. How packets arrive can wait until it looks. `crate_sends`: whether they may go through it.
+    pub(super) fn new(bell: Option<Arc<Bell>>, crate_sends: bool) -> (Self, Backchannel) {
         let streams = NegotiatedStreams::default();
         let (reports_tx, reports) = mpsc::channel(REPORTS);
         let feedback = Self {
             streams: streams.clone(),
             reports: reports_tx,
-            resends: bell.is_none().then(Resends::default),
+            resends: crate_sends.then(Resends::default),
             sender_reports: VecDeque::new(),
             read: VecDeque::new(),
             write: VecDeque::new(),
@@ -263,6 +263,7 @@ mod tests {
     use rtc::rtp::{self, header::Header};
     use rtc::shared::TransportContext;
 
+    use super::super::delivery::Paths;
     use super::super::negotiate::interceptors;
     use super::*;
     use crate::task::Listener;
@@ -279,7 +280,7 @@ mod tests {
     #[test]
     fn who_sends_is_rung_for_what_is_asked_and_for_the_end_but_not_for_receptions() {
         let bell = Arc::new(Bell::new(Listener::default()));
-        let (mut feedback, mut backchannel) = Feedback::new(Some(bell.clone()));
+        let (mut feedback, mut backchannel) = Feedback::new(Some(bell.clone()), false);
         let now = crate::task::now();
         let block = ReceptionReport { ssrc: 7, ..ReceptionReport::default() };
         let report = ReceiverReport { ssrc: 1, reports: vec![block], ..ReceiverReport::default() };
@@ -296,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_request_for_more_than_is_kept_is_cut() {
-        let (mut feedback, mut backchannel) = Feedback::new(None);
+        let (mut feedback, mut backchannel) = Feedback::new(None, true);
         let pairs = (0..200).map(|n| NackPair { packet_id: 17 * n, lost_packets: 0xffff }).collect();
         feedback.handle_read(nack(pairs)).expect("it takes all");
         let [(7, Report::Nack(lost))] = &reports(&mut backchannel)[..] else { panic!("one request") };
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn reports_are_copied_and_go_on_to_the_nack_responder() {
-        let (mut feedback, mut backchannel) = Feedback::new(None);
+        let (mut feedback, mut backchannel) = Feedback::new(None, true);
         for packet in sent(4) {
             feedback.handle_write(packet).expect("it takes all");
         }
@@ -357,8 +358,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_nacks_has_no_more_packets_sent_again_than_were_sent() {
-        let (feedback, mut backchannel) = Feedback::new(None);
-        let mut chain = interceptors(feedback, false).build();
+        let (feedback, mut backchannel) = Feedback::new(None, true);
+        let mut chain = interceptors(feedback, Paths::Standard).build();
         let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
         chain.bind_local_stream(&StreamInfo {
             ssrc: 7,
@@ -398,7 +399,7 @@ mod tests {
     #[test]
     fn the_round_trip_is_told_by_the_echo_of_a_sender_report() {
         let start = crate::task::now();
-        let (mut feedback, mut backchannel) = Feedback::new(None);
+        let (mut feedback, mut backchannel) = Feedback::new(None, true);
         let sent = SenderReport { ssrc: 7, ntp_time: 0x1111_2222_3333_4444, ..SenderReport::default() };
         feedback.handle_write(tagged(start, vec![Box::new(sent)])).expect("it takes all");
         assert!(feedback.poll_write().is_some());
@@ -426,7 +427,7 @@ mod tests {
 
     #[test]
     fn reports_that_nobody_reads_are_dropped() {
-        let (mut feedback, mut backchannel) = Feedback::new(None);
+        let (mut feedback, mut backchannel) = Feedback::new(None, true);
         for _ in 0..1000 {
             let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 };
             feedback.handle_read(tagged(crate::task::now(), vec![Box::new(pli)])).expect("it takes all");

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtc::crypto::SignatureScheme;
+use rtc::crypto::{RTCCryptoProvider, SignatureScheme};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
+use rtc::interceptor::{Registry, SenderReportBuilder, Slot};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_HEVC, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
@@ -22,10 +22,10 @@ use rtc::shared::error::Error;
 
 use super::BindError;
 use super::channels;
-use super::direct::keys::KeyTap;
+use super::delivery::Paths;
 use super::feedback::{Feedback, PLAYOUT_DELAY};
+use super::late_responder::LateResponder;
 use super::packetiser::Packetiser;
-use super::resend::RESEND_PACKETS;
 use crate::media::VideoCodec;
 
 /// Without an answer to a consent check for this long the connection counts as disconnected, which may pass.
@@ -242,32 +242,40 @@ fn rtx(apt: u8) -> RTCRtpCodec {
     }
 }
 
-/// What happens to packets on their way: the viewer's reports for us, and where media go through the crate, retransmission on
-/// request and sender reports.
-pub(super) fn interceptors(feedback: Feedback, direct: bool) -> Registry {
+/// What happens to packets on their way: the viewer's reports for us, and where media may go through the crate, retransmission
+/// on request and sender reports. Both do nothing as long as no media do.
+pub(super) fn interceptors(feedback: Feedback, paths: Paths) -> Registry {
     let registry = Registry::new().with(FEEDBACK_SLOT, feedback);
-    if direct {
+    if !paths.has_standard() {
         return registry;
     }
     registry
-        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RESEND_PACKETS).build())
+        .with(Slot::NackResponder, LateResponder::default())
         .with(Slot::SenderReport, SenderReportBuilder::new().with_interval(SENDER_REPORTS).build())
 }
 
 /// Nearer to the wire than what resends and what makes sender reports.
 const FEEDBACK_SLOT: Slot = Slot::Custom(3_500);
 
-/// `keys`: what looks for the connection's SRTP keys, where media are sent past the crate. It does so with AEAD_AES_128_GCM
-/// alone, and nothing else may be in the list then: browsers take the slower AES_CM_128_HMAC_SHA1_80 wherever it is.
-pub(super) fn settings(keys: Option<Arc<KeyTap>>) -> SettingEngine {
-    let settings = SettingEngineBuilder::new();
-    let settings = match keys {
-        Some(keys) => settings
-            .with_crypto_provider(keys)
-            .with_srtp_protection_profiles(vec![SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm]),
-        None => settings,
-    };
-    settings
+/// Whoever says which SRTP profiles it has gets the first of its own that is here.
+fn srtp_profiles(paths: Paths) -> Vec<SrtpProtectionProfile> {
+    const GCM: SrtpProtectionProfile = SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm;
+    const CM_HMAC: SrtpProtectionProfile = SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80;
+    match paths {
+        // Browsers would take the slower one wherever it is.
+        Paths::Direct => vec![GCM],
+        // Every browser has the second; with any other one the direct path would not be found.
+        Paths::Any => vec![GCM, CM_HMAC],
+        // The crate's own list.
+        Paths::Standard => Vec::new(),
+    }
+}
+
+/// `crypto`: the connection's own.
+pub(super) fn settings(crypto: Arc<dyn RTCCryptoProvider>, paths: Paths) -> SettingEngine {
+    SettingEngineBuilder::new()
+        .with_crypto_provider(crypto)
+        .with_srtp_protection_profiles(srtp_profiles(paths))
         // As client the crate sends its ClientHello late: 273 instead of 110 ms to the first frame.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         // A socket on port 5353 per connection otherwise. Browsers that hide their addresses behind mDNS names are found

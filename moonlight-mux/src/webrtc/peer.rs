@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use self::budget::ErrorBudget;
 use self::connection::Connection;
 use super::channels::ChannelSet;
+use super::delivery::Paths;
 use super::{Shared, negotiate};
 use crate::egress::{Egress, Relocated, ViewerIo};
 use crate::media::StreamInfo;
@@ -100,19 +101,24 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
 
     async fn serve_offering_viewer(&mut self, viewer: &Arc<ViewerIo>) -> Result<LeaveReason, LeaveReason> {
         if self.shared.direct
-            && let Some(reason) = self.serve_offer(viewer, true).await?
+            && let Some(reason) = self.serve_offer(viewer, Paths::Direct).await?
         {
             return Ok(reason);
         }
-        // It may have none of the keys that the direct path needs (AEAD_AES_128_GCM): once more, with any.
-        Ok(self.serve_offer(viewer, false).await?.unwrap_or(LeaveReason::ConnectionFailed))
+        // It may have no AEAD_AES_128_GCM, or its key was not found: once more, as every browser can have it.
+        Ok(self.serve_offer(viewer, self.any_path()).await?.unwrap_or(LeaveReason::ConnectionFailed))
     }
 
-    /// From the viewer's offer to its end; `None` when its connection could not be encrypted.
+    /// For a viewer that cannot be asked for another try.
+    fn any_path(&self) -> Paths {
+        if self.shared.direct { Paths::Any } else { Paths::Standard }
+    }
+
+    /// From the viewer's offer to its end; `None` when its connection could not be encrypted, or its key was not found.
     async fn serve_offer(
         &mut self,
         viewer: &Arc<ViewerIo>,
-        direct: bool,
+        paths: Paths,
     ) -> Result<Option<LeaveReason>, LeaveReason> {
         self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut candidates = Vec::new();
@@ -127,7 +133,7 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         let set =
             if negotiate::offers_channels(&offer) { ChannelSet::Negotiated } else { ChannelSet::Nothing };
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, &info, with_audio, set, direct).await?;
+            Connection::open(&self.shared, &info, with_audio, set, paths).await?;
         let conversation = async {
             let answer = connection.answer(negotiate::without_other_codecs(&offer, info.video.codec)).await?;
             self.send(Signal::Description(answer)).await?;
@@ -145,10 +151,9 @@ impl<Sink: SignalSink, Stream: SignalStream> Session<Sink, Stream> {
         self.send(Signal::IceServers(self.shared.ice_servers(viewer.id()))).await?;
         let mut candidates = Vec::new();
         let info = self.stream_info(viewer, &mut candidates).await?;
-        // Nothing here can ask such a viewer for another try, so its connection must fit any browser.
-        let direct = false;
+        let paths = self.any_path();
         let (mut connection, delivery, channels) =
-            Connection::open(&self.shared, &info, true, ChannelSet::ExistingPage, direct).await?;
+            Connection::open(&self.shared, &info, true, ChannelSet::ExistingPage, paths).await?;
         let conversation = async {
             let offer = connection.offer().await?;
             self.send(Signal::Description(offer)).await?;

@@ -8,9 +8,28 @@ use super::burst::{MAX_SEGMENTS, bursts};
 use super::history::{FramePackets, PacketHistory};
 use super::rtp::{ExtendedSequence, Header};
 use super::sent::Sent;
-use super::srtp::{MasterKey, RtpSealer};
+use super::srtp::{MasterKey, Profile, RtpSealer};
 use crate::media::{FrameNumber, VideoCodec, VideoFrame, VideoTimestamp};
 use crate::webrtc::packetiser::Packetiser;
+
+/// How a viewer's packets are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// AEAD_AES_128_GCM.
+    Gcm,
+    /// AES_CM_128_HMAC_SHA1_80.
+    CmHmac,
+}
+
+impl Encryption {
+    fn sealer(self) -> RtpSealer {
+        let profile = match self {
+            Self::Gcm => Profile::AeadAes128Gcm,
+            Self::CmHmac => Profile::Aes128CmHmacSha1_80,
+        };
+        RtpSealer::new(profile, &MasterKey { key: [7; 16], salt: [9; 14] })
+    }
+}
 
 /// One picture, and a viewer who gets it again and again.
 #[derive(Debug)]
@@ -48,7 +67,7 @@ impl FanOut {
             data: Bytes::from(data),
         };
         let packets = PacketHistory::new(packetiser).packets_of(&frame);
-        let sealer = RtpSealer::new(&MasterKey { key: [7; 16], salt: [9; 12] });
+        let sealer = Encryption::Gcm.sealer();
         let sent = Sent::new(ExtendedSequence(0));
         Self { packetiser, frame, packets, sealer, sent, out: Vec::new(), lens: Vec::new() }
     }
@@ -60,7 +79,7 @@ impl FanOut {
             packetiser: self.packetiser,
             frame: self.frame.clone(),
             packets: Arc::clone(&self.packets),
-            sealer: RtpSealer::new(&MasterKey { key: [7; 16], salt: [9; 12] }),
+            sealer: Encryption::Gcm.sealer(),
             sent: Sent::new(ExtendedSequence(0)),
             out: Vec::new(),
             lens: Vec::new(),
@@ -114,8 +133,8 @@ pub struct SealOne {
 impl SealOne {
     /// `size`: bytes of payload.
     #[must_use]
-    pub fn new(size: usize) -> Self {
-        let sealer = RtpSealer::new(&MasterKey { key: [7; 16], salt: [9; 12] });
+    pub fn new(size: usize, encryption: Encryption) -> Self {
+        let sealer = encryption.sealer();
         Self { sealer, next: ExtendedSequence(0), payload: vec![5; size], out: Vec::new() }
     }
 

@@ -5,25 +5,34 @@ use bytes::Bytes;
 use super::history::PacketHistory;
 use super::rtp::{ExtendedSequence, Header};
 use super::sent::Sent;
-use super::srtp::{MasterKey, RtcpOpener, RtpSealer, TAG};
+use super::srtp::{MasterKey, Profile, RtcpOpener, RtpSealer};
 use crate::gamestream::fuzzing::Forms;
 use crate::media::{FrameNumber, VideoFrame, VideoTimestamp};
 use crate::webrtc::fuzzing::assert_payloads;
 use crate::webrtc::packetiser::Packetiser;
 use crate::webrtc::resend::Resends;
 
-/// A datagram by which a connection's key is checked: what one key takes, no other does.
+/// A datagram by which a connection's key is checked: what one key takes under one profile, no other does.
 pub fn srtcp(datagram: &[u8]) -> Forms {
     let mut forms = Forms::new();
-    if RtcpOpener::new(&master_key()).opens(datagram) {
-        forms.insert("sealed");
-        assert!(!RtcpOpener::new(&MasterKey { key: [0; 16], salt: [0; 12] }).opens(datagram));
+    let keys = [master_key(), MasterKey { key: [0; 16], salt: [0; 14] }];
+    let opens =
+        |key| Profile::ALL.into_iter().filter(move |&profile| RtcpOpener::new(profile, key).opens(datagram));
+    let opened: Vec<_> = keys.iter().flat_map(|key| opens(key).map(move |profile| (key, profile))).collect();
+    assert!(opened.len() <= 1);
+    if let [(key, profile)] = opened[..]
+        && *key == master_key()
+    {
+        forms.insert(match profile {
+            Profile::AeadAes128Gcm => "sealed",
+            Profile::Aes128CmHmacSha1_80 => "signed",
+        });
     }
     forms
 }
 
 fn master_key() -> MasterKey {
-    MasterKey { key: *b"moonlight-mux!!!", salt: *b"fuzz targets" }
+    MasterKey { key: *b"moonlight-mux!!!", salt: *b"fuzz targets\0\0" }
 }
 
 /// What a viewer is sent and asks for again, three bytes each: a kind and two arguments. What is sent again is what was sent
@@ -32,7 +41,8 @@ pub fn nack(script: &[u8]) -> Forms {
     let mut forms = Forms::new();
     let mut history = PacketHistory::new(Packetiser::H264);
     let (mut sent, mut resends) = (Sent::new(FIRST), Resends::default());
-    let (sealer, mut retransmissions) = (RtpSealer::new(&master_key()), ExtendedSequence::initial(9));
+    let sealers = Profile::ALL.map(|profile| (profile, RtpSealer::new(profile, &master_key())));
+    let mut retransmissions = ExtendedSequence::initial(9);
     let (mut newest, mut payloads, mut again, mut out) = (1000u64, Vec::<Bytes>::new(), 0, Vec::new());
     for step in script.chunks_exact(3) {
         let (kind, a, b) = (step[0] % 4, step[1], step[2]);
@@ -77,9 +87,11 @@ pub fn nack(script: &[u8]) -> Forms {
             ssrc: 8,
             playout_delay: (a & 1 == 1).then_some(b),
         };
-        out.clear();
-        sealer.write_again(&mut out, &header, sequence, payload);
-        assert_eq!(out.len(), header.len() + 2 + payload.len() + TAG);
+        for (profile, sealer) in &sealers {
+            out.clear();
+            sealer.write_again(&mut out, &header, sequence, payload);
+            assert_eq!(out.len(), header.len() + 2 + payload.len() + profile.tag_len());
+        }
     }
     forms
 }
@@ -106,20 +118,24 @@ mod tests {
     use super::*;
     use crate::webrtc::fuzzing::tests::assert_seed;
 
-    /// Reports as the crate seals them, a short and a long one; and under another key.
+    /// Reports as the crate seals them, a short and a long one, under either profile; and under another key.
     #[test]
     fn the_seeds_of_srtcp_are_what_the_crate_seals() {
         let provider = rtc::crypto::default_provider().unwrap();
-        let context = |key: &MasterKey| {
-            let profile = ProtectionProfile::AeadAes128Gcm;
-            Context::new(&key.key, &key.salt, profile, None, None, provider.crypto()).unwrap()
+        let context = |key: &MasterKey, profile: ProtectionProfile| {
+            let salt = &key.salt[..profile.salt_len()];
+            Context::new(&key.key, salt, profile, None, None, provider.crypto()).unwrap()
         };
-        let (mut ours, mut strange) =
-            (context(&master_key()), context(&MasterKey { key: [7; 16], salt: [7; 12] }));
+        let gcm = ProtectionProfile::AeadAes128Gcm;
+        let mut ours = context(&master_key(), gcm);
+        let mut strange = context(&MasterKey { key: [7; 16], salt: [7; 14] }, gcm);
+        let mut signed = context(&master_key(), ProtectionProfile::Aes128CmHmacSha1_80);
         let empty = [0x80, 201, 0, 1, 0, 0, 0, 7];
         let full = [&[0x81, 200, 0, 12, 0, 0, 0, 7][..], &[5; 44]].concat();
         assert_seed("srtcp", "empty-receiver-report.sealed", &ours.encrypt_rtcp(&empty).unwrap());
         assert_seed("srtcp", "sender-report.sealed", &ours.encrypt_rtcp(&full).unwrap());
+        assert_seed("srtcp", "empty-receiver-report.signed", &signed.encrypt_rtcp(&empty).unwrap());
+        assert_seed("srtcp", "sender-report.signed", &signed.encrypt_rtcp(&full).unwrap());
         assert_seed("srtcp", "another-key", &strange.encrypt_rtcp(&full).unwrap());
         assert_seed("srtcp", "clear", &full);
     }

@@ -2,8 +2,9 @@
 //!
 //! A connection gets a crypto provider of its own, which does what the real one does and notes by which master keys session
 //! keys are derived: the first block that rtc-srtp 0.21.1 encrypts under a master key is its salt (RFC 3711, 4.3.3: label 0,
-//! counter 0). Which of them is ours is not taken from the order of calls: [`KeyTap::take_ours`] looks which one opens a
-//! datagram that the crate itself has sent, and there is none if a later version derives keys in another way.
+//! counter 0), under either profile. Which of them is ours, and for which profile, is not taken from the order of calls:
+//! [`KeyTap::take_ours`] looks which one opens a datagram that the crate itself has sent, and there is none if a later
+//! version derives keys in another way.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -14,7 +15,7 @@ use rtc::crypto::{
     StreamCipherAlgorithm,
 };
 
-use super::srtp::{MasterKey, RtcpOpener};
+use super::srtp::{MasterKey, Profile, RtcpOpener};
 
 /// The keys that a connection has derived from: its own and the viewer's. There are no more without a second handshake.
 const MOST: usize = 2;
@@ -30,16 +31,18 @@ impl KeyTap {
         Self { provider, seen: Mutex::default() }
     }
 
-    /// The key by which `rtcp`, which the crate has sent, was encrypted; all others are forgotten. `None` when it is none of
-    /// those that were seen.
-    pub(in crate::webrtc) fn take_ours(&self, rtcp: &[u8]) -> Option<MasterKey> {
+    /// The key by which `rtcp`, which the crate has sent, was encrypted, and how; all others are forgotten. `None` when it is
+    /// none of those that were seen.
+    pub(in crate::webrtc) fn take_ours(&self, rtcp: &[u8]) -> Option<(Profile, MasterKey)> {
         let seen = std::mem::take(&mut *self.seen());
-        seen.into_iter().find(|key| RtcpOpener::new(key).opens(rtcp))
+        seen.into_iter().find_map(|key| {
+            let profile = Profile::ALL.into_iter().find(|&it| RtcpOpener::new(it, &key).opens(rtcp))?;
+            Some((profile, key))
+        })
     }
 
     fn note(&self, key: &[u8], block: &[u8]) {
-        let (Ok(key), Some((salt, [0, 0, 0, 0]))) = (<[u8; 16]>::try_from(key), block.split_first_chunk())
-        else {
+        let (Ok(key), Some((salt, [0, 0]))) = (<[u8; 16]>::try_from(key), block.split_first_chunk()) else {
             return;
         };
         let mut seen = self.seen();
@@ -145,8 +148,12 @@ mod tests {
 
     use super::*;
 
-    const OURS: MasterKey = MasterKey { key: [1; 16], salt: [2; 12] };
-    const VIEWERS: MasterKey = MasterKey { key: [3; 16], salt: [4; 12] };
+    const OURS: MasterKey = MasterKey { key: [1; 16], salt: *b"ours, for GCM\0" };
+    const VIEWERS: MasterKey = MasterKey { key: [3; 16], salt: [4; 14] };
+    const CRATES: [(Profile, ProtectionProfile); 2] = [
+        (Profile::AeadAes128Gcm, ProtectionProfile::AeadAes128Gcm),
+        (Profile::Aes128CmHmacSha1_80, ProtectionProfile::Aes128CmHmacSha1_80),
+    ];
     /// An empty receiver report.
     const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 7];
 
@@ -156,33 +163,56 @@ mod tests {
 
     /// As the crate makes them, with this crypto.
     fn context(key: &MasterKey, profile: ProtectionProfile, tap: &KeyTap) -> Context {
-        let (key, salt) = (&key.key[..profile.key_len()], [key.salt, [9; 12]].concat());
-        Context::new(key, &salt[..profile.salt_len()], profile, None, None, tap.crypto()).expect("keys")
+        let (key, salt) = (key.key.repeat(2), [&key.salt[..], &[9; 12]].concat());
+        let (key, salt) = (&key[..profile.key_len()], &salt[..profile.salt_len()]);
+        Context::new(key, salt, profile, None, None, tap.crypto()).expect("keys")
+    }
+
+    /// As it is noted: the salt of AEAD_AES_128_GCM is shorter.
+    fn noted(key: &MasterKey, profile: ProtectionProfile) -> MasterKey {
+        let mut noted = key.clone();
+        noted.salt[profile.salt_len()..].fill(0);
+        noted
     }
 
     #[test]
     fn our_key_is_the_one_that_opens_what_the_crate_sends_in_whatever_order_they_were_derived() {
-        for order in [[OURS, VIEWERS], [VIEWERS, OURS]] {
+        for (profile, crates) in CRATES {
+            for order in [[OURS, VIEWERS], [VIEWERS, OURS]] {
+                let tap = tap();
+                let mut contexts: Vec<_> = order.iter().map(|key| context(key, crates, &tap)).collect();
+                let ours = order.iter().position(|key| *key == OURS).expect("it is there");
+                let sent = contexts[ours].encrypt_rtcp(&REPORT).expect("a packet");
+                assert_eq!(tap.take_ours(&sent), Some((profile, noted(&OURS, crates))));
+                assert_eq!(tap.take_ours(&sent), None, "all were forgotten");
+            }
+        }
+    }
+
+    /// A salt may end as that of AEAD_AES_128_GCM is filled up.
+    #[test]
+    fn the_profile_is_told_by_what_is_sent_and_not_by_the_salt() {
+        for (profile, crates) in CRATES {
             let tap = tap();
-            let profile = ProtectionProfile::AeadAes128Gcm;
-            let mut contexts: Vec<_> = order.iter().map(|key| context(key, profile, &tap)).collect();
-            let ours = order.iter().position(|key| *key == OURS).expect("it is there");
-            let sent = contexts[ours].encrypt_rtcp(&REPORT).expect("a packet");
-            assert_eq!(tap.take_ours(&sent), Some(OURS));
-            assert_eq!(tap.take_ours(&sent), None, "all were forgotten");
+            let key = MasterKey { key: [5; 16], salt: *b"twelve bytes\0\0" };
+            let sent = context(&key, crates, &tap).encrypt_rtcp(&REPORT).expect("a packet");
+            assert_eq!(tap.take_ours(&sent), Some((profile, key)));
         }
     }
 
     #[test]
     fn no_key_is_found_where_the_datagram_or_the_profile_is_another() {
-        let gcm = tap();
-        context(&OURS, ProtectionProfile::AeadAes128Gcm, &gcm);
-        let mut stranger = context(&VIEWERS, ProtectionProfile::AeadAes128Gcm, &tap());
-        assert_eq!(gcm.take_ours(&stranger.encrypt_rtcp(&REPORT).expect("a packet")), None);
-
-        let cm = tap();
-        let mut ours = context(&OURS, ProtectionProfile::Aes128CmHmacSha1_80, &cm);
-        assert_eq!(cm.take_ours(&ours.encrypt_rtcp(&REPORT).expect("a packet")), None);
+        for (_, crates) in CRATES {
+            let tap = tap();
+            context(&OURS, crates, &tap);
+            let mut stranger = context(&VIEWERS, crates, &self::tap());
+            assert_eq!(tap.take_ours(&stranger.encrypt_rtcp(&REPORT).expect("a packet")), None);
+        }
+        for other in [ProtectionProfile::AeadAes256Gcm, ProtectionProfile::Aes256CmHmacSha1_80] {
+            let tap = tap();
+            let mut ours = context(&OURS, other, &tap);
+            assert_eq!(tap.take_ours(&ours.encrypt_rtcp(&REPORT).expect("a packet")), None);
+        }
         assert_eq!(tap().take_ours(&[]), None);
     }
 }

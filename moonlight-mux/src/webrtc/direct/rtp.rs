@@ -18,7 +18,6 @@ impl ExtendedSequence {
     }
 
     /// The rollover counter.
-    #[cfg(test)]
     pub(crate) fn roc(self) -> u32 {
         (self.0 >> 16) as u32
     }

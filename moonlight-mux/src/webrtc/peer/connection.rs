@@ -22,7 +22,7 @@ use crate::signalling::{Candidate, Description, DescriptionKind};
 use crate::task;
 use crate::webrtc::candidates::{Reach, with_candidates};
 use crate::webrtc::channels::{self, ChannelSet, Channels};
-use crate::webrtc::delivery::Delivery;
+use crate::webrtc::delivery::{Delivery, Paths};
 use crate::webrtc::direct::Opening;
 use crate::webrtc::direct::keys::KeyTap;
 use crate::webrtc::endpoint::PeerPort;
@@ -54,25 +54,30 @@ impl Connection {
         info: &StreamInfo,
         with_audio: bool,
         set: ChannelSet,
-        direct: bool,
+        paths: Paths,
     ) -> Result<(Self, Delivery, Channels), LeaveReason> {
-        let place = direct.then(|| shared.shards.place());
-        let (feedback, backchannel) = Feedback::new(place.as_ref().map(Place::bell));
+        let place = paths.has_direct().then(|| shared.shards.place());
+        let bell = place.as_ref().map(Place::bell);
+        let (feedback, backchannel) = Feedback::new(bell, paths.has_standard());
         let (states_tx, states) = mpsc::channel(STATES);
         let (gathered_tx, gathered) = mpsc::channel(1);
         let (opened_tx, opened) = mpsc::channel(channels::OPENED);
         let port = shared.endpoint.peer();
         let packetiser = Packetiser::of(info.video.codec);
         let tracks = Tracks::new(packetiser, info, with_audio);
-        let provider = direct.then(rtc::crypto::default_provider).transpose().map_err(internal)?;
-        let keys = provider.map(|provider| Arc::new(KeyTap::new(provider)));
+        let provider = rtc::crypto::default_provider().map_err(internal)?;
+        let keys = paths.has_direct().then(|| Arc::new(KeyTap::new(provider.clone())));
+        let crypto = match keys.clone() {
+            Some(keys) => keys,
+            None => provider,
+        };
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(negotiate::media_engine(packetiser).map_err(internal)?)
-            .with_setting_engine(negotiate::settings(keys.clone()))
-            .with_interceptor_registry(negotiate::interceptors(feedback, direct))
+            .with_setting_engine(negotiate::settings(crypto, paths))
+            .with_interceptor_registry(negotiate::interceptors(feedback, paths))
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))
             .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx, opened: opened_tx }))
             .with_data_channel_send_buffer_limit(channels::SEND_BUFFER)
@@ -81,11 +86,11 @@ impl Connection {
         // Boxed: 20 kB that only the start needs.
         let pc = Box::pin(building).await.map_err(internal)?;
         let reach = shared.reach.clone();
-        let direct = keys.zip(place).map(|(keys, place)| {
+        let opening = keys.zip(place).map(|(keys, place)| {
             let (outlet, histories) = (port.outlet(), shared.histories.clone());
             Opening { outlet, keys, histories, place }
         });
-        let delivery = Delivery { tracks: tracks.clone(), backchannel, heard: port.heard(), direct };
+        let delivery = Delivery { tracks: tracks.clone(), backchannel, heard: port.heard(), paths, opening };
         let connection = Self { pc: Arc::new(pc), states, gathered, port, reach, closed: false };
         connection.pc.add_track(tracks.video.track.clone() as Arc<dyn TrackLocal>).await.map_err(internal)?;
         if let Some(audio) = &tracks.audio {

@@ -14,14 +14,20 @@ fn hex(digits: &str) -> Vec<u8> {
 
 /// Key and salt of RFC 7714, 16 and 17: of a session, not a master key.
 fn quid_pro_quo() -> SessionKey {
-    SessionKey::new(&std::array::from_fn(|i| i as u8), *b"Quid pro quo")
+    SessionKey::Gcm(AesGcm::new(&std::array::from_fn(|i| i as u8), *b"Quid pro quo"))
+}
+
+/// Of RFC 3711, B.3.
+fn rfc_3711() -> MasterKey {
+    MasterKey {
+        key: hex("E1F97A0D3E018BE0D64FA32C06DE4139").try_into().unwrap(),
+        salt: hex("0EC675AD498AFEEBB6960B3AABE6").try_into().unwrap(),
+    }
 }
 
 /// RFC 3711, B.3, with the start of the authentication key, which takes more than one block.
 #[test]
 fn session_keys_are_derived_as_in_the_rfc() {
-    let key = hex("E1F97A0D3E018BE0D64FA32C06DE4139").try_into().unwrap();
-    let salt = hex("0EC675AD498AFEEBB6960B3AABE6").try_into().unwrap();
     for (label, expected) in [
         (0, "C61E7A93744F39EE10734AFE3FF7A087"),
         (2, "30CBBC08863D8C85D49DB34A9AE1"),
@@ -34,7 +40,7 @@ fn session_keys_are_derived_as_in_the_rfc() {
     ] {
         let expected = hex(expected);
         let mut out = vec![0xff; expected.len()];
-        derive(&key, &salt, label, &mut out);
+        derive(&rfc_3711(), label, &mut out);
         assert_eq!(out, expected, "label {label}");
     }
 }
@@ -44,7 +50,7 @@ fn session_keys_are_derived_as_in_the_rfc() {
 fn a_packet_is_sealed_as_in_the_rfc() {
     let mut packet = hex("8040f17b 8041f8d3 5501a0b2");
     packet.extend(b"Gallia est omnis divisa in partes tres");
-    packet.extend([0; TAG]);
+    packet.extend([0; gcm::TAG]);
     RtpSealer(quid_pro_quo()).seal(&mut packet, 12, 0x5501_a0b2, ExtendedSequence(0xf17b));
     let expected = "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5
                     0d294e6f 42a5f47a 51c7d19b 36de3adf 8833899d 7f27beb1 6a9152cf 765ee439 0cce";
@@ -61,14 +67,58 @@ fn an_rtcp_packet_is_opened_as_in_the_rfc() {
     assert_eq!(RtcpOpener(quid_pro_quo()).open(&hex(sealed)), Some(hex(plaintext)));
 }
 
-fn context(master: &MasterKey) -> Context {
-    let provider = rtc::crypto::default_provider().unwrap();
-    let profile = ProtectionProfile::AeadAes128Gcm;
-    Context::new(&master.key, &master.salt, profile, None, None, provider.crypto()).unwrap()
+/// RFC 3711, B.2: the first blocks of the keystream and its last.
+#[test]
+fn the_keystream_of_counter_mode_is_the_rfcs() {
+    let key = hex("2B7E151628AED2A6ABF7158809CF4F3C").try_into().unwrap();
+    let salt = hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD").try_into().unwrap();
+    let mut keystream = vec![0; 1_044_512];
+    AesCm::new(&key, &[0; 20], salt).encrypt(&mut keystream, 0, 0);
+    let first =
+        "E03EAD0935C95E80E166B16DD92B4EB4 D23513162B02D0F72A43A2FE4A5F97AB 41E95B3BB0A2E8DD477901E4FCA894C0";
+    let last =
+        "EC8CDF7398607CB0F2D21675EA9EA1E4 362B7C3C6773516318A077D7FC5073AE 6A2CC3787889374FBEB4C81B17BA6C44";
+    assert_eq!(keystream[..48], hex(first));
+    assert_eq!(keystream[1_044_512 - 48..], hex(last));
 }
 
-fn master() -> impl Strategy<Value = MasterKey> {
-    any::<([u8; 16], [u8; 12])>().prop_map(|(key, salt)| MasterKey { key, salt })
+/// The keys of RFC 3711, B.3 and a packet as libsrtp's own tests have it.
+#[test]
+fn a_packet_is_sealed_with_counter_mode_and_hmac() {
+    let mut packet = hex("800f1234 decafbad cafebabe abababab abababab abababab abababab");
+    packet.extend([0; cm::TAG]);
+    let sealer = RtpSealer::new(Profile::Aes128CmHmacSha1_80, &rfc_3711());
+    sealer.seal(&mut packet, 12, 0xcafe_babe, ExtendedSequence(0x1234));
+    let expected = "800f1234 decafbad cafebabe 4e55dc4c e79978d8 8ca4d215 949d2402 b78d6acc 99ea179b 8dbb";
+    assert_eq!(packet, hex(expected));
+}
+
+fn context(profile: Profile, master: &MasterKey) -> Context {
+    let provider = rtc::crypto::default_provider().unwrap();
+    let profile = match profile {
+        Profile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+        Profile::Aes128CmHmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+    };
+    let salt = &master.salt[..profile.salt_len()];
+    Context::new(&master.key, salt, profile, None, None, provider.crypto()).unwrap()
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    prop::sample::select(&Profile::ALL)
+}
+
+/// That of AEAD_AES_128_GCM as it is filled up.
+fn master(profile: Profile) -> impl Strategy<Value = MasterKey> {
+    any::<([u8; 16], [u8; 14])>().prop_map(move |(key, mut salt)| {
+        if profile == Profile::AeadAes128Gcm {
+            salt[12..].fill(0);
+        }
+        MasterKey { key, salt }
+    })
+}
+
+fn profile_and_master() -> impl Strategy<Value = (Profile, MasterKey)> {
+    profile().prop_flat_map(|profile| (Just(profile), master(profile)))
 }
 
 fn header(sequence: ExtendedSequence) -> Header {
@@ -93,11 +143,12 @@ proptest! {
     /// Whatever is left out in between: the crate finds the rollover counter from the numbers alone.
     #[test]
     fn the_crate_seals_and_opens_the_same_over_any_number_of_wraps(
-        master in master(),
+        (profile, master) in profile_and_master(),
         first in any::<u16>(),
         steps in prop::collection::vec((1u64..0x7fff, prop::collection::vec(any::<u8>(), 0..50)), 1..30),
     ) {
-        let (sealer, mut theirs, mut receiver) = (RtpSealer::new(&master), context(&master), context(&master));
+        let sealer = RtpSealer::new(profile, &master);
+        let (mut theirs, mut receiver) = (context(profile, &master), context(profile, &master));
         let mut sequence = ExtendedSequence::initial(first);
         let mut out = vec![7];
         for (step, payload) in steps {
@@ -106,6 +157,7 @@ proptest! {
             sealer.write(&mut out, &header, &payload);
             let plain = unsealed(&header, &payload);
             prop_assert_eq!(&out[start..], &theirs.encrypt_rtp(&plain).unwrap()[..]);
+            prop_assert_eq!(out.len() - start, plain.len() + profile.tag_len());
             prop_assert_eq!(&receiver.decrypt_rtp(&out[start..]).unwrap()[..], &plain[..]);
             sequence = sequence.plus(step);
         }
@@ -114,25 +166,27 @@ proptest! {
 
     #[test]
     fn a_retransmission_has_the_original_number_in_front_of_its_payload(
-        master in master(),
+        (profile, master) in profile_and_master(),
         sequence in 0u64..0x8000,
         original in 0u64..1 << 48,
         payload in prop::collection::vec(any::<u8>(), 0..1300),
     ) {
         let (header, original) = (header(ExtendedSequence(sequence)), ExtendedSequence(original));
         let mut out = Vec::new();
-        RtpSealer::new(&master).write_again(&mut out, &header, original, &payload);
-        let opened = context(&master).decrypt_rtp(&out).unwrap();
+        RtpSealer::new(profile, &master).write_again(&mut out, &header, original, &payload);
+        let opened = context(profile, &master).decrypt_rtp(&out).unwrap();
         let packet = Packet::unmarshal(&mut opened.freeze()).unwrap();
         prop_assert_eq!(packet.header.sequence_number, header.sequence.number());
         prop_assert_eq!(&packet.payload[..2], &original.number().to_be_bytes()[..]);
         prop_assert_eq!(&packet.payload[2..], &payload[..]);
     }
 
-    /// Of what the crate seals, the opener takes exactly what its own key sealed, and nothing that was changed since.
+    /// Of what the crate seals, the opener takes exactly what its own key sealed under its own profile, and nothing that was
+    /// changed since.
     #[test]
     fn the_opener_knows_the_crates_packets_by_their_key(
-        (master, other) in (master(), master()),
+        (profile, master, other) in
+            profile().prop_flat_map(|profile| (Just(profile), master(profile), master(profile))),
         ssrc in any::<u32>(),
         words in prop::collection::vec(any::<u32>(), 0..20),
         flipped in any::<prop::sample::Index>(),
@@ -140,13 +194,15 @@ proptest! {
         let mut plain = vec![0x80, 200, 0, words.len() as u8 + 1];
         plain.extend(ssrc.to_be_bytes());
         plain.extend(words.iter().flat_map(|word| word.to_be_bytes()));
-        let mut theirs = context(&master);
-        let (opener, strange) = (RtcpOpener::new(&master), RtcpOpener::new(&other));
+        let mut theirs = context(profile, &master);
+        let (opener, strange) = (RtcpOpener::new(profile, &master), RtcpOpener::new(profile, &other));
+        let unlike: Vec<_> = Profile::ALL.into_iter().filter(|other| *other != profile).collect();
         for _ in 0..3 {
             let mut sealed = theirs.encrypt_rtcp(&plain).unwrap().to_vec();
             prop_assert_eq!(opener.open(&sealed), Some(plain[8..].to_vec()));
             prop_assert!(opener.opens(&sealed));
             prop_assert_eq!(strange.opens(&sealed), master == other);
+            prop_assert!(unlike.iter().all(|&unlike| !RtcpOpener::new(unlike, &master).opens(&sealed)));
             prop_assert!(!opener.opens(&sealed[..sealed.len() - 1]));
             let bit = flipped.index(sealed.len() * 8);
             sealed[bit / 8] ^= 1 << (bit % 8);
@@ -157,12 +213,16 @@ proptest! {
     #[test]
     fn any_datagram_is_taken(datagram in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(!RtcpOpener(quid_pro_quo()).opens(&datagram));
+        prop_assert!(!RtcpOpener::new(Profile::Aes128CmHmacSha1_80, &rfc_3711()).opens(&datagram));
     }
 }
 
 #[test]
 fn nothing_secret_is_printed() {
-    let master = MasterKey { key: *b"0123456789abcdef", salt: *b"ghijklmnopqr" };
-    let printed = format!("{:?} {:?} {:?}", master, RtpSealer::new(&master), RtcpOpener::new(&master));
-    assert_eq!(printed, "MasterKey(…) RtpSealer(…) RtcpOpener(…)");
+    let master = MasterKey { key: *b"0123456789abcdef", salt: *b"ghijklmnopqrst" };
+    for profile in Profile::ALL {
+        let (sealer, opener) = (RtpSealer::new(profile, &master), RtcpOpener::new(profile, &master));
+        let printed = format!("{master:?} {sealer:?} {opener:?}");
+        assert_eq!(printed, "MasterKey(…) RtpSealer(…) RtcpOpener(…)");
+    }
 }
