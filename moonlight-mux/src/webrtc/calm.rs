@@ -13,6 +13,8 @@ const STEP: Duration = Duration::from_millis(20);
 /// From the last DTLS datagram of either side until its timers (DTLS, RFC 6347, 4.2.4; SCTP, RFC 9260, 6.3: a second at first,
 /// a delayed acknowledgement 200 ms) have rung or will be seconds late for other reasons.
 const SETTLED: Duration = Duration::from_secs(3);
+/// Between two consent checks of a viewer that is heard: the crate would send two.
+const CHECKS: Duration = Duration::from_secs(1);
 /// A viewer that was not heard for this long may be gone: then ICE is to say so at its time.
 const RECENT: Duration = Duration::from_secs(1);
 
@@ -36,24 +38,16 @@ impl Calm {
         self.checked = Some(now);
     }
 
-    /// When a timer that is wanted for `deadline` shall ring: not before it, and less than a check's interval and a [`STEP`]
-    /// behind it. `epoch` is any time before, the same for all; `heard` is when the viewer was heard last; `checks` is the
-    /// time from consent check to consent check.
-    pub(super) fn ring_at(
-        &self,
-        now: Instant,
-        deadline: Instant,
-        epoch: Instant,
-        heard: Instant,
-        checks: Duration,
-    ) -> Instant {
+    /// When a timer that is wanted for `deadline` shall ring: not before it, and less than [`CHECKS`] and a [`STEP`] behind it.
+    /// `epoch` is any time before, the same for all; `heard` is when the viewer was heard last.
+    pub(super) fn ring_at(&self, now: Instant, deadline: Instant, epoch: Instant, heard: Instant) -> Instant {
         let since = |then: Instant| now.saturating_duration_since(then);
         if deadline.saturating_duration_since(now) < FINE {
             return deadline;
         }
         let settled = self.dtls.is_some_and(|at| since(at) >= SETTLED);
-        let next_check = self.checked.map(|at| at + checks).filter(|_| settled && since(heard) < RECENT);
-        let deadline = next_check.map_or(deadline, |check| check.min(deadline + checks).max(deadline));
+        let next_check = self.checked.map(|at| at + CHECKS).filter(|_| settled && since(heard) < RECENT);
+        let deadline = next_check.map_or(deadline, |check| check.min(deadline + CHECKS).max(deadline));
         let over = deadline.saturating_duration_since(epoch).as_nanos() % STEP.as_nanos();
         let over = Duration::from_nanos(u64::try_from(over).unwrap_or(0));
         if over.is_zero() { deadline } else { deadline + (STEP - over) }
@@ -67,8 +61,6 @@ mod tests {
     use super::*;
     use crate::task;
 
-    const CHECKS: Duration = Duration::from_millis(500);
-
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
@@ -79,7 +71,7 @@ mod tests {
         let mut calm = Calm::default();
         let ring = |calm: &Calm, now: u64, delay: u64, heard: u64| {
             let now = start + ms(now);
-            let at = calm.ring_at(now, now + ms(delay), start, start + ms(heard), CHECKS);
+            let at = calm.ring_at(now, now + ms(delay), start, start + ms(heard));
             (at - now).as_millis()
         };
         assert_eq!(ring(&calm, 1000, 50, 1000), 50, "while it connects, to the millisecond");
@@ -87,8 +79,8 @@ mod tests {
         calm.handle_dtls(start + ms(1000));
         calm.handle_check(start + ms(3900));
         assert_eq!(ring(&calm, 3900, 200, 3900), 200, "an acknowledgement may be due");
-        assert_eq!(ring(&calm, 4000, 200, 4000), 400, "with the next check");
-        assert_eq!(ring(&calm, 4000, 490, 4000), 500, "never before it is wanted");
+        assert_eq!(ring(&calm, 4000, 200, 4000), 900, "with the next check");
+        assert_eq!(ring(&calm, 4000, 990, 4000), 1000, "never before it is wanted");
         assert_eq!(ring(&calm, 4000, 30, 4000), 30);
         assert_eq!(ring(&calm, 4000, 200, 3000), 200, "it may be gone");
         assert_eq!(ring(&calm, 9000, 200, 9000), 200, "no checks are sent");
@@ -107,7 +99,7 @@ mod tests {
             let at = |ms: u64| start + Duration::from_millis(ms);
             let calm = Calm { dtls: dtls.map(at), checked: checked.map(at) };
             let (now, deadline) = (at(now), at(now + delay));
-            let ring = calm.ring_at(now, deadline, start, at(heard), CHECKS);
+            let ring = calm.ring_at(now, deadline, start, at(heard));
             prop_assert!(ring >= deadline && ring < deadline + CHECKS + STEP);
             prop_assert!(delay >= 60 || ring == deadline);
         }

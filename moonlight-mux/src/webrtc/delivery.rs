@@ -74,7 +74,7 @@ impl Delivery {
         let opened = match opening {
             Some(opening) => {
                 let outlet = opening.outlet.clone();
-                let opened = opening.open(&tracks, &backchannel.streams, viewer.stream()).await;
+                let opened = opening.open(&tracks, &backchannel, viewer.stream()).await;
                 if opened.is_none() && !paths.has_standard() {
                     // Nothing sends again and reports on this connection but we.
                     outlet.give_up();

@@ -12,6 +12,7 @@ pub(super) mod fuzzing;
 mod history;
 pub(super) mod keys;
 mod pace;
+mod rtcp;
 mod rtp;
 mod sender_report;
 mod sent;
@@ -25,21 +26,21 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use webrtc::error::Error;
 use webrtc::media_stream::track_local::TrackLocal;
 
 use self::burst::{MAX_SEGMENTS, bursts};
 use self::history::{FramePackets, PacketHistory};
 use self::keys::KeyTap;
 use self::pace::{AT_ONCE, Chunk};
+use self::rtcp::RtcpSender;
 use self::rtp::{ExtendedSequence, Header};
-use self::sender_report::{SenderReport, SenderReports};
+use self::sender_report::SenderReports;
 use self::sent::Sent;
 use self::srtp::RtpSealer;
 use self::viewer::MediaSender;
 use super::delivery::SentVideo;
 use super::endpoint::{self, Outlet};
-use super::feedback::{Negotiated, NegotiatedStreams};
+use super::feedback::{Backchannel, Negotiated};
 use super::packetiser::Packetiser;
 use super::resend::Resends;
 use super::shards::Place;
@@ -87,10 +88,11 @@ impl Opening {
     pub(super) async fn open(
         self,
         tracks: &Tracks,
-        streams: &NegotiatedStreams,
+        backchannel: &Backchannel,
         stream: StreamKey,
     ) -> Option<(DirectPath, Place)> {
         let Self { outlet, keys, histories, place } = self;
+        let Backchannel { streams, reporter, .. } = backchannel;
         let Some(video) = streams.by_ssrc(tracks.video.start.ssrc) else {
             tracing::warn!("the connection has no picture");
             return None;
@@ -102,17 +104,24 @@ impl Opening {
             Some(outlet.first_rtcp().await)
         };
         let first = timeout(KEY_TIMEOUT, first).await.ok().flatten();
-        let Some((profile, key)) = first.and_then(|rtcp| keys.take_ours(&rtcp)) else {
+        let Some(keys) = first.and_then(|rtcp| keys.take(&rtcp)) else {
             tracing::warn!("the connection's SRTP key is not known");
             return None;
         };
+        let (rtcp, mut receiver) = rtcp::of_connection(&keys);
+        let reporter = reporter.clone();
+        outlet.take_rtcp(move |now, datagram| {
+            for (ssrc, report) in receiver.read(now, datagram) {
+                reporter.report(ssrc, report);
+            }
+        });
         let audio = tracks.sound().and_then(|sound| Some((sound, streams.by_ssrc(sound.start.ssrc)?)));
         let path = DirectPath {
-            sealer: RtpSealer::new(profile, &key),
+            sealer: RtpSealer::new(keys.profile, &keys.ours),
             history: histories.of(stream, tracks.packetiser),
             video: Video::new(tracks.video.start, video),
             audio: audio.map(|(track, negotiated)| Audio::new(track, negotiated)),
-            track: tracks.video.clone(),
+            rtcp,
             waiting: None,
             last_frame: None,
             report_at: None,
@@ -131,8 +140,7 @@ pub(super) struct DirectPath {
     video: Video,
     /// `None` where there is no sound, or the viewer takes none.
     audio: Option<Audio>,
-    /// By which RTCP goes.
-    track: Track,
+    rtcp: RtcpSender,
     /// What has not left of a large picture.
     waiting: Option<Waiting>,
     /// The last picture's timestamp.
@@ -262,17 +270,16 @@ impl MediaSender for DirectPath {
         self.waiting.as_ref().and_then(|waiting| waiting.chunks.front()).map(|chunk| chunk.at)
     }
 
-    /// As the crate would. It gets them unless it has more to do than it has room for: then they are lost.
-    fn report(&mut self, now: Instant) -> Result<(), Error> {
+    fn report(&mut self, now: Instant) -> u64 {
         if self.report_at.is_none_or(|at| at > now) {
-            return Ok(());
+            return 0;
         }
         self.report_at = Some(now + REPORT_INTERVAL);
         let wall_clock = task::wall_clock();
         let of = |reports: &SenderReports| reports.report(now, wall_clock);
         let reports = [of(&self.video.reports), self.audio.as_ref().and_then(|audio| of(&audio.reports))];
-        let packets = reports.into_iter().flatten().map(rtcp).collect();
-        task::at_once(self.track.track.write_rtcp(packets)).unwrap_or(Ok(()))
+        let Some(datagram) = self.rtcp.seal(now, reports.into_iter().flatten()) else { return 0 };
+        u64::from(self.outlet.send(&datagram, datagram.len()) == endpoint::Sent::Lost)
     }
 }
 
@@ -346,18 +353,6 @@ impl Audio {
             start,
         }
     }
-}
-
-fn rtcp(report: SenderReport) -> Box<dyn rtc::rtcp::Packet> {
-    let SenderReport { ssrc, ntp_time, rtp_time, packet_count, octet_count } = report;
-    Box::new(rtc::rtcp::sender_report::SenderReport {
-        ssrc,
-        ntp_time,
-        rtp_time,
-        packet_count,
-        octet_count,
-        ..Default::default()
-    })
 }
 
 /// Packets that stand one behind the other, and how long each is.

@@ -27,7 +27,6 @@ use self::port::Port;
 use super::calm::Calm;
 use super::dtls;
 use super::heard::LastHeard;
-use super::negotiate::ICE_KEEPALIVE;
 use super::stun::{self, Kind};
 use crate::task::{self, Task};
 
@@ -84,6 +83,25 @@ struct Peer {
     unfit: watch::Sender<bool>,
     /// The first RTCP datagram that the crate has sent, for who waits for it.
     first_rtcp: watch::Sender<Option<Bytes>>,
+    rtcp: RtcpReader,
+}
+
+/// Who gets the peer's RTCP in the crate's place, if somebody does.
+#[derive(Default)]
+struct RtcpReader(Mutex<Option<Box<ReadRtcp>>>);
+
+type ReadRtcp = dyn FnMut(Instant, &[u8]) + Send;
+
+impl RtcpReader {
+    fn get(&self) -> MutexGuard<'_, Option<Box<ReadRtcp>>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl fmt::Debug for RtcpReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RtcpReader").field(&self.get().is_some()).finish()
+    }
 }
 
 /// The way to a peer: where the crate sends what is not STUN, which goes by the pair of candidates that ICE has chosen.
@@ -158,6 +176,7 @@ impl Endpoint {
             path: Mutex::default(),
             unfit: watch::Sender::new(false),
             first_rtcp: watch::Sender::new(None),
+            rtcp: RtcpReader::default(),
         };
         PeerPort { shared: self.shared.clone(), peer: Arc::new(peer), ufrags: Vec::new() }
     }
@@ -218,6 +237,7 @@ impl Drop for PeerPort {
             routes.by_address.remove(&address);
         }
         drop(routes);
+        *self.peer.rtcp.get() = None;
         self.peer.connections.close();
     }
 }
@@ -240,7 +260,7 @@ impl PeerSockets {
     /// When a timer of the peer's connection shall ring that is wanted for `deadline`.
     pub(super) fn ring_at(&self, now: Instant, deadline: Instant) -> Instant {
         let heard = self.peer.heard.at();
-        self.peer.calm().ring_at(now, deadline, self.shared.epoch, heard, ICE_KEEPALIVE)
+        self.peer.calm().ring_at(now, deadline, self.shared.epoch, heard)
     }
 }
 
@@ -274,6 +294,11 @@ impl Outlet {
     /// The connection is of no use, though it stands.
     pub(super) fn give_up(&self) {
         self.peer.unfit.send_replace(true);
+    }
+
+    /// The peer's RTCP goes to `read` from now on, which is not to wait, and not to the crate.
+    pub(super) fn take_rtcp(&self, read: impl FnMut(Instant, &[u8]) + Send + 'static) {
+        *self.peer.rtcp.get() = Some(Box::new(read));
     }
 
     /// The first RTCP datagram that the crate has sent to the peer. Waits for it. Cancel safe.
@@ -464,9 +489,18 @@ impl Peer {
 
     fn put(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
         self.heard.note();
-        if Kind::of(datagram) == Kind::Dtls {
-            self.calm().handle_dtls(task::now());
-            self.note_alert(datagram);
+        match Kind::of(datagram) {
+            Kind::Dtls => {
+                self.calm().handle_dtls(task::now());
+                self.note_alert(datagram);
+            }
+            Kind::Rtcp => {
+                if let Some(read) = &mut *self.rtcp.get() {
+                    read(task::now(), datagram);
+                    return true;
+                }
+            }
+            _ => {}
         }
         let inbox = {
             let inboxes = self.inboxes();

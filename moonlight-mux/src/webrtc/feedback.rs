@@ -67,6 +67,32 @@ pub(super) struct Backchannel {
     pub(super) streams: NegotiatedStreams,
     /// Of which outgoing stream (SSRC), and what.
     pub(super) reports: mpsc::Receiver<(u32, Report)>,
+    /// For who reads the viewer's RTCP in the crate's place.
+    pub(super) reporter: Reporter,
+}
+
+/// Hands on reports as long as the connection is there.
+#[derive(Clone, Debug)]
+pub(super) struct Reporter {
+    reports: mpsc::WeakSender<(u32, Report)>,
+    bell: Option<Arc<Bell>>,
+}
+
+impl Reporter {
+    pub(super) fn report(&self, ssrc: u32, report: Report) {
+        if let Some(reports) = self.reports.upgrade() {
+            hand_on(&reports, self.bell.as_deref(), ssrc, report);
+        }
+    }
+}
+
+fn hand_on(reports: &mpsc::Sender<(u32, Report)>, bell: Option<&Bell>, ssrc: u32, report: Report) {
+    let can_wait = matches!(report, Report::Reception(_));
+    // Nobody reads: the viewer's task has ended, or does not keep up.
+    let _ = reports.try_send((ssrc, report));
+    if let Some(bell) = bell.filter(|_| !can_wait) {
+        bell.ring();
+    }
 }
 
 /// An interceptor that copies a viewer's reports for its [`Backchannel`], notes what is bound, and where the crate sends again,
@@ -77,7 +103,7 @@ pub(super) struct Feedback {
     reports: mpsc::Sender<(u32, Report)>,
     /// `None` where the crate sends no media.
     resends: Option<Resends>,
-    sender_reports: VecDeque<SentReport>,
+    sender_reports: SentReports,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
     /// Rings for reports that should not wait, where nobody waits for them, and for their end: so behind `reports`, which is
@@ -94,12 +120,69 @@ impl Drop for LastRing {
     }
 }
 
-/// A sender report by which a viewer can tell its round trip.
+/// The last of our sender reports, by whose echo a viewer tells its round trip: at most [`SENDER_REPORTS`], the oldest are
+/// forgotten first.
+#[derive(Debug, Default)]
+pub(super) struct SentReports(VecDeque<SentReport>);
+
+#[derive(Debug)]
 struct SentReport {
     ssrc: u32,
     /// The middle of its NTP time, which the echo names (RFC 3550, 6.4.1: LSR).
     name: u32,
     at: Instant,
+}
+
+impl SentReports {
+    pub(super) fn handle_sent(&mut self, now: Instant, ssrc: u32, name: u32) {
+        if self.0.len() == SENDER_REPORTS {
+            self.0.pop_front();
+        }
+        self.0.push_back(SentReport { ssrc, name, at: now });
+    }
+
+    fn round_trip(&self, now: Instant, block: &ReceptionReport) -> Option<Duration> {
+        let named = |sent: &&SentReport| sent.ssrc == block.ssrc && sent.name == block.last_sender_report;
+        let sent = self.0.iter().find(named)?;
+        // RFC 3550, 6.4.1: the echo waited for DLSR, in units of 1/65536 s.
+        let waited = Duration::from_secs_f64(f64::from(block.delay) / 65_536.0);
+        now.checked_duration_since(sent.at)?.checked_sub(waited)
+    }
+}
+
+/// Tells `report` what a viewer says in an RTCP packet, and of which outgoing stream (SSRC). `sent`: what its echoes may name.
+pub(super) fn read(
+    now: Instant,
+    packet: &dyn rtc::rtcp::Packet,
+    sent: &SentReports,
+    mut report: impl FnMut(u32, Report),
+) {
+    let any = packet.as_any();
+    let blocks = any
+        .downcast_ref::<ReceiverReport>()
+        .map(|report| &report.reports)
+        .or_else(|| any.downcast_ref::<SenderReport>().map(|report| &report.reports));
+    if let Some(blocks) = blocks {
+        for block in blocks {
+            let reception = Reception {
+                highest: block.last_sequence_number,
+                lost: sign_extended(block.total_lost),
+                jitter: block.jitter,
+                round_trip: sent.round_trip(now, block),
+            };
+            report(block.ssrc, Report::Reception(reception));
+        }
+    } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
+        // A longer list names packets twice, or such as are not kept any more.
+        let lost = nack.nacks.iter().flat_map(|&pair| pair).take(RESEND_PACKETS.into()).collect();
+        report(nack.media_ssrc, Report::Nack(lost));
+    } else if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
+        report(pli.media_ssrc, Report::KeyframeRequest);
+    } else if let Some(fir) = any.downcast_ref::<FullIntraRequest>() {
+        for entry in &fir.fir {
+            report(entry.ssrc, Report::KeyframeRequest);
+        }
+    }
 }
 
 impl Feedback {
@@ -108,63 +191,21 @@ impl Feedback {
     pub(super) fn new(bell: Option<Arc<Bell>>, crate_sends: bool) -> (Self, Backchannel) {
         let streams = NegotiatedStreams::default();
         let (reports_tx, reports) = mpsc::channel(REPORTS);
+        let reporter = Reporter { reports: reports_tx.downgrade(), bell: bell.clone() };
         let feedback = Self {
             streams: streams.clone(),
             reports: reports_tx,
             resends: crate_sends.then(Resends::default),
-            sender_reports: VecDeque::new(),
+            sender_reports: SentReports::default(),
             read: VecDeque::new(),
             write: VecDeque::new(),
             bell: bell.map(LastRing),
         };
-        (feedback, Backchannel { streams, reports })
+        (feedback, Backchannel { streams, reports, reporter })
     }
 
     fn report(&self, ssrc: u32, report: Report) {
-        let can_wait = matches!(report, Report::Reception(_));
-        // Nobody reads: the viewer's task has ended, or does not keep up.
-        let _ = self.reports.try_send((ssrc, report));
-        if let Some(LastRing(bell)) = self.bell.as_ref().filter(|_| !can_wait) {
-            bell.ring();
-        }
-    }
-
-    fn copy(&self, now: Instant, packet: &dyn rtc::rtcp::Packet) {
-        let any = packet.as_any();
-        let blocks = any
-            .downcast_ref::<ReceiverReport>()
-            .map(|report| &report.reports)
-            .or_else(|| any.downcast_ref::<SenderReport>().map(|report| &report.reports));
-        if let Some(blocks) = blocks {
-            for block in blocks {
-                self.report(block.ssrc, Report::Reception(self.reception(now, block)));
-            }
-        } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
-            // A longer list names packets twice, or such as are not kept any more.
-            let lost = nack.nacks.iter().flat_map(|&pair| pair).take(RESEND_PACKETS.into()).collect();
-            self.report(nack.media_ssrc, Report::Nack(lost));
-        } else if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
-            self.report(pli.media_ssrc, Report::KeyframeRequest);
-        } else if let Some(fir) = any.downcast_ref::<FullIntraRequest>() {
-            for entry in &fir.fir {
-                self.report(entry.ssrc, Report::KeyframeRequest);
-            }
-        }
-    }
-
-    fn reception(&self, now: Instant, block: &ReceptionReport) -> Reception {
-        let sent = self
-            .sender_reports
-            .iter()
-            .find(|sent| sent.ssrc == block.ssrc && sent.name == block.last_sender_report);
-        // RFC 3550, 6.4.1: the echo waited for DLSR, in units of 1/65536 s.
-        let waited = Duration::from_secs_f64(f64::from(block.delay) / 65_536.0);
-        Reception {
-            highest: block.last_sequence_number,
-            lost: sign_extended(block.total_lost),
-            jitter: block.jitter,
-            round_trip: sent.and_then(|sent| now.checked_duration_since(sent.at)?.checked_sub(waited)),
-        }
+        hand_on(&self.reports, self.bell.as_ref().map(|LastRing(bell)| &**bell), ssrc, report);
     }
 }
 
@@ -178,7 +219,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &mut packet.message.packet {
             for rtcp in packets {
-                self.copy(packet.now, rtcp.as_ref());
+                read(packet.now, rtcp.as_ref(), &self.sender_reports, |ssrc, report| {
+                    self.report(ssrc, report)
+                });
                 if let Some(resends) = &mut self.resends
                     && let Some(nack) = rtcp.as_any().downcast_ref::<TransportLayerNack>()
                 {
@@ -203,11 +246,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
         }
         if let Packet::Rtcp(packets) = &packet.message.packet {
             for report in packets.iter().filter_map(|rtcp| rtcp.as_any().downcast_ref::<SenderReport>()) {
-                if self.sender_reports.len() == SENDER_REPORTS {
-                    self.sender_reports.pop_front();
-                }
-                let name = (report.ntp_time >> 16) as u32;
-                self.sender_reports.push_back(SentReport { ssrc: report.ssrc, name, at: packet.now });
+                self.sender_reports.handle_sent(packet.now, report.ssrc, (report.ntp_time >> 16) as u32);
             }
         }
         self.write.push_back(packet);

@@ -16,8 +16,11 @@ use crate::webrtc::resend::Resends;
 pub fn srtcp(datagram: &[u8]) -> Forms {
     let mut forms = Forms::new();
     let keys = [master_key(), MasterKey { key: [0; 16], salt: [0; 14] }];
-    let opens =
-        |key| Profile::ALL.into_iter().filter(move |&profile| RtcpOpener::new(profile, key).opens(datagram));
+    let opens = |key| {
+        Profile::ALL
+            .into_iter()
+            .filter(move |&profile| RtcpOpener::new(profile, key).open(datagram).is_some())
+    };
     let opened: Vec<_> = keys.iter().flat_map(|key| opens(key).map(move |profile| (key, profile))).collect();
     assert!(opened.len() <= 1);
     if let [(key, profile)] = opened[..]

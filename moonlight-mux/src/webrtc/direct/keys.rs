@@ -3,7 +3,7 @@
 //! A connection gets a crypto provider of its own, which does what the real one does and notes by which master keys session
 //! keys are derived: the first block that rtc-srtp 0.21.1 encrypts under a master key is its salt (RFC 3711, 4.3.3: label 0,
 //! counter 0), under either profile. Which of them is ours, and for which profile, is not taken from the order of calls:
-//! [`KeyTap::take_ours`] looks which one opens a datagram that the crate itself has sent, and there is none if a later
+//! [`KeyTap::take`] looks which one opens a datagram that the crate itself has sent, and there is none if a later
 //! version derives keys in another way.
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,6 +20,14 @@ use super::srtp::{MasterKey, Profile, RtcpOpener};
 /// The keys that a connection has derived from: its own and the viewer's. There are no more without a second handshake.
 const MOST: usize = 2;
 
+/// How a connection's packets are encrypted.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::webrtc) struct ConnectionKeys {
+    pub(in crate::webrtc) profile: Profile,
+    pub(in crate::webrtc) ours: MasterKey,
+    pub(in crate::webrtc) viewers: MasterKey,
+}
+
 /// The crypto provider of one connection.
 pub(in crate::webrtc) struct KeyTap {
     provider: Arc<dyn RTCCryptoProvider>,
@@ -31,14 +39,16 @@ impl KeyTap {
         Self { provider, seen: Mutex::default() }
     }
 
-    /// The key by which `rtcp`, which the crate has sent, was encrypted, and how; all others are forgotten. `None` when it is
-    /// none of those that were seen.
-    pub(in crate::webrtc) fn take_ours(&self, rtcp: &[u8]) -> Option<(Profile, MasterKey)> {
-        let seen = std::mem::take(&mut *self.seen());
-        seen.into_iter().find_map(|key| {
-            let profile = Profile::ALL.into_iter().find(|&it| RtcpOpener::new(it, &key).opens(rtcp))?;
-            Some((profile, key))
-        })
+    /// The keys of both directions, of which ours is the one by which `rtcp`, which the crate has sent, was encrypted; they are
+    /// forgotten here. `None` when it is none of those that were seen, or when there is no other.
+    pub(in crate::webrtc) fn take(&self, rtcp: &[u8]) -> Option<ConnectionKeys> {
+        let mut seen = std::mem::take(&mut *self.seen());
+        let (at, profile) = seen.iter().enumerate().find_map(|(at, key)| {
+            let opens = |&profile: &Profile| RtcpOpener::new(profile, key).open(rtcp).is_some();
+            Some((at, Profile::ALL.into_iter().find(opens)?))
+        })?;
+        let ours = seen.swap_remove(at);
+        Some(ConnectionKeys { profile, ours, viewers: seen.pop()? })
     }
 
     fn note(&self, key: &[u8], block: &[u8]) {
@@ -183,8 +193,9 @@ mod tests {
                 let mut contexts: Vec<_> = order.iter().map(|key| context(key, crates, &tap)).collect();
                 let ours = order.iter().position(|key| *key == OURS).expect("it is there");
                 let sent = contexts[ours].encrypt_rtcp(&REPORT).expect("a packet");
-                assert_eq!(tap.take_ours(&sent), Some((profile, noted(&OURS, crates))));
-                assert_eq!(tap.take_ours(&sent), None, "all were forgotten");
+                let (ours, viewers) = (noted(&OURS, crates), noted(&VIEWERS, crates));
+                assert_eq!(tap.take(&sent), Some(ConnectionKeys { profile, ours, viewers }));
+                assert_eq!(tap.take(&sent), None, "all were forgotten");
             }
         }
     }
@@ -196,8 +207,17 @@ mod tests {
             let tap = tap();
             let key = MasterKey { key: [5; 16], salt: *b"twelve bytes\0\0" };
             let sent = context(&key, crates, &tap).encrypt_rtcp(&REPORT).expect("a packet");
-            assert_eq!(tap.take_ours(&sent), Some((profile, key)));
+            context(&VIEWERS, crates, &tap);
+            let keys = tap.take(&sent).expect("both are there");
+            assert_eq!((keys.profile, keys.ours), (profile, key));
         }
+    }
+
+    #[test]
+    fn one_key_alone_is_of_no_use() {
+        let tap = tap();
+        let mut ours = context(&OURS, ProtectionProfile::AeadAes128Gcm, &tap);
+        assert_eq!(tap.take(&ours.encrypt_rtcp(&REPORT).expect("a packet")), None);
     }
 
     #[test]
@@ -205,14 +225,17 @@ mod tests {
         for (_, crates) in CRATES {
             let tap = tap();
             context(&OURS, crates, &tap);
-            let mut stranger = context(&VIEWERS, crates, &self::tap());
-            assert_eq!(tap.take_ours(&stranger.encrypt_rtcp(&REPORT).expect("a packet")), None);
+            context(&VIEWERS, crates, &tap);
+            let other = MasterKey { key: [5; 16], salt: [6; 14] };
+            let mut stranger = context(&other, crates, &self::tap());
+            assert_eq!(tap.take(&stranger.encrypt_rtcp(&REPORT).expect("a packet")), None);
         }
         for other in [ProtectionProfile::AeadAes256Gcm, ProtectionProfile::Aes256CmHmacSha1_80] {
             let tap = tap();
+            context(&VIEWERS, other, &tap);
             let mut ours = context(&OURS, other, &tap);
-            assert_eq!(tap.take_ours(&ours.encrypt_rtcp(&REPORT).expect("a packet")), None);
+            assert_eq!(tap.take(&ours.encrypt_rtcp(&REPORT).expect("a packet")), None);
         }
-        assert_eq!(tap().take_ours(&[]), None);
+        assert_eq!(tap().take(&[]), None);
     }
 }

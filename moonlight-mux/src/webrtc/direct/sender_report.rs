@@ -16,6 +16,27 @@ pub(crate) struct SenderReport {
     pub(crate) octet_count: u32,
 }
 
+impl SenderReport {
+    /// The middle of the NTP time, by which a viewer's reports name this one (RFC 3550, 6.4.1: LSR).
+    pub(crate) fn name(&self) -> u32 {
+        (self.ntp_time >> 16) as u32
+    }
+
+    /// Appends it as an RTCP packet without report blocks (RFC 3550, 6.4.1), 28 bytes:
+    ///
+    /// ```text
+    /// | 0x80 | 200 | length, 2 bytes: 6 | SSRC, 4 | NTP time, 8 | RTP time, 4 | packets, 4 | octets, 4 |
+    /// ```
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0x80, 200, 0, 6]);
+        out.extend_from_slice(&self.ssrc.to_be_bytes());
+        out.extend_from_slice(&self.ntp_time.to_be_bytes());
+        for field in [self.rtp_time, self.packet_count, self.octet_count] {
+            out.extend_from_slice(&field.to_be_bytes());
+        }
+    }
+}
+
 /// Counts one RTP stream's packets and knows its clock. Reports of sound and picture that are made from the same two clocks
 /// tell the receiver what belongs together.
 #[derive(Debug)]
@@ -131,6 +152,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_crate_reads_what_is_written(
+            (ssrc, ntp_time, rtp_time, packet_count, octet_count) in any::<(u32, u64, u32, u32, u32)>(),
+        ) {
+            let report = SenderReport { ssrc, ntp_time, rtp_time, packet_count, octet_count };
+            let mut written = Vec::new();
+            report.write(&mut written);
+            let read = rtc::rtcp::packet::unmarshal(&mut &written[..]).unwrap();
+            let expected = rtc::rtcp::sender_report::SenderReport {
+                ssrc, ntp_time, rtp_time, packet_count, octet_count, ..Default::default()
+            };
+            prop_assert_eq!(read.len(), 1);
+            prop_assert_eq!(read[0].as_any().downcast_ref(), Some(&expected));
+            prop_assert_eq!(report.name(), (ntp_time >> 16) as u32);
+        }
+
         /// What was taken and sent at one moment is at one moment for the receiver, whenever each stream reports.
         #[test]
         fn sound_and_picture_of_one_moment_meet(

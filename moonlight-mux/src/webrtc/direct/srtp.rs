@@ -1,4 +1,4 @@
-//! SRTP under the two profiles that browsers agree on, as far as a sender needs it: AEAD_AES_128_GCM (RFC 7714) and
+//! SRTP under the two profiles that browsers agree on, as far as a sender of media needs it: AEAD_AES_128_GCM (RFC 7714) and
 //! AES_CM_128_HMAC_SHA1_80 (RFC 3711).
 
 mod cm;
@@ -113,22 +113,54 @@ impl fmt::Debug for RtpSealer {
     }
 }
 
-/// Tells whether SRTCP packets were encrypted under a master key.
+/// Seals RTCP packets under one master key.
+///
+/// A nonce is made of SSRC and index, so each index is for one packet.
+pub(crate) struct RtcpSealer(SessionKey);
+
+impl RtcpSealer {
+    pub(crate) fn new(profile: Profile, master: &MasterKey) -> Self {
+        Self(SessionKey::derive(profile, master, RTCP))
+    }
+
+    /// Makes an SRTCP packet of an RTCP packet, which may be compound. `index` has 31 bits: a higher bit is left out.
+    ///
+    /// # Panics
+    /// When the packet is shorter than a header of 8 bytes.
+    pub(crate) fn seal(&self, packet: &mut Vec<u8>, index: u32) {
+        match &self.0 {
+            SessionKey::Gcm(key) => key.seal_rtcp(packet, index & !ENCRYPTED),
+            SessionKey::Cm(key) => key.seal_rtcp(packet, index & !ENCRYPTED),
+        }
+    }
+}
+
+impl fmt::Debug for RtcpSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RtcpSealer(…)")
+    }
+}
+
+/// Opens SRTCP packets that were encrypted under one master key.
 pub(crate) struct RtcpOpener(SessionKey);
+
+/// An SRTCP packet in clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenedRtcp {
+    /// 31 bits.
+    pub(crate) index: u32,
+    /// At least 8 bytes.
+    pub(crate) packet: Vec<u8>,
+}
 
 impl RtcpOpener {
     pub(crate) fn new(profile: Profile, master: &MasterKey) -> Self {
         Self(SessionKey::derive(profile, master, RTCP))
     }
 
-    /// Whether the datagram is an SRTCP packet that this key encrypted. One that was authenticated alone (E is 0) is none.
-    /// Reads any bytes; allocates.
-    pub(crate) fn opens(&self, datagram: &[u8]) -> bool {
-        self.open(datagram).is_some()
-    }
-
-    /// What is behind the header of 8 bytes, in clear.
-    fn open(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+    /// The packet of a datagram that this key encrypted. One that was authenticated alone (E is 0) is none. Reads any bytes;
+    /// whether the packet came before is not looked at.
+    pub(crate) fn open(&self, datagram: &[u8]) -> Option<OpenedRtcp> {
         match &self.0 {
             SessionKey::Gcm(key) => key.open_rtcp(datagram),
             SessionKey::Cm(key) => key.open_rtcp(datagram),
@@ -198,10 +230,11 @@ fn wipe(secret: &mut [u8]) {
 /// The last word of what is authenticated of an SRTCP packet: E, and 31 bits of index (RFC 3711, 3.4). `None` where E is 0:
 /// nothing is encrypted.
 fn encrypted_index(word: [u8; 4]) -> Option<u32> {
-    const ENCRYPTED: u32 = 1 << 31;
     let word = u32::from_be_bytes(word);
     (word & ENCRYPTED != 0).then_some(word & !ENCRYPTED)
 }
+
+const ENCRYPTED: u32 = 1 << 31;
 
 #[cfg(test)]
 mod tests;

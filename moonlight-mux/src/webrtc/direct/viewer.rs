@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tracing::Span;
-use webrtc::error::Error;
 
 use crate::broadcast::{Media, Next};
 use crate::egress::ViewerIo;
@@ -47,11 +46,9 @@ pub(in crate::webrtc) trait MediaSender: Send {
     /// Sends what is due of a picture; `None` when nothing is.
     fn send_waiting(&mut self, now: Instant) -> Option<SentVideo>;
 
-    /// Sends sender reports, if they are due. They need no timer: there is nothing new to say where nothing is sent.
-    ///
-    /// # Errors
-    /// When the connection is at its end.
-    fn report(&mut self, now: Instant) -> Result<(), Error>;
+    /// Sends sender reports, if they are due. They need no timer: there is nothing new to say where nothing is sent. Gives how
+    /// many calls the system did not take.
+    fn report(&mut self, now: Instant) -> u64;
 }
 
 /// What comes back from a viewer.
@@ -88,12 +85,15 @@ impl Counted {
         let Some(SentVideo { begins, packets, failed, .. }) = sent else { return };
         self.sent.frames += u64::from(begins);
         self.sent.packets += packets as u64;
-        self.add_failed(now, failed);
+        self.sent.send_failures += failed;
+        self.until = Some(now + COUNTED_LATEST);
     }
 
     fn add_failed(&mut self, now: Instant, failed: u64) {
-        self.sent.send_failures += failed;
-        self.until = Some(now + COUNTED_LATEST);
+        if failed > 0 {
+            self.sent.send_failures += failed;
+            self.until = Some(now + COUNTED_LATEST);
+        }
     }
 
     /// At the end of a turn.
@@ -205,10 +205,8 @@ impl<S: MediaSender> DirectViewer<S> {
         self.handle_timeout(now);
         self.obey()?;
         let Some(media) = self.send_media(now) else { return Ok(Turn::Ended(End::StreamOver)) };
-        if let Err(error) = self.path.report(now) {
-            self.span.in_scope(|| delivery::note_end(&error));
-            return Err(LeaveReason::Vanished);
-        }
+        let failed = self.path.report(now);
+        self.counted.add_failed(now, failed);
         self.told.tell(self.health.quality());
         if reports == PER_TURN || media == PER_TURN {
             return Ok(Turn::Until(Some(now)));

@@ -5,7 +5,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac::{Context, HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, Tag};
 use aws_lc_rs::iv::FixedLength;
 
-use super::{Labels, MasterKey, derive, encrypted_index, wipe};
+use super::{ENCRYPTED, Labels, MasterKey, OpenedRtcp, derive, encrypted_index, wipe};
 use crate::webrtc::direct::rtp::ExtendedSequence;
 
 /// Bytes of an authentication tag: the first of HMAC-SHA1's 20.
@@ -49,23 +49,36 @@ impl AesCm {
         room.copy_from_slice(&tag.as_ref()[..TAG]);
     }
 
-    /// RFC 3711, 3.4:
+    /// As [`RtcpSealer::seal`](super::RtcpSealer::seal) (RFC 3711, 3.4):
     ///
     /// ```text
     /// | RTCP header and SSRC, 8 bytes | ciphertext | E, index of 31 bits | tag, 10 bytes |
     /// ```
-    pub(super) fn open_rtcp(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal_rtcp(&self, packet: &mut Vec<u8>, index: u32) {
+        let (header, plaintext) = packet.split_first_chunk_mut::<8>().expect("it has a header");
+        self.encrypt_rtcp(plaintext, header, index);
+        packet.extend_from_slice(&(ENCRYPTED | index).to_be_bytes());
+        let tag = self.tag(&[packet]);
+        packet.extend_from_slice(&tag.as_ref()[..TAG]);
+    }
+
+    /// As [`RtcpOpener::open`](super::RtcpOpener::open).
+    pub(super) fn open_rtcp(&self, datagram: &[u8]) -> Option<OpenedRtcp> {
         let (authenticated, tag) = datagram.split_last_chunk::<TAG>()?;
         let (packet, word) = authenticated.split_last_chunk::<4>()?;
-        let (header, ciphertext) = packet.split_first_chunk::<8>()?;
-        let [_, _, _, _, ssrc @ ..] = *header;
         let index = encrypted_index(*word)?;
+        packet.first_chunk::<8>()?;
         let expected = self.tag(&[authenticated]);
         verify_slices_are_equal(&expected.as_ref()[..TAG], tag).ok()?;
-        let mut plaintext = ciphertext.to_vec();
+        let mut packet = packet.to_vec();
+        let (header, ciphertext) = packet.split_first_chunk_mut::<8>()?;
         // Counter mode is the same in both directions.
-        self.encrypt(&mut plaintext, u32::from_be_bytes(ssrc), index.into());
-        Some(plaintext)
+        self.encrypt_rtcp(ciphertext, header, index);
+        Some(OpenedRtcp { index, packet })
+    }
+
+    fn encrypt_rtcp(&self, bytes: &mut [u8], [_, _, _, _, ssrc @ ..]: &[u8; 8], index: u32) {
+        self.encrypt(bytes, u32::from_be_bytes(*ssrc), index.into());
     }
 
     /// RFC 3711, 4.1.1.

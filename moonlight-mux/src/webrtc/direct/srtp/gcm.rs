@@ -2,7 +2,7 @@
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use super::{Labels, MasterKey, derive, encrypted_index, wipe};
+use super::{ENCRYPTED, Labels, MasterKey, OpenedRtcp, derive, encrypted_index, wipe};
 use crate::webrtc::direct::rtp::ExtendedSequence;
 
 /// Bytes of an authentication tag.
@@ -40,24 +40,36 @@ impl AesGcm {
         room.copy_from_slice(tag.as_ref());
     }
 
-    /// RFC 7714, 9:
+    /// As [`RtcpSealer::seal`](super::RtcpSealer::seal) (RFC 7714, 9):
     ///
     /// ```text
     /// | RTCP header and SSRC, 8 bytes | ciphertext | tag, 16 bytes | E, index of 31 bits |
     /// ```
-    pub(super) fn open_rtcp(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal_rtcp(&self, packet: &mut Vec<u8>, index: u32) {
+        let (header, plaintext) = packet.split_first_chunk_mut::<8>().expect("it has a header");
+        let word = (ENCRYPTED | index).to_be_bytes();
+        let (aad, nonce) = (rtcp_aad(header, word), self.rtcp_nonce(header, index));
+        let tag = self.key.seal_in_place_separate_tag(nonce, aad, plaintext);
+        packet.extend_from_slice(tag.expect("a packet is as short as one of RTP").as_ref());
+        packet.extend_from_slice(&word);
+    }
+
+    /// As [`RtcpOpener::open`](super::RtcpOpener::open).
+    pub(super) fn open_rtcp(&self, datagram: &[u8]) -> Option<OpenedRtcp> {
         let (header, rest) = datagram.split_first_chunk::<8>()?;
         let (rest, word) = rest.split_last_chunk::<4>()?;
         let (ciphertext, tag) = rest.split_last_chunk::<TAG>()?;
-        let [_, _, _, _, ssrc @ ..] = *header;
         let index = encrypted_index(*word)?;
-        let mut aad = [0; 12];
-        aad[..8].copy_from_slice(header);
-        aad[8..].copy_from_slice(word);
-        let nonce = self.nonce(u32::from_be_bytes(ssrc), index.into());
-        let mut plaintext = vec![0; ciphertext.len()];
-        let opened = self.key.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, &mut plaintext);
-        opened.is_ok().then_some(plaintext)
+        let (aad, nonce) = (rtcp_aad(header, *word), self.rtcp_nonce(header, index));
+        let mut packet = vec![0; header.len() + ciphertext.len()];
+        let (clear, plaintext) = packet.split_at_mut(header.len());
+        clear.copy_from_slice(header);
+        self.key.open_separate_gather(nonce, aad, ciphertext, tag, plaintext).ok()?;
+        Some(OpenedRtcp { index, packet })
+    }
+
+    fn rtcp_nonce(&self, [_, _, _, _, ssrc @ ..]: &[u8; 8], index: u32) -> Nonce {
+        self.nonce(u32::from_be_bytes(*ssrc), index.into())
     }
 
     /// `00 00`, SSRC, and 48 bits of index, under the salt (RFC 7714, 8.1 and 9.1).
@@ -70,6 +82,14 @@ impl AesGcm {
         }
         Nonce::assume_unique_for_key(nonce)
     }
+}
+
+/// What is authenticated and not encrypted of an SRTCP packet (RFC 7714, 17).
+fn rtcp_aad(header: &[u8; 8], word: [u8; 4]) -> Aad<[u8; 12]> {
+    let mut aad = [0; 12];
+    aad[..8].copy_from_slice(header);
+    aad[8..].copy_from_slice(&word);
+    Aad::from(aad)
 }
 
 impl Drop for AesGcm {

@@ -59,12 +59,17 @@ fn a_packet_is_sealed_as_in_the_rfc() {
 
 /// RFC 7714, 17.1.
 #[test]
-fn an_rtcp_packet_is_opened_as_in_the_rfc() {
+fn an_rtcp_packet_is_sealed_and_opened_as_in_the_rfc() {
     let sealed = "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1
                   730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4";
     let plaintext = "4e545031 4e545032 52545020 0000042a 0000e930 4c756e61
                      deadbeef deadbeef deadbeef deadbeef deadbeef";
-    assert_eq!(RtcpOpener(quid_pro_quo()).open(&hex(sealed)), Some(hex(plaintext)));
+    let sealed = hex(sealed);
+    let packet = [&sealed[..8], &hex(plaintext)].concat();
+    let mut again = packet.clone();
+    RtcpSealer(quid_pro_quo()).seal(&mut again, 0x5d4);
+    assert_eq!(again, sealed);
+    assert_eq!(RtcpOpener(quid_pro_quo()).open(&sealed), Some(OpenedRtcp { index: 0x5d4, packet }));
 }
 
 /// RFC 3711, B.2: the first blocks of the keystream and its last.
@@ -182,38 +187,47 @@ proptest! {
     }
 
     /// Of what the crate seals, the opener takes exactly what its own key sealed under its own profile, and nothing that was
-    /// changed since.
+    /// changed since; and the sealer makes the same.
     #[test]
-    fn the_opener_knows_the_crates_packets_by_their_key(
+    fn rtcp_is_sealed_as_the_crate_does_and_opened_by_its_key_alone(
         (profile, master, other) in
             profile().prop_flat_map(|profile| (Just(profile), master(profile), master(profile))),
         ssrc in any::<u32>(),
         words in prop::collection::vec(any::<u32>(), 0..20),
         flipped in any::<prop::sample::Index>(),
+        index in any::<u32>(),
     ) {
         let mut plain = vec![0x80, 200, 0, words.len() as u8 + 1];
         plain.extend(ssrc.to_be_bytes());
         plain.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         let mut theirs = context(profile, &master);
+        let sealer = RtcpSealer::new(profile, &master);
         let (opener, strange) = (RtcpOpener::new(profile, &master), RtcpOpener::new(profile, &other));
         let unlike: Vec<_> = Profile::ALL.into_iter().filter(|other| *other != profile).collect();
         for _ in 0..3 {
             let mut sealed = theirs.encrypt_rtcp(&plain).unwrap().to_vec();
-            prop_assert_eq!(opener.open(&sealed), Some(plain[8..].to_vec()));
-            prop_assert!(opener.opens(&sealed));
-            prop_assert_eq!(strange.opens(&sealed), master == other);
-            prop_assert!(unlike.iter().all(|&unlike| !RtcpOpener::new(unlike, &master).opens(&sealed)));
-            prop_assert!(!opener.opens(&sealed[..sealed.len() - 1]));
+            let opened = opener.open(&sealed).unwrap();
+            prop_assert_eq!(&opened.packet, &plain);
+            let mut ours = plain.clone();
+            sealer.seal(&mut ours, opened.index);
+            prop_assert_eq!(&ours, &sealed);
+            prop_assert_eq!(strange.open(&sealed).is_some(), master == other);
+            prop_assert!(unlike.iter().all(|&unlike| RtcpOpener::new(unlike, &master).open(&sealed).is_none()));
+            prop_assert!(opener.open(&sealed[..sealed.len() - 1]).is_none());
             let bit = flipped.index(sealed.len() * 8);
             sealed[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(!opener.opens(&sealed));
+            prop_assert!(opener.open(&sealed).is_none());
         }
+        let mut sealed = plain.clone();
+        sealer.seal(&mut sealed, index);
+        prop_assert_eq!(opener.open(&sealed), Some(OpenedRtcp { index: index & !ENCRYPTED, packet: plain.clone() }));
+        prop_assert_eq!(&context(profile, &master).decrypt_rtcp(&sealed).unwrap()[..], &plain[..]);
     }
 
     #[test]
     fn any_datagram_is_taken(datagram in prop::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(!RtcpOpener(quid_pro_quo()).opens(&datagram));
-        prop_assert!(!RtcpOpener::new(Profile::Aes128CmHmacSha1_80, &rfc_3711()).opens(&datagram));
+        prop_assert!(RtcpOpener(quid_pro_quo()).open(&datagram).is_none());
+        prop_assert!(RtcpOpener::new(Profile::Aes128CmHmacSha1_80, &rfc_3711()).open(&datagram).is_none());
     }
 }
 
@@ -221,8 +235,8 @@ proptest! {
 fn nothing_secret_is_printed() {
     let master = MasterKey { key: *b"0123456789abcdef", salt: *b"ghijklmnopqrst" };
     for profile in Profile::ALL {
-        let (sealer, opener) = (RtpSealer::new(profile, &master), RtcpOpener::new(profile, &master));
-        let printed = format!("{master:?} {sealer:?} {opener:?}");
-        assert_eq!(printed, "MasterKey(…) RtpSealer(…) RtcpOpener(…)");
+        let (rtp, rtcp) = (RtpSealer::new(profile, &master), RtcpSealer::new(profile, &master));
+        let printed = format!("{master:?} {rtp:?} {rtcp:?} {:?}", RtcpOpener::new(profile, &master));
+        assert_eq!(printed, "MasterKey(…) RtpSealer(…) RtcpSealer(…) RtcpOpener(…)");
     }
 }

@@ -23,7 +23,7 @@ struct Path {
     rest: Option<(u64, Instant)>,
     /// Pictures leave in two parts.
     large: bool,
-    at_its_end: bool,
+    reports_fail: bool,
 }
 
 impl Path {
@@ -69,8 +69,8 @@ impl MediaSender for Path {
         Some(SentVideo { begins: false, keyframe: false, packets: 5, last: number as u16, failed: 0 })
     }
 
-    fn report(&mut self, _: Instant) -> Result<(), Error> {
-        if self.at_its_end { Err(Error::ErrConnectionClosed) } else { Ok(()) }
+    fn report(&mut self, _: Instant) -> u64 {
+        u64::from(self.reports_fail)
     }
 }
 
@@ -250,7 +250,13 @@ async fn it_ends_with_the_stream_or_the_connection() {
     let mut setup = Setup::new(Path::default());
     setup.reports = mpsc::channel(1).0;
     assert_eq!(setup.turn(setup.start), vanished, "nobody reports any more");
+}
 
-    let mut setup = Setup::new(Path { at_its_end: true, ..Path::default() });
-    assert_eq!(setup.turn(setup.start), vanished);
+#[tokio::test(start_paused = true)]
+async fn sender_reports_that_do_not_leave_are_counted() {
+    let mut setup = Setup::new(Path { reports_fail: true, ..Path::default() });
+    assert_eq!(setup.turn(setup.start), Turn::Until(Some(setup.start + COUNTED_LATEST)));
+    setup.served.path.reports_fail = false;
+    setup.turn(setup.start + COUNTED_LATEST);
+    assert_eq!(setup.stats(), (0, 0, 1));
 }
