@@ -3,6 +3,7 @@
 //! A frame is one slice in Annex B form, whose first sixteen bytes are the time in hexadecimal digits: nanoseconds since
 //! 1970. It is no picture: no decoder is asked.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -51,7 +52,7 @@ pub fn access_unit(keyframe: bool, packets: usize, made_at: Duration) -> Bytes {
     }
     unit.put_slice(&[0, 0, 0, 1, if keyframe { IDR } else { SLICE }]);
     unit.put_slice(&clock(made_at));
-    unit.extend(filling().take(packets * (PAYLOAD - FU_HEADERS) - CLOCK_DIGITS));
+    put_filling(&mut unit, packets * (PAYLOAD - FU_HEADERS) - CLOCK_DIGITS);
     unit.freeze()
 }
 
@@ -100,6 +101,14 @@ fn clock(at: Duration) -> [u8; CLOCK_DIGITS] {
     digits
 }
 
+/// The first of [`filling`], made once: what a frame costs to make is no part of what is measured.
+fn put_filling(unit: &mut BytesMut, bytes: usize) {
+    static MADE: LazyLock<Vec<u8>> = LazyLock::new(|| filling().take(1 << 20).collect());
+    let made = bytes.min(MADE.len());
+    unit.put_slice(&MADE[..made]);
+    unit.extend(filling().skip(made).take(bytes - made));
+}
+
 /// No zero bytes: no start codes inside.
 fn filling() -> impl Iterator<Item = u8> {
     (0u32..).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 | 1)
@@ -116,6 +125,13 @@ mod tests {
     fn a_rate_is_a_number_of_packets() {
         assert_eq!(Rate { mbps: 18.432, fps: 60 }.packets_per_frame(), 32);
         assert_eq!(Rate { mbps: 0.01, fps: 60 }.packets_per_frame(), 1);
+    }
+
+    #[test]
+    fn a_frames_bytes_are_the_same_however_large_it_is() {
+        let mut unit = BytesMut::new();
+        put_filling(&mut unit, (1 << 20) + 3);
+        assert!(unit.iter().copied().eq(filling().take((1 << 20) + 3)));
     }
 
     #[test]

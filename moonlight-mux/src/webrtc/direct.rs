@@ -20,7 +20,7 @@ mod srtp;
 pub(super) mod viewer;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use self::burst::{MAX_SEGMENTS, bursts};
 use self::history::{FramePackets, PacketHistory};
 use self::keys::KeyTap;
-use self::pace::{AT_ONCE, Chunk};
+use self::pace::{AT_ONCE, Chunks};
 use self::rtcp::RtcpSender;
 use self::rtp::{ExtendedSequence, Header};
 use self::sender_report::SenderReports;
@@ -174,7 +174,7 @@ struct Audio {
 
 struct Waiting {
     frame: Arc<FramePackets>,
-    chunks: VecDeque<Chunk>,
+    chunks: Chunks,
 }
 
 impl MediaSender for DirectPath {
@@ -188,24 +188,20 @@ impl MediaSender for DirectPath {
             let ticks = frame.timestamp.0.saturating_sub(last.0);
             Duration::from_micros(ticks * 1_000_000 / VideoTimestamp::HZ)
         });
-        let chunks: VecDeque<_> = pace::chunks(packets.payloads.len(), now, interval).collect();
+        let chunks = Chunks::new(packets.payloads.len(), now, interval);
         self.waiting = Some(Waiting { frame: packets, chunks });
         self.send_waiting(now)
     }
 
     fn send_waiting(&mut self, now: Instant) -> Option<SentVideo> {
-        let waiting = self.waiting.as_mut()?;
-        let mut due: Option<Range<usize>> = None;
-        while let Some(Chunk { packets, .. }) = waiting.chunks.pop_front_if(|chunk| chunk.at <= now) {
-            due = Some(due.map_or(packets.clone(), |due| due.start..packets.end));
+        let mut waiting = self.waiting.take()?;
+        let due = waiting.chunks.take_due(now);
+        let sent = due.map(|due| self.send_packets(now, &waiting.frame, due));
+        self.waiting = waiting.chunks.at().is_some().then_some(waiting);
+        if sent.is_some() {
+            self.report_at.get_or_insert(now);
         }
-        let frame = waiting.frame.clone();
-        if waiting.chunks.is_empty() {
-            self.waiting = None;
-        }
-        let sent = self.send_packets(now, &frame, due?);
-        self.report_at.get_or_insert(now);
-        Some(sent)
+        sent
     }
 
     fn send_audio(&mut self, now: Instant, frame: &AudioFrame) -> u64 {
@@ -267,7 +263,7 @@ impl MediaSender for DirectPath {
     }
 
     fn timeout(&self) -> Option<Instant> {
-        self.waiting.as_ref().and_then(|waiting| waiting.chunks.front()).map(|chunk| chunk.at)
+        self.waiting.as_ref().and_then(|waiting| waiting.chunks.at())
     }
 
     fn report(&mut self, now: Instant) -> u64 {

@@ -14,24 +14,40 @@ const SPREAD_OF_INTERVAL: u32 = 4;
 /// Between two chunks: tokio's timers know whole milliseconds. Larger frames have larger chunks.
 const STEP: Duration = Duration::from_millis(1);
 
-/// Packets of a frame, by their place in it, and when they leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunk {
-    pub(crate) packets: Range<usize>,
-    pub(crate) at: Instant,
+/// What of a frame has not left: its chunks, in order, of which the first leaves at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunks {
+    left: Range<usize>,
+    /// Packets of a chunk.
+    size: usize,
+    /// When the next leaves.
+    at: Instant,
 }
 
-/// When the packets of a frame that is there `now` leave: in order, and the first at once. `interval` is the time from frame to
-/// frame. A frame without packets has no chunk.
-pub(crate) fn chunks(packets: usize, now: Instant, interval: Duration) -> impl Iterator<Item = Chunk> {
-    let spread = (interval / SPREAD_OF_INTERVAL).min(MAX_SPREAD);
-    let most = usize::try_from(spread.as_nanos() / STEP.as_nanos()).unwrap_or(usize::MAX);
-    let size = if packets <= AT_ONCE || most == 0 { packets } else { packets.div_ceil(most).max(CHUNK) };
-    let size = size.max(1);
-    (0..packets)
-        .step_by(size)
-        .zip(0u32..)
-        .map(move |(first, i)| Chunk { packets: first..packets.min(first + size), at: now + STEP * i })
+impl Chunks {
+    /// Of a frame with so many packets that is there `now`. `interval` is the time from frame to frame. A frame without packets
+    /// has no chunk.
+    pub(crate) fn new(packets: usize, now: Instant, interval: Duration) -> Self {
+        let spread = (interval / SPREAD_OF_INTERVAL).min(MAX_SPREAD);
+        let most = usize::try_from(spread.as_nanos() / STEP.as_nanos()).unwrap_or(usize::MAX);
+        let size = if packets <= AT_ONCE || most == 0 { packets } else { packets.div_ceil(most).max(CHUNK) };
+        Self { left: 0..packets, size: size.max(1), at: now }
+    }
+
+    /// When the next one leaves; `None` when there is none.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        (!self.left.is_empty()).then_some(self.at)
+    }
+
+    /// The packets of all chunks that are due, by their place in the frame; `None` when none is.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Range<usize>> {
+        let start = self.left.start;
+        while self.at().is_some_and(|at| at <= now) {
+            self.left.start = (self.left.start + self.size).min(self.left.end);
+            self.at += STEP;
+        }
+        (self.left.start > start).then_some(start..self.left.start)
+    }
 }
 
 #[cfg(test)]
@@ -45,8 +61,27 @@ mod tests {
 
     fn offsets(packets: usize, interval: Duration) -> Vec<(Range<usize>, u128)> {
         let now = crate::task::now();
-        let chunks = chunks(packets, now, interval);
-        chunks.map(|chunk| (chunk.packets, (chunk.at - now).as_micros())).collect()
+        let chunks = one_by_one(Chunks::new(packets, now, interval));
+        chunks.map(|(packets, at)| (packets, (at - now).as_micros())).collect()
+    }
+
+    fn one_by_one(mut chunks: Chunks) -> impl Iterator<Item = (Range<usize>, Instant)> {
+        std::iter::from_fn(move || {
+            let at = chunks.at()?;
+            Some((chunks.take_due(at).expect("one is due"), at))
+        })
+    }
+
+    #[test]
+    fn what_is_late_leaves_together() {
+        let now = crate::task::now();
+        let mut chunks = Chunks::new(65, now, INTERVAL);
+        assert_eq!(chunks.take_due(now), Some(0..17));
+        assert_eq!(chunks.take_due(now), None);
+        assert_eq!(chunks.take_due(now + 2 * STEP), Some(17..51));
+        assert_eq!(chunks.at(), Some(now + 3 * STEP));
+        assert_eq!(chunks.take_due(now + 9 * STEP), Some(51..65));
+        assert_eq!((chunks.at(), chunks.take_due(now + 9 * STEP)), (None, None));
     }
 
     #[test]
@@ -87,13 +122,13 @@ mod tests {
             let interval = Duration::from_micros(interval);
             let now = crate::task::now();
             let (mut next, mut last) = (0, None);
-            for chunk in chunks(packets, now, interval) {
-                prop_assert_eq!(chunk.packets.start, next);
-                prop_assert!(!chunk.packets.is_empty());
-                next = chunk.packets.end;
-                prop_assert!(chunk.at == now || chunk.at < now + interval / 4 && chunk.at < now + MAX_SPREAD);
-                prop_assert!(last.is_none_or(|last| chunk.at >= last + STEP));
-                last = Some(chunk.at);
+            for (chunk, at) in one_by_one(Chunks::new(packets, now, interval)) {
+                prop_assert_eq!(chunk.start, next);
+                prop_assert!(!chunk.is_empty());
+                next = chunk.end;
+                prop_assert!(at == now || at < now + interval / 4 && at < now + MAX_SPREAD);
+                prop_assert!(last.is_none_or(|last| at >= last + STEP));
+                last = Some(at);
             }
             prop_assert_eq!(next, packets);
         }

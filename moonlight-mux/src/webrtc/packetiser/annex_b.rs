@@ -1,15 +1,16 @@
 //! The byte stream of H.264 and HEVC: NAL units behind start codes (Annex B of both).
 
 use bytes::Bytes;
+use memchr::memmem;
 
 /// The NAL units of a stream, without start codes and without the zero bytes before the next one. None is empty. They share
 /// the stream's bytes.
 pub(crate) fn nal_units(stream: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
-    let mut rest = next_start_code(stream, 0).map(|code| code + START_CODE);
+    let mut rest = next_start_code(stream, 0).map(|code| code + START_CODE.len());
     std::iter::from_fn(move || {
         let start = rest?;
         let next = next_start_code(stream, start);
-        rest = next.map(|code| code + START_CODE);
+        rest = next.map(|code| code + START_CODE.len());
         let end = next.unwrap_or(stream.len());
         // A NAL unit never ends in a zero byte (7.4.1 of H.264, 7.4.2.1 of HEVC): these belong to the next, longer start code.
         let zeros = stream[start..end].iter().rev().take_while(|&&byte| byte == 0).count();
@@ -18,21 +19,12 @@ pub(crate) fn nal_units(stream: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
     .filter(|nal| !nal.is_empty())
 }
 
-/// Where the next `00 00 01` stands, from `from` on.
+/// Where the next start code stands, from `from` on.
 fn next_start_code(stream: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    // Looks at each third byte: only 0 or 1 there can be part of a start code.
-    while at + START_CODE <= stream.len() {
-        match stream[at + 2] {
-            0 => at += 1,
-            1 if stream[at] == 0 && stream[at + 1] == 0 => return Some(at),
-            _ => at += 3,
-        }
-    }
-    None
+    memmem::find(&stream[from..], START_CODE).map(|at| from + at)
 }
 
-const START_CODE: usize = 3;
+const START_CODE: &[u8] = &[0, 0, 1];
 
 #[cfg(test)]
 pub(super) mod tests {
