@@ -44,8 +44,10 @@ pub struct Relay<P> {
 #[derive(Debug)]
 struct Line<P> {
     near: UdpSocket,
-    far: UdpSocket,
+    /// Of which one is used.
+    far: [UdpSocket; 2],
     near_address: SocketAddr,
+    /// The first one's.
     far_address: SocketAddr,
     state: Mutex<State<P>>,
 }
@@ -54,6 +56,8 @@ struct Line<P> {
 struct State<P> {
     viewer: Option<SocketAddr>,
     server: Option<SocketAddr>,
+    /// Which of the far sockets.
+    used: usize,
     policy: P,
 }
 
@@ -64,9 +68,12 @@ impl<P: Policy> Relay<P> {
     /// When there is no port to be had.
     pub async fn bind(server: Option<SocketAddr>, policy: P) -> io::Result<Self> {
         let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let far = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let (near_address, far_address) = (near.local_addr()?, far.local_addr()?);
-        let state = Mutex::new(State { viewer: None, server, policy });
+        let far = [
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+        ];
+        let (near_address, far_address) = (near.local_addr()?, far[0].local_addr()?);
+        let state = Mutex::new(State { viewer: None, server, used: 0, policy });
         let line = Arc::new(Line { near, far, near_address, far_address, state });
         let carrying = line.clone();
         Ok(Self { line, _task: task::spawn(async move { carrying.carry().await }) })
@@ -81,6 +88,13 @@ impl<P: Policy> Relay<P> {
     /// The policy, to be asked and changed. Nothing passes meanwhile.
     pub fn policy(&self) -> impl DerefMut<Target = P> {
         Guard(self.line.state())
+    }
+
+    /// From now on the viewer comes from another port and is reached there alone, as behind a NAT that has forgotten it; or from
+    /// the first one again.
+    pub fn rebind(&self) {
+        let mut state = self.line.state();
+        state.used = 1 - state.used;
     }
 
     /// A viewer's transport whose descriptions name this relay. It does not keep the relay.
@@ -107,23 +121,31 @@ impl<P> DerefMut for Guard<'_, P> {
 
 impl<P: Policy> Line<P> {
     async fn carry(&self) {
-        let (mut from_viewer, mut from_server) = ([0; 2048], [0; 2048]);
+        let (mut from_viewer, mut from_server, mut from_server_again) = ([0; 2048], [0; 2048], [0; 2048]);
         loop {
             tokio::select! {
                 // An ICMP error says nothing of the next datagram; one that cannot be sent is lost, as on any network.
                 Ok((len, from)) = self.near.recv_from(&mut from_viewer) => {
                     let datagram = &mut from_viewer[..len];
-                    let server = self.state().up(from, datagram);
-                    let _ = server.map(|server| self.far.try_send_to(datagram, server));
+                    let (server, used) = self.state().up(from, datagram);
+                    let _ = server.map(|server| self.far[used].try_send_to(datagram, server));
                 }
-                Ok((len, from)) = self.far.recv_from(&mut from_server) => {
-                    let datagram = &mut from_server[..len];
-                    let viewer = self.state().down(from, datagram);
-                    let _ = viewer.map(|viewer| self.near.try_send_to(datagram, viewer));
+                Ok((len, from)) = self.far[0].recv_from(&mut from_server) => {
+                    self.down(0, from, &mut from_server[..len]);
+                }
+                Ok((len, from)) = self.far[1].recv_from(&mut from_server_again) => {
+                    self.down(1, from, &mut from_server_again[..len]);
                 }
                 else => {}
             }
         }
+    }
+}
+
+impl<P: Policy> Line<P> {
+    fn down(&self, far: usize, from: SocketAddr, datagram: &mut [u8]) {
+        let viewer = self.state().down(far, from, datagram);
+        let _ = viewer.map(|viewer| self.near.try_send_to(datagram, viewer));
     }
 }
 
@@ -134,14 +156,17 @@ impl<P> Line<P> {
 }
 
 impl<P: Policy> State<P> {
-    /// Where a datagram of the viewer goes, if anywhere.
-    fn up(&mut self, from: SocketAddr, datagram: &mut [u8]) -> Option<SocketAddr> {
+    /// Where a datagram of the viewer goes, if anywhere, and by which far socket.
+    fn up(&mut self, from: SocketAddr, datagram: &mut [u8]) -> (Option<SocketAddr>, usize) {
         self.viewer = Some(from);
-        self.server.filter(|_| self.policy.up(task::now(), datagram))
+        (self.server.filter(|_| self.policy.up(task::now(), datagram)), self.used)
     }
 
     /// Where a datagram of the server goes, if anywhere.
-    fn down(&mut self, from: SocketAddr, datagram: &mut [u8]) -> Option<SocketAddr> {
+    fn down(&mut self, far: usize, from: SocketAddr, datagram: &mut [u8]) -> Option<SocketAddr> {
+        if far != self.used {
+            return None;
+        }
         self.server = Some(from);
         self.viewer.filter(|_| self.policy.down(task::now(), datagram))
     }

@@ -5,13 +5,13 @@
 use std::future::{Future, pending};
 use std::mem;
 use std::panic::resume_unwind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool,
     Ordering::{AcqRel, Release},
 };
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
@@ -221,6 +221,14 @@ impl Alarm {
             // It was set for an earlier one.
             self.timer.as_mut().reset(deadline);
         }
+    }
+}
+
+/// What `future` gives without waiting, if it does; it is dropped.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
     }
 }
 

@@ -48,6 +48,11 @@ impl Wire {
         self.0.policy().lost_of_ten = lost;
     }
 
+    /// From now on the viewer comes from another port.
+    pub(crate) fn rebind(&self) {
+        self.0.rebind();
+    }
+
     /// From now on no RTCP of the viewer arrives; its consent answers do.
     pub(crate) fn mute(&self) {
         self.0.policy().mute = true;

@@ -55,6 +55,9 @@ const KEY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Sender reports tie sound to picture; the first ones decide how soon the lips fit.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Between two times that the crate is asked for the path: a viewer that has several is checked on all of them now and then.
+const PATH_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The packets of all streams that are sent now, each for as long as somebody sends it.
 #[derive(Debug, Default)]
 pub(super) struct Histories(Mutex<HashMap<(StreamKey, Packetiser), Weak<History>>>);
@@ -97,10 +100,8 @@ impl Opening {
             tracing::warn!("the connection has no picture");
             return None;
         };
-        // An empty report: the crate seals it as it seals everything.
-        let report = rtc::rtcp::receiver_report::ReceiverReport { ssrc: video.ssrc, ..Default::default() };
         let first = async {
-            tracks.video.track.write_rtcp(vec![Box::new(report)]).await.ok()?;
+            tracks.video.track.write_rtcp(empty_report(video.ssrc)).await.ok()?;
             Some(outlet.first_rtcp().await)
         };
         let first = timeout(KEY_TIMEOUT, first).await.ok().flatten();
@@ -122,6 +123,8 @@ impl Opening {
             video: Video::new(tracks.video.start, video),
             audio: audio.map(|(track, negotiated)| Audio::new(track, negotiated)),
             rtcp,
+            track: tracks.video.clone(),
+            path_asked: None,
             waiting: None,
             last_frame: None,
             report_at: None,
@@ -141,6 +144,9 @@ pub(super) struct DirectPath {
     /// `None` where there is no sound, or the viewer takes none.
     audio: Option<Audio>,
     rtcp: RtcpSender,
+    /// By which the crate is made to show the path that ICE has chosen.
+    track: Track,
+    path_asked: Option<Instant>,
     /// What has not left of a large picture.
     waiting: Option<Waiting>,
     /// The last picture's timestamp.
@@ -267,6 +273,7 @@ impl MediaSender for DirectPath {
     }
 
     fn report(&mut self, now: Instant) -> u64 {
+        self.ask_for_path(now);
         if self.report_at.is_none_or(|at| at > now) {
             return 0;
         }
@@ -280,6 +287,17 @@ impl MediaSender for DirectPath {
 }
 
 impl DirectPath {
+    /// Where ICE may have chosen another path. The crate gets the report unless it has more to do than it has room for; then
+    /// the next check raises the doubt again.
+    fn ask_for_path(&mut self, now: Instant) {
+        let lately = self.path_asked.is_some_and(|asked| now < asked + PATH_INTERVAL);
+        if !lately && self.outlet.take_path_doubt() {
+            self.path_asked = Some(now);
+            let report = self.track.track.write_rtcp(empty_report(self.video.start.ssrc));
+            let _ = task::at_once(report);
+        }
+    }
+
     fn send_packets(&mut self, now: Instant, frame: &FramePackets, packets: Range<usize>) -> SentVideo {
         let Self { sealer, outlet, video, .. } = self;
         let first = video.sent.push(frame.first + packets.start as u64, packets.len(), frame.payloads.len());
@@ -349,6 +367,11 @@ impl Audio {
             start,
         }
     }
+}
+
+/// A receiver report on nothing: the crate seals and sends it as it does everything.
+fn empty_report(ssrc: u32) -> Vec<Box<dyn rtc::rtcp::Packet>> {
+    vec![Box::new(rtc::rtcp::receiver_report::ReceiverReport { ssrc, ..Default::default() })]
 }
 
 /// Packets that stand one behind the other, and how long each is.

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -79,6 +79,8 @@ struct Peer {
     connections: tcp::Connections,
     nomination: Mutex<Nomination>,
     path: Mutex<Option<Path>>,
+    /// ICE may have chosen another path since.
+    path_in_doubt: AtomicBool,
     /// Whether the connection is of no use.
     unfit: watch::Sender<bool>,
     /// The first RTCP datagram that the crate has sent, for who waits for it.
@@ -104,7 +106,8 @@ impl fmt::Debug for RtcpReader {
     }
 }
 
-/// The way to a peer: where the crate sends what is not STUN, which goes by the pair of candidates that ICE has chosen.
+/// The way to a peer: where the crate sends what is not STUN, which goes by the pair of candidates that ICE has chosen. It does
+/// not say so when it chooses another one; but then checks go by that one, both ways, as long as the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Path {
     destination: SocketAddr,
@@ -174,6 +177,7 @@ impl Endpoint {
             connections: tcp::Connections::of_a_peer(),
             nomination: Mutex::default(),
             path: Mutex::default(),
+            path_in_doubt: AtomicBool::new(false),
             unfit: watch::Sender::new(false),
             first_rtcp: watch::Sender::new(None),
             rtcp: RtcpReader::default(),
@@ -289,6 +293,12 @@ impl Outlet {
         let path = *self.peer.path();
         let Some(Path { destination, local_ip }) = path else { return Sent::Lost };
         self.shared.send(&self.peer, local_ip, destination, None, contents, Some(segment_size))
+    }
+
+    /// Whether ICE may have chosen another path since this was asked last. Then something that is not STUN should go through the
+    /// crate, which shows its path.
+    pub(super) fn take_path_doubt(&self) -> bool {
+        self.peer.path_in_doubt.load(Relaxed) && self.peer.path_in_doubt.swap(false, Relaxed)
     }
 
     /// The connection is of no use, though it stands.
@@ -489,7 +499,8 @@ impl Peer {
 
     fn put(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
         self.heard.note();
-        match Kind::of(datagram) {
+        let kind = Kind::of(datagram);
+        match kind {
             Kind::Dtls => {
                 self.calm().handle_dtls(task::now());
                 self.note_alert(datagram);
@@ -507,6 +518,9 @@ impl Peer {
             inboxes.iter().find(|inbox| Some(inbox.local_ip) == to).or(inboxes.first()).cloned()
         };
         let Some(inbox) = inbox else { return false };
+        if kind == Kind::Stun {
+            self.note_check_on(Path { destination: from, local_ip: inbox.local_ip });
+        }
         let mut queue = inbox.queue();
         if queue.datagrams.len() == INBOX {
             return false;
@@ -541,6 +555,7 @@ impl Peer {
             if stun::is_check(datagram) {
                 self.calm().handle_check(task::now());
             }
+            self.note_check_on(Path { destination, local_ip });
             return;
         }
         if kind == Kind::Dtls {
@@ -556,6 +571,13 @@ impl Peer {
                 }
                 is_first
             });
+        }
+    }
+
+    /// STUN comes or goes by this path.
+    fn note_check_on(&self, checked: Path) {
+        if self.path().is_some_and(|path| path != checked) {
+            self.path_in_doubt.store(true, Relaxed);
         }
     }
 
