@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use support::decoded::{COUNTER_Y, Decoded, pitches, watch as start_watching, watched};
+use support::log::MediaPaths;
 use support::page::{keep, open, reach, until};
 use support::relay::WithoutAes128Gcm;
 use support::{Served, loopback_with_tcp, serve, serve_through};
@@ -142,11 +143,16 @@ const EXISTING_PAGE: &str = r#"(() => {
   }
 })()"#;
 
+/// Whether the browser has decoded so many pictures: only what was encrypted as was agreed is one.
+const DECODED_60: &str = r#"String(existing.video.getVideoPlaybackQuality().totalVideoFrames -
+  existing.video.getVideoPlaybackQuality().droppedVideoFrames >= 60)"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_page_plays_within_a_few_seconds() {
     let test = "an_existing_page_plays_within_a_few_seconds";
     let Some(folder) = recordings::recording(test, "v0.23-clear") else { return };
     let _one_at_a_time = BROWSER.lock().await;
+    let paths = MediaPaths::listen();
     let served = serve(Recording::open(&folder).expect("a whole recording")).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
     for reject_audio in ["false", "true"] {
@@ -167,6 +173,9 @@ async fn an_existing_page_plays_within_a_few_seconds() {
         assert!(seen["after"].as_f64().expect("a number") < 5_000.0, "{seen}");
         let later = format!("String(existing.video.currentTime > {} + 1)", seen["time"]);
         becomes(&mut chromium, &page, &later, "true").await;
+        assert_eq!(cipher(&mut chromium, &page, "existing.pc").await, "AES_CM_128_HMAC_SHA1_80");
+        assert_eq!(paths.take(), ["direct"]);
+        becomes(&mut chromium, &page, DECODED_60, "true").await;
         let errors = chromium.evaluate(&page, "existing.errors").await.expect("the page answers");
         assert_eq!(errors, json!([]));
         keep("page-existing.png", &chromium.screenshot(&page).await.expect("a picture of the page"));
@@ -272,10 +281,10 @@ async fn a_page_without_udp_plays_over_tcp() {
     wait_for_peers(&served.streamer, 0).await;
 }
 
-/// As a browser without AEAD_AES_128_GCM, which the direct path needs: here a relay takes it out of what the first connection
-/// says.
+/// As a browser without AEAD_AES_128_GCM, which the first connection must have: here a relay takes it out of what that one
+/// says. The second has AES_CM_128_HMAC_SHA1_80.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_without_the_direct_paths_encryption_plays_on_the_standard_path_unseen() {
+async fn a_page_without_the_first_connections_encryption_makes_another_unseen() {
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(TestPicture::new(TestPictureConfig::default()).expect("in range")).await;
     let server = served.rtc.local_addr();
@@ -291,7 +300,10 @@ async fn a_page_without_the_direct_paths_encryption_plays_on_the_standard_path_u
     let url = json!({ "url": served.page_url() });
     chromium.command(&page, "Page.navigate", url).await.expect("the page opens");
     becomes(&mut chromium, &page, "document.getElementById('viewer')?.dataset.state", "playing").await;
-    becomes(&mut chromium, &page, "String(window.moonlightMux.events.Quality?.path)", "standard").await;
+    becomes(&mut chromium, &page, "String(window.moonlightMux.events.Quality?.path)", "direct").await;
+    let cipher = cipher(&mut chromium, &page, "moonlightMux.pc").await;
+    assert_eq!(cipher, "AES_CM_128_HMAC_SHA1_80");
+    watch(&mut chromium, &served, &[page.clone()], Duration::from_secs(2)).await;
     let seen = chromium.evaluate(&page, "seen").await.expect("the page answers");
     eprintln!("{seen}");
     assert_eq!(seen["connections"], 2, "{seen}");
@@ -386,6 +398,15 @@ async fn wait_for_peers(streamer: &Streamer, count: usize) {
     let fewer = timeout(Duration::from_secs(10), peers.wait_for(|peers| peers.len() <= count));
     fewer.await.expect("within 10 s nothing of a closed page is left").expect("the streamer is there");
     eprintln!("{count} viewers left after {:?}", before.elapsed());
+}
+
+/// How a connection's media are encrypted, as the browser says.
+async fn cipher(chromium: &mut Chromium, page: &Page, connection: &str) -> String {
+    let script = format!(
+        "(async () => [...(await {connection}.getStats()).values()].find(it => it.type === 'transport').srtpCipher)()"
+    );
+    let cipher = chromium.evaluate(page, &script).await.expect("the page answers");
+    cipher.as_str().expect("a name").to_owned()
 }
 
 /// Waits until an expression has this value in the page.

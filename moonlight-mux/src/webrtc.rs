@@ -2,7 +2,15 @@
 
 #[cfg(feature = "bench-support")]
 pub(crate) mod bench_support {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::WebRtc;
     pub use super::direct::bench_support::*;
+
+    /// Hides the SRTP keys of the next so many connections that look for one, as another version of the WebRTC crate might.
+    pub fn hide_keys(rtc: &WebRtc, connections: usize) {
+        rtc.shared.hidden_keys.store(connections, Relaxed);
+    }
 }
 mod calm;
 mod candidates;
@@ -108,9 +116,24 @@ struct Shared {
     direct: bool,
     histories: Arc<Histories>,
     shards: Shards,
+    /// For the tests of what happens then.
+    #[cfg(feature = "bench-support")]
+    hidden_keys: std::sync::atomic::AtomicUsize,
 }
 
 impl Shared {
+    /// Whether the key of the next connection is not to be found.
+    #[cfg(feature = "bench-support")]
+    fn hides_key(&self) -> bool {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.hidden_keys.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    #[cfg(not(feature = "bench-support"))]
+    fn hides_key(&self) -> bool {
+        false
+    }
+
     /// The STUN and TURN servers for a viewer that joins now.
     fn ice_servers(&self, viewer: PeerId) -> Vec<IceServer> {
         let (now, name) = (task::wall_clock(), viewer.to_string());
@@ -142,8 +165,18 @@ impl WebRtc {
         let histories = Arc::default();
         let shards = shards.or(std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
         let shards = Shards::new(shards);
-        let shared =
-            Shared { endpoint, reach, certificate, ice_servers, turn_secrets, direct, histories, shards };
+        let shared = Shared {
+            endpoint,
+            reach,
+            certificate,
+            ice_servers,
+            turn_secrets,
+            direct,
+            histories,
+            shards,
+            #[cfg(feature = "bench-support")]
+            hidden_keys: Default::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 

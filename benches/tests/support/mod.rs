@@ -5,6 +5,7 @@
 pub(crate) mod decoded;
 pub(crate) mod desktop;
 pub(crate) mod input;
+pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod page;
 pub(crate) mod random;

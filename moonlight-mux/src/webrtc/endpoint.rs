@@ -5,6 +5,7 @@
 //! to the peer, for all that is not STUN. Everything else is dropped before the crate sees it, since the crate keeps
 //! state for senders that it has not authenticated (docs/webrtc.md).
 
+mod early;
 mod port;
 mod tcp;
 
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
+use self::early::Early;
 use self::port::Port;
 use super::calm::Calm;
 use super::dtls;
@@ -77,6 +79,7 @@ struct Peer {
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     addresses: Mutex<VecDeque<SocketAddr>>,
     connections: tcp::Connections,
+    early: Mutex<Early>,
     nomination: Mutex<Nomination>,
     path: Mutex<Option<Path>>,
     /// ICE may have chosen another path since.
@@ -175,6 +178,7 @@ impl Endpoint {
             inboxes: Mutex::default(),
             addresses: Mutex::default(),
             connections: tcp::Connections::of_a_peer(),
+            early: Mutex::default(),
             nomination: Mutex::default(),
             path: Mutex::default(),
             path_in_doubt: AtomicBool::new(false),
@@ -259,6 +263,11 @@ impl PeerSockets {
         let inbox = Arc::new(Inbox { local_ip, queue: Mutex::default() });
         self.peer.inboxes().push(inbox.clone());
         PeerSocket { shared: self.shared.clone(), peer: self.peer.clone(), inbox }
+    }
+
+    /// ICE has chosen a way: the crate takes DTLS from now on.
+    pub(super) fn handle_ice_connected(&self) {
+        self.peer.end_early();
     }
 
     /// When a timer of the peer's connection shall ring that is wanted for `deadline`.
@@ -493,6 +502,12 @@ impl Shared {
 impl Peer {
     /// False when the inbox is full or there is none.
     fn deliver(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
+        if Kind::of(datagram) == Kind::Dtls {
+            let mut early = self.early();
+            if !early.is_over() {
+                return early.keep(from, to, datagram);
+            }
+        }
         let nomination = self.nomination().handle_datagram(from, datagram);
         self.put(from, to, datagram) && nomination.is_none_or(|again| self.put(from, to, &again))
     }
@@ -532,6 +547,18 @@ impl Peer {
             waker.wake();
         }
         true
+    }
+
+    fn end_early(&self) {
+        // Locked until all is there: what comes meanwhile is behind it.
+        let mut early = self.early();
+        for datagram in early.end() {
+            self.put(datagram.from, datagram.to, &datagram.bytes);
+        }
+    }
+
+    fn early(&self) -> MutexGuard<'_, Early> {
+        self.early.lock().expect("no holder of this lock panics")
     }
 
     fn inboxes(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {

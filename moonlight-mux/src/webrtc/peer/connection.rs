@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
-use rtc::peer_connection::state::{RTCIceGatheringState, RTCPeerConnectionState};
+use rtc::peer_connection::state::{RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -25,7 +25,7 @@ use crate::webrtc::channels::{self, ChannelSet, Channels};
 use crate::webrtc::delivery::{Delivery, Paths};
 use crate::webrtc::direct::Opening;
 use crate::webrtc::direct::keys::KeyTap;
-use crate::webrtc::endpoint::PeerPort;
+use crate::webrtc::endpoint::{PeerPort, PeerSockets};
 use crate::webrtc::feedback::Feedback;
 use crate::webrtc::packetiser::Packetiser;
 use crate::webrtc::runtime::PeerRuntime;
@@ -68,8 +68,8 @@ impl Connection {
         let provider = rtc::crypto::default_provider().map_err(internal)?;
         let keys = paths.has_direct().then(|| Arc::new(KeyTap::new(provider.clone())));
         let crypto = match keys.clone() {
-            Some(keys) => keys,
-            None => provider,
+            Some(keys) if !shared.hides_key() => keys,
+            _ => provider,
         };
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![shared.certificate.clone()]).build();
@@ -79,7 +79,12 @@ impl Connection {
             .with_setting_engine(negotiate::settings(crypto, paths))
             .with_interceptor_registry(negotiate::interceptors(feedback, paths))
             .with_runtime(Arc::new(PeerRuntime::new(port.sockets())))
-            .with_handler(Arc::new(Handler { states: states_tx, gathered: gathered_tx, opened: opened_tx }))
+            .with_handler(Arc::new(Handler {
+                sockets: port.sockets(),
+                states: states_tx,
+                gathered: gathered_tx,
+                opened: opened_tx,
+            }))
             .with_data_channel_send_buffer_limit(channels::SEND_BUFFER)
             .with_udp_addrs(vec![SocketAddr::new(shared.endpoint.local_addr().ip(), 0)])
             .build();
@@ -175,6 +180,7 @@ impl Drop for Connection {
 }
 
 struct Handler {
+    sockets: PeerSockets,
     states: mpsc::Sender<RTCPeerConnectionState>,
     gathered: mpsc::Sender<()>,
     opened: mpsc::Sender<Arc<dyn DataChannel>>,
@@ -184,6 +190,12 @@ struct Handler {
 impl PeerConnectionEventHandler for Handler {
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         let _ = self.states.try_send(state);
+    }
+
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if matches!(state, RTCIceConnectionState::Connected | RTCIceConnectionState::Completed) {
+            self.sockets.handle_ice_connected();
+        }
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
