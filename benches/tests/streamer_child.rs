@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "processes run in real time")]
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -125,11 +125,13 @@ fn whoever_starts_it_by_hand_is_told_so() {
 
 #[test]
 fn it_keeps_to_its_limits_and_ends_when_its_server_does() {
-    let process = Process::ready(&[], json!({"open_files": 300, "nice": 5}));
+    let process = Process::ready(&[], json!({"open_files": 300, "nice": 5, "memory": 100_000_000}));
     let proc = format!("/proc/{}", process.child.id());
     let limits = fs::read_to_string(format!("{proc}/limits")).expect("it lives");
     let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("Linux");
     assert_eq!(files.split_whitespace().nth(3), Some("300"));
+    let data = limits.lines().find(|line| line.starts_with("Max data size")).expect("Linux");
+    assert_eq!(data.split_whitespace().nth(3), Some((200_000_000 + 64 * 1024 * 1024).to_string().as_str()));
     assert_eq!(fs::read_link(format!("{proc}/fd/0")).expect("it lives").to_str(), Some("/dev/null"));
     let nice = |stat: &str| -> i32 {
         // The name, which may have blanks, ends with the last parenthesis; nice is the 19th field (proc(5)).
@@ -147,6 +149,35 @@ fn it_keeps_to_its_limits_and_ends_when_its_server_does() {
     let (status, took, log) = process.orphaned();
     assert_eq!(status.code(), Some(3), "{log}");
     assert!(took < LIMIT / 6, "{took:?}");
+}
+
+#[test]
+fn what_a_server_does_not_read_is_dropped_and_counted_and_it_is_understood_afterwards() {
+    // It says thousands of things a second.
+    let mut process = Process::ready(&[("MMUX_FAULT", "chatter"), ("MMUX_FAULT_FRAMES", "0")], json!({}));
+    let log = BufReader::new(process.child.stderr.as_mut().expect("piped"));
+    let mut lines = log.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("the other process does not read: a message was dropped")));
+    drop(lines);
+    process.tell(&json!("WhatIsThat"));
+
+    let (mut heard, mut last) = (0, 0);
+    loop {
+        let word = process.word();
+        heard += u64::from(word == "MoonlightConnected");
+        if let Some(stats) = word.get("Stats") {
+            let dropped = stats["dropped"].as_u64().expect("a number");
+            assert!(dropped >= last, "{dropped} behind {last}");
+            last = dropped;
+            if dropped > 0 && stats["malformed"] == 1 {
+                break;
+            }
+        }
+    }
+    eprintln!("{heard} of them were heard, {last} dropped");
+    assert!(heard > 256, "what had room was kept: {heard}");
+    let (status, _, log) = process.orphaned();
+    assert_eq!(status.code(), Some(3), "{log}");
 }
 
 #[test]

@@ -4,10 +4,10 @@
 
 import { peerUrl, streamer } from "./api.js";
 import { snapshot } from "./statistics.js";
-import { LEFT, LOST, NO_ANSWER, noMedia, verdictOf } from "./verdicts.js";
+import { LEFT, LOST, NO_ANSWER, noMedia, verdictOf, waitingFor } from "./verdicts.js";
 import { Watchdog } from "./watchdog.js";
 
-/** For the WebSocket, and for the media connection once the server has answered. In between the server keeps time. */
+/** From the last word that the server waits too, and for the media connection once it has answered. In between it keeps time. */
 const CONNECT_TIMEOUT_MS = 10_000;
 /** From a connection that failed before it stood to the server's word that another will do better, which is under way. */
 const RETRY_MS = 2_000;
@@ -37,6 +37,8 @@ export class Connection {
   #firstFrameAt = null;
   #status = null;
   #timers = [];
+  /** Until the server has said what to connect with, or that it waits for whoever knows. */
+  #patience;
   #over = false;
   /** Candidates that came before the answer. */
   #early = [];
@@ -51,7 +53,7 @@ export class Connection {
     this.#socket.onopen = () => this.#mark("socket");
     this.#socket.onmessage = ({ data }) => this.#receive(data).catch((error) => this.#fail(error));
     this.#socket.onclose = ({ code }) => this.#closed(code);
-    this.#after(CONNECT_TIMEOUT_MS, () => this.#pc || this.end(NO_ANSWER));
+    this.#wait();
   }
 
   /** "new", "connecting", "connected", "disconnected", "failed" or "closed". */
@@ -114,6 +116,9 @@ export class Connection {
     const message = JSON.parse(data);
     const [name, body] = typeof message === "string" ? [message, {}] : Object.entries(message)[0];
     switch (name) {
+      case "Waiting":
+        this.#wait();
+        return this.#progress(waitingFor(body.status));
       case "WebRtcConfig": return this.#offer(body.ice_servers);
       case "Signaling": return this.#signal(body);
       case "StageStarting":
@@ -256,13 +261,21 @@ export class Connection {
     this.end(verdictOf(code, info, browser()));
   }
 
+  /** For a word of the server's, from now on. */
+  #wait() {
+    clearTimeout(this.#patience);
+    this.#patience = this.#after(CONNECT_TIMEOUT_MS, () => this.#pc || this.end(NO_ANSWER));
+  }
+
   #fail(error) {
     console.error(error);
     this.end({ message: "This browser could not take up the connection.", hint: error.message, again: false });
   }
 
   #after(delay, then) {
-    this.#timers.push(setTimeout(then, delay));
+    const timer = setTimeout(then, delay);
+    this.#timers.push(timer);
+    return timer;
   }
 }
 

@@ -93,6 +93,15 @@ function unplayable(known, streamer, { playsH264 }) {
   };
 }
 
+/** What a page waits for that nobody serves yet, by what the stream does. */
+export function waitingFor(status) {
+  switch (status) {
+    case "starting": return "The stream is being started…";
+    case "reconnecting": return "The stream is being restarted…";
+    default: return "Waiting for the stream…";
+  }
+}
+
 /**
  * Why the picture stands still, or null when it should move. `answers`: whether the media connection does. `status` is
  * the stream's, `video` how pictures come to this viewer ("flowing", "held", "paused"), both null when unknown.

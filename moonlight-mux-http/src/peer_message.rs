@@ -12,6 +12,8 @@ use moonlight_mux::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::dto::Status;
+
 /// The largest message that the server takes, in bytes. A browser's offer with every codec it knows has about 8 KiB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
@@ -36,7 +38,13 @@ pub enum ClientMessage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ServerMessage {
-    /// The first message: what to make the peer connection with.
+    /// Before [`WebRtcConfig`](Self::WebRtcConfig), if that takes long: nobody can serve the viewer yet, since the streamer's
+    /// process is being started, or started again. Said again until it can. Not to existing pages, which wait without it.
+    Waiting {
+        /// What the stream is doing.
+        status: Status,
+    },
+    /// The first message but for [`Waiting`](Self::Waiting): what to make the peer connection with.
     WebRtcConfig {
         /// STUN and TURN servers; may be empty.
         ice_servers: Vec<IceServerMessage>,
@@ -190,6 +198,14 @@ impl ServerMessage {
             Signal::Candidate(candidate) => Some(Self::Signaling(candidate.into())),
             _ => None,
         }
+    }
+
+    /// What a viewer is told whom nobody can serve yet, when this is the stream's state. `None` when that is over: its end is
+    /// told by others.
+    #[must_use]
+    pub fn of_wait(state: &State) -> Option<Self> {
+        let waits = !matches!(state, State::Ended(_));
+        waits.then(|| Self::Waiting { status: Status::from(state) })
     }
 
     /// What a viewer is told when the stream's state becomes `now`. `before` is the state that it was told of last,
@@ -508,6 +524,21 @@ mod tests {
                 .collect();
             assert_eq!(messages, expected, "{before:?} -> {now:?}");
             before = Some(now);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_process_is_told_what_the_stream_does_while_there_is_one() {
+        let table = [
+            (State::Starting, json!({"Waiting": {"status": "starting"}})),
+            (reconnecting(3), json!({"Waiting": {"status": "reconnecting"}})),
+            (State::Ended(EndReason::Stopped), json!(null)),
+        ];
+        for (state, expected) in table {
+            let message = ServerMessage::of_wait(&state);
+            assert_eq!(serde_json::to_value(&message).unwrap(), expected);
+            let again = message.map(|message| serde_json::from_str(&message.to_json()).unwrap());
+            assert_eq!(again, ServerMessage::of_wait(&state), "it reads as it was written");
         }
     }
 

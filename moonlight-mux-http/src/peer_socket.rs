@@ -25,8 +25,8 @@ use crate::peer_message::{ClientMessage, MAX_MESSAGE, ServerMessage};
 /// The WebSocket subprotocol of [`peer_message`](crate::peer_message), in which the viewer makes the offer.
 pub const SUBPROTOCOL: &str = "moonlight-mux.v1";
 
-/// Whom the socket is to. The messages are the same, but that an existing page is told of its end in one too: it shows no
-/// close code.
+/// Whom the socket is to. The messages are the same, but that an existing page is told of its end in one too, since it shows
+/// no close code, and not that it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Whoever named [`SUBPROTOCOL`], and makes the offer.
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
         }
     };
     let mut connection =
-        Connection { socket, streamer: &streamer, peer: &peer, seat: seat.as_ref(), told: None };
+        Connection { socket, dialect, streamer: &streamer, peer: &peer, seat: seat.as_ref(), told: None };
     let end = connection.run(queues).await;
     let knows = matches!(connection.told, Some(State::Ended(_)));
     let mut socket = connection.socket;
@@ -121,6 +121,7 @@ async fn await_goodbye(mut socket: WebSocket) {
 
 struct Connection<'p> {
     socket: WebSocket,
+    dialect: Dialect,
     streamer: &'p Streamer,
     peer: &'p PeerHandle,
     seat: Option<&'p Seat>,
@@ -148,7 +149,10 @@ impl Connection<'_> {
         period.tick().await;
         let mut state = self.streamer.watch_state();
         state.mark_changed();
-        // The first message is the ICE servers.
+        let mut waiting = time::interval(WAITING);
+        waiting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        waiting.tick().await;
+        // The first message is the ICE servers, unless they are long in coming.
         let mut greeted = false;
         loop {
             // In this order, so that what comes before the end is said before it.
@@ -170,6 +174,10 @@ impl Connection<'_> {
                     Outgoing::Close { reason, told } => Err(End::Peer { reason, told: Some(told) }),
                 },
                 reason = self.peer.closed() => Err(End::Peer { reason, told: None }),
+                _ = waiting.tick(), if !greeted && self.dialect == Dialect::Ours => {
+                    let message = ServerMessage::of_wait(&self.streamer.state());
+                    self.tell(message).await
+                }
                 _ = period.tick() => match alive.handle_period() {
                     Action::Ping => self.send(Message::Ping(Default::default())).await,
                     Action::GiveUp => Err(End::Lost),
@@ -315,6 +323,8 @@ impl SignalStream for QueueStream {
 const INCOMING: usize = 128;
 /// From egress to viewer: ICE servers, an answer, a few candidates. Full: the egress waits.
 const OUTGOING: usize = 16;
+/// How often a page is told that it waits for whoever will serve it. Far less than it waits for a word (10 s).
+const WAITING: Duration = Duration::from_secs(2);
 /// How long the network may refuse a message: as long as a lost connection takes to come back, if it does.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long each half of the goodbye may take. Egresses have 5 s to end in (`Egress::run`).

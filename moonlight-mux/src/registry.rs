@@ -132,6 +132,10 @@ impl Registry {
         let mut streamers = self.lock_open()?;
         let streamer = streamers.by_id.remove(&id);
         let before = streamers.predecessors.remove(&id);
+        // At once, so that it ends though nobody comes to wait for it.
+        if let Some(streamer) = &streamer {
+            streamer.begin_stop(ExitPolicy::LeaveRunning, LeaveReason::StreamerDeleted);
+        }
         let predecessor =
             Arc::new(Predecessor { streamer: AsyncMutex::new(streamer), before: AsyncMutex::new(before) });
         let created = streamers.insert(id.clone(), |id| start(id, predecessor.clone()));
@@ -152,14 +156,15 @@ impl Registry {
         self.lock().by_id.values().cloned().collect()
     }
 
-    /// Takes a streamer out and stops it; when this returns, nothing of it is left. False when there is none.
+    /// Takes a streamer out and stops it; when this returns, nothing of it is left, nor of those that it has replaced. False
+    /// when there is none.
     ///
     /// The name is free at once. Cancel safe: the streamer stops all the same.
     pub async fn remove(&self, id: &StreamerId, policy: ExitPolicy) -> bool {
         let removed = self.lock().remove(id);
         match removed {
-            Some(streamer) => {
-                streamer.shutdown(policy).await;
+            Some(removed) => {
+                removed.stop(policy, LeaveReason::StreamerDeleted).await;
                 true
             }
             None => false,
@@ -175,8 +180,8 @@ impl Registry {
             is_same.then(|| streamers.remove(streamer.id())).flatten()
         };
         match removed {
-            Some(streamer) => {
-                streamer.shutdown(policy).await;
+            Some(removed) => {
+                removed.stop(policy, LeaveReason::StreamerDeleted).await;
                 true
             }
             None => false,
@@ -189,13 +194,13 @@ impl Registry {
         let streamers = {
             let mut streamers = self.lock();
             streamers.shut_down = true;
-            streamers.by_id.values().cloned().collect::<Vec<_>>()
+            let ids = streamers.by_id.keys();
+            ids.filter_map(|id| streamers.held(id)).collect::<Vec<_>>()
         };
         let mut stopping = TaskSet::new();
-        for streamer in streamers {
-            stopping.spawn(async move {
-                streamer.stop(ExitPolicy::LeaveRunning, LeaveReason::ServerShutdown).await;
-            });
+        for held in streamers {
+            stopping
+                .spawn(async move { held.stop(ExitPolicy::LeaveRunning, LeaveReason::ServerShutdown).await });
         }
         while stopping.join_next().await.is_some() {}
     }
@@ -225,9 +230,32 @@ impl Streamers {
         streamer
     }
 
-    fn remove(&mut self, id: &StreamerId) -> Option<Streamer> {
+    fn remove(&mut self, id: &StreamerId) -> Option<Held> {
+        let held = self.held(id);
+        self.by_id.remove(id);
         self.predecessors.remove(id);
-        self.by_id.remove(id)
+        held
+    }
+
+    fn held(&self, id: &StreamerId) -> Option<Held> {
+        let streamer = self.by_id.get(id)?.clone();
+        Some(Held { streamer, predecessor: self.predecessors.get(id).cloned() })
+    }
+}
+
+/// A streamer, and those that may not have ended yet for which it has waited.
+struct Held {
+    streamer: Streamer,
+    predecessor: Option<Arc<Predecessor>>,
+}
+
+impl Held {
+    /// Stops it, and waits until nothing of them is left. Cancel safe: all stop all the same.
+    async fn stop(self, policy: ExitPolicy, peers: LeaveReason) {
+        self.streamer.stop(policy, peers).await;
+        if let Some(predecessor) = self.predecessor {
+            predecessor.gone().await;
+        }
     }
 }
 
@@ -237,7 +265,7 @@ struct Successor<S> {
     source: S,
 }
 
-/// A streamer that gives way, until it has, and what it waited for itself: it is called away from that.
+/// A streamer that gives way and was told to, until it has, and what it waited for itself: it is called away from that.
 struct Predecessor {
     streamer: AsyncMutex<Option<Streamer>>,
     before: AsyncMutex<Option<Arc<Predecessor>>>,

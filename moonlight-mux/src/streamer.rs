@@ -503,6 +503,12 @@ impl Streamer {
     }
 
     pub(crate) async fn stop(&self, policy: ExitPolicy, peers: LeaveReason) {
+        self.begin_stop(policy, peers);
+        self.inner.ended.cancelled().await;
+    }
+
+    /// From here on it stops. Whoever came first says how.
+    pub(crate) fn begin_stop(&self, policy: ExitPolicy, peers: LeaveReason) {
         self.inner.exit.send_if_modified(|exit| {
             let first = !self.inner.stop.is_cancelled();
             if first {
@@ -511,7 +517,6 @@ impl Streamer {
             }
             first
         });
-        self.inner.ended.cancelled().await;
     }
 }
 

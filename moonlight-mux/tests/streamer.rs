@@ -720,6 +720,46 @@ async fn who_replaces_a_streamer_that_waits_for_another_waits_for_that_too() {
     assert_eq!((when - start).as_secs(), 2, "a deaf source is dropped then");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_removed_while_it_waits_for_another_is_gone_when_that_is() {
+    for shuts_down in [false, true] {
+        let registry = Registry::new();
+        let (mut clinging, _first_script) = scripted();
+        clinging.deaf = true;
+        let first =
+            registry.create(id("desk"), clinging, StreamerConfig::default()).expect("the name is free");
+        settle().await;
+
+        let start = Instant::now();
+        for _ in 0..2 {
+            registry.replace(id("desk"), scripted().0, StreamerConfig::default()).expect("it gives way");
+            settle().await;
+        }
+        if shuts_down {
+            registry.shutdown().await;
+        } else {
+            assert!(registry.remove(&id("desk"), ExitPolicy::LeaveRunning).await);
+        }
+        let took = start.elapsed();
+        assert_eq!(took.as_secs(), 2, "a deaf source is dropped then");
+        first.shutdown(ExitPolicy::LeaveRunning).await;
+        assert_eq!(start.elapsed(), took, "nothing was left of it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_streamer_ends_though_nobody_waits_for_it() {
+    let registry = Registry::new();
+    let first =
+        registry.create(id("desk"), scripted().0, StreamerConfig::default()).expect("the name is free");
+    registry.replace(id("desk"), scripted().0, StreamerConfig::default()).expect("it gives way");
+    // Before the one that has replaced it does anything, and given up at once.
+    drop(timeout(Duration::ZERO, registry.remove(&id("desk"), ExitPolicy::LeaveRunning)).await);
+    let mut state = first.watch_state();
+    let ended = state.wait_for(|state| *state == State::Ended(EndReason::Stopped));
+    timeout(Duration::from_secs(5), ended).await.expect("it was told to").expect("the last state stays");
+}
+
 #[test]
 fn ids_are_checked() {
     assert!("a.B_9-".parse::<moonlight_mux::StreamerId>().is_ok());

@@ -2,10 +2,15 @@
 //!
 //! | variable | says |
 //! | --- | --- |
-//! | `MMUX_FAULT` | what goes wrong: `segv`, `panic`, `exit` (code 3), `hang` (says nothing more), `garbage`, `unknown`, `long` (10 MB), `println`, `memory` (256 MiB more); or, before anything else, `slow_hello`, `no_hello` |
+//! | `MMUX_FAULT` | what goes wrong: `segv`, `panic`, `exit` (code 3), `hang` (says nothing more), `garbage`, `unknown`, `long` (10 MB), `println`, `memory` (256 MiB more), `much_memory` (1 GiB more, at once), `chatter` (says 500 things, five times a second, from then on); or, before anything else, `slow_hello`, `no_hello` |
 //! | `MMUX_FAULT_FRAMES` | behind how many pictures; default 1 |
 //! | `MMUX_FAULT_ONCE` | a file: only in the process that makes it |
+//! | `MMUX_RELAY` | how the control connection is passed on, both ways: `bytes`, one at a time; `together`, all of half a second at once |
 //! | `MMUX_FAULT_MS` | how long `slow_hello` takes; default 1000 |
+
+#[cfg(unix)]
+#[path = "streamer_child/relay.rs"]
+mod relay;
 
 use std::env;
 use std::fs::OpenOptions;
@@ -19,6 +24,14 @@ use moonlight_mux::bench_support::{Fault, run_faulty_child_if_asked};
 #[cfg(unix)]
 fn main() -> ExitCode {
     let wanted = env::var("MMUX_FAULT").unwrap_or_default();
+    let cut = match env::var("MMUX_RELAY").as_deref() {
+        Ok("bytes") => Some(relay::Cut::Bytes),
+        Ok("together") => Some(relay::Cut::Together),
+        _ => None,
+    };
+    if let Some(cut) = cut {
+        relay::begin(cut).expect("standard input is a control connection");
+    }
     match wanted.as_str() {
         "slow_hello" if is_its_turn() => rest(Duration::from_millis(number("MMUX_FAULT_MS", 1000))),
         "no_hello" if is_its_turn() => hang(),
@@ -28,6 +41,9 @@ fn main() -> ExitCode {
     run_faulty_child_if_asked(move |fault| {
         if fault.frames() >= behind {
             looks = looks.saturating_add(1);
+            if wanted == "chatter" {
+                return fault.chatter(500);
+            }
             // Not at once: the server is to hear of the pictures.
             if looks == 2 && is_its_turn() {
                 go_wrong(&wanted, &fault);
@@ -60,6 +76,7 @@ fn go_wrong(how: &str, fault: &Fault<'_>) {
         "long" => fault.say(frame(&vec![b' '; 10_000_000])),
         "println" => say_on_stdout(),
         // Written to, so that it is resident, and never given back.
+        "much_memory" => drop(Box::leak(vec![1_u8; 1 << 30].into_boxed_slice())),
         "memory" => drop(Box::leak(vec![1_u8; 256 * 1024 * 1024].into_boxed_slice())),
         _ => {}
     }

@@ -1,4 +1,4 @@
-const { CLOSE_CODES, interruptionOf, LOST, verdictOf } = await import("/assets/verdicts.js");
+const { CLOSE_CODES, interruptionOf, LOST, verdictOf, waitingFor } = await import("/assets/verdicts.js");
 
 const browser = { online: true, playsH264: true, refusesLoopback: false };
 const live = { status: "active", codec: "H.264" };
@@ -38,6 +38,12 @@ test("a persistent stream that is on again is come back to", () => {
     equal(verdictOf(4002, { status, persistent: false }, browser), CLOSE_CODES[4002]);
   }
   equal(verdictOf(4002, { status: "stopped", persistent: true }, browser), CLOSE_CODES[4002]);
+});
+
+test("who waits is told what for", () => {
+  equal(waitingFor("starting"), "The stream is being started…");
+  equal(waitingFor("reconnecting"), "The stream is being restarted…");
+  for (const status of ["stalled", "active"]) equal(waitingFor(status), "Waiting for the stream…");
 });
 
 test("a codec that cannot be played is named", () => {

@@ -28,7 +28,7 @@ use std::{fs, io};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-#[cfg(any(test, feature = "bench-support"))]
+#[cfg(feature = "bench-support")]
 pub use self::session::Fault;
 use self::session::Session;
 use super::link::Link;

@@ -54,6 +54,16 @@ pub enum ProcessError {
         /// The last lines of its log.
         log: Vec<String>,
     },
+    /// It asked for much more memory than it may have, all at once, did not get it, and ended.
+    #[error(
+        "the streamer's process asked for much more memory than the {limit} bytes that are allowed, and ended"
+    )]
+    OutOfMemory {
+        /// How much may be resident, in bytes.
+        limit: u64,
+        /// The last lines of its log.
+        log: Vec<String>,
+    },
     /// It is another version of this library, with other messages. Permanent.
     #[error(
         "the streamer's process speaks version {theirs} of the messages between the two, this one {ours}"
@@ -74,7 +84,8 @@ impl ProcessError {
             Self::NotReady { log, .. }
             | Self::Exited { log, .. }
             | Self::Silent { log, .. }
-            | Self::OverMemory { log, .. } => log,
+            | Self::OverMemory { log, .. }
+            | Self::OutOfMemory { log, .. } => log,
             Self::Spawn { .. } | Self::NoPort | Self::Version { .. } => &[],
         }
     }

@@ -170,7 +170,7 @@ impl<S: Outgoing> Sender<S> {
     }
 
     /// Sends such bytes without waiting, however much waits.
-    #[cfg(any(test, feature = "bench-support"))]
+    #[cfg(feature = "bench-support")]
     pub(crate) fn tell_raw(&self, bytes: Vec<u8>) {
         let mut queue = self.shared.lock();
         if queue.end == End::Open {
@@ -222,7 +222,6 @@ impl<S: Outgoing> Sender<S> {
     }
 
     /// How many messages were dropped.
-    #[cfg(test)]
     pub(crate) fn dropped(&self) -> u64 {
         self.shared.lock().dropped
     }

@@ -116,6 +116,9 @@ pub(crate) enum FromChild {
         peers: Vec<(PeerId, PeerStats)>,
         /// Messages from the parent that were malformed, unknown or too long.
         malformed: u64,
+        /// Messages to the parent that were dropped while it did not read.
+        #[serde(default)]
+        dropped: u64,
     },
     /// It is about to launch at the host, and waits for [`ToChild::LaunchGranted`].
     LaunchWanted,

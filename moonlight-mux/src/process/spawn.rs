@@ -56,6 +56,8 @@ pub(super) struct End {
     pub(super) exit: ProcessExit,
     /// The last lines of its log.
     pub(super) log: Vec<String>,
+    /// It aborted, and said before that it did not get the memory that it asked for.
+    pub(super) was_refused_memory: bool,
 }
 
 /// Starts processes. What tests put another one in the place of.
@@ -121,6 +123,8 @@ struct Process {
     talking: Conversation,
 }
 
+/// On every Unix that there is.
+const SIGABRT: i32 = 6;
 /// The log's last lines may still be on their way when the process has ended; or somebody else holds its end of them.
 const LOG_GRACE: Duration = Duration::from_secs(1);
 
@@ -144,7 +148,8 @@ impl Life for Process {
             }
             self.log = None;
         }
-        End { exit, log: self.tail.lines() }
+        let was_refused_memory = exit == ProcessExit::Signal(SIGABRT) && self.tail.was_refused_memory();
+        End { exit, log: self.tail.lines(), was_refused_memory }
     }
 
     fn kill(&mut self) {

@@ -300,8 +300,8 @@ impl Supervisor {
             FromChild::Input { features, turn, acting } => {
                 self.ends.input.mirror(Mirrored { features, turn, acting });
             }
-            FromChild::Stats { stream, source, restarts, peers, malformed } => {
-                running.handle_stats(stream, restarts, malformed);
+            FromChild::Stats { stream, source, restarts, peers, malformed, dropped } => {
+                running.handle_stats(stream, restarts, malformed, dropped);
                 let (mut stats, mut all) = (before.stats.clone(), before.restarts);
                 // The last frame of the process before, until there is one of this.
                 stats.last_frame_age = self.ends.broadcaster.stats().last_frame_age;

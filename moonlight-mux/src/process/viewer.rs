@@ -194,7 +194,7 @@ impl RemoteViewer {
                     return LeaveReason::StreamEnded;
                 }
                 Served::Orphaned if self.is_closed => return LeaveReason::ConnectionFailed,
-                // Nobody can tell it to connect anew: an existing page joins again by itself.
+                // Nobody can tell it to connect anew: it has to join again.
                 Served::Orphaned if self.is_deaf || !self.viewer_offers => {
                     return LeaveReason::ConnectionFailed;
                 }

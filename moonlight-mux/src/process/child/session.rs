@@ -41,15 +41,15 @@ const MEDIA: usize = 4;
 /// What a process is, apart from what it is told.
 #[derive(Default)]
 pub(super) struct Session {
-    #[cfg(any(test, feature = "bench-support"))]
+    #[cfg(feature = "bench-support")]
     fault: Option<GoWrong>,
 }
 
-#[cfg(any(test, feature = "bench-support"))]
+#[cfg(feature = "bench-support")]
 type GoWrong = Box<dyn FnMut(Fault<'_>) + Send>;
 
 /// A moment at which something can go wrong in a process under test.
-#[cfg(any(test, feature = "bench-support"))]
+#[cfg(feature = "bench-support")]
 #[expect(missing_debug_implementations, reason = "no public interface")]
 #[doc(hidden)]
 pub struct Fault<'a> {
@@ -57,12 +57,19 @@ pub struct Fault<'a> {
     sender: &'a Sender<FromChild>,
 }
 
-#[cfg(any(test, feature = "bench-support"))]
+#[cfg(feature = "bench-support")]
 impl Fault<'_> {
     /// Pictures so far.
     #[must_use]
     pub fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// Says so many things that it could wait with for ever.
+    pub fn chatter(&self, count: u32) {
+        for _ in 0..count {
+            self.sender.tell(FromChild::MoonlightConnected);
+        }
     }
 
     /// Says bytes to the server, which need be no message.
@@ -94,7 +101,7 @@ struct Child {
     media_sockets: usize,
     /// The streamer is stopped: its end.
     stopping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    #[cfg(any(test, feature = "bench-support"))]
+    #[cfg(feature = "bench-support")]
     fault: Option<GoWrong>,
 }
 
@@ -106,7 +113,7 @@ struct Input {
 }
 
 impl Session {
-    #[cfg(any(test, feature = "bench-support"))]
+    #[cfg(feature = "bench-support")]
     pub(super) fn with_fault(mut self, fault: impl FnMut(Fault<'_>) + Send + 'static) -> Self {
         self.fault = Some(Box::new(fault));
         self
@@ -154,7 +161,7 @@ impl Session {
             media: TaskSet::new(),
             media_sockets: 0,
             stopping: None,
-            #[cfg(any(test, feature = "bench-support"))]
+            #[cfg(feature = "bench-support")]
             fault: self.fault,
         };
         match child.serve(receiver).await {
@@ -236,7 +243,7 @@ impl Child {
                     look = next(look, INPUT);
                     self.tell_info();
                     self.tell_input();
-                    #[cfg(any(test, feature = "bench-support"))]
+                    #[cfg(feature = "bench-support")]
                     self.go_wrong();
                 }
             }
@@ -373,6 +380,7 @@ impl Child {
             restarts: streamer.map_or(0, Streamer::restarts),
             peers,
             malformed,
+            dropped: self.sender.dropped(),
         });
     }
 
@@ -401,7 +409,7 @@ impl Child {
         }
     }
 
-    #[cfg(any(test, feature = "bench-support"))]
+    #[cfg(feature = "bench-support")]
     fn go_wrong(&mut self) {
         let frames = self.streamer.as_ref().map_or(0, |streamer| streamer.stats().video_frames);
         if let Some(fault) = &mut self.fault {

@@ -459,6 +459,7 @@ async fn a_server_that_does_not_read_its_media_loses_whole_groups_and_holds_up_n
     assert_eq!(server.end().await.1, Exit::Ended);
 }
 
+#[cfg(feature = "bench-support")]
 #[tokio::test]
 async fn what_panics_in_the_session_is_seen() {
     let session = Session::default().with_fault(|fault| assert_eq!(fault.frames(), 0, "as it was told to"));

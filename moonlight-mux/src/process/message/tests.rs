@@ -200,7 +200,7 @@ fn statistics_of_as_many_viewers_as_are_listed_fit_into_a_frame() {
     };
     let (stream, source) = (Stats::default(), SourceStats::default());
     let peers = vec![(PeerId::random(), stats); MAX_STATS_PEERS];
-    let payload = encode(&FromChild::Stats { stream, source, restarts: 0, peers, malformed: 0 });
+    let payload = encode(&FromChild::Stats { stream, source, restarts: 0, peers, malformed: 0, dropped: 0 });
     assert!(payload.len() <= crate::process::frames::MAX_MESSAGE * 3 / 4, "{}", payload.len());
 }
 

@@ -15,23 +15,36 @@ const TAIL: usize = 20;
 
 /// A process's last lines. Clones are handles to the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tail(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct Tail(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    was_refused_memory: bool,
+}
 
 impl Tail {
     /// The oldest first.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.lock().iter().cloned().collect()
+        self.lock().lines.iter().cloned().collect()
+    }
+
+    /// Whether it said that it did not get the memory that it asked for.
+    pub(super) fn was_refused_memory(&self) -> bool {
+        self.lock().was_refused_memory
     }
 
     fn push(&self, line: String) {
-        let mut lines = self.lock();
-        if lines.len() == TAIL {
-            lines.pop_front();
+        let mut kept = self.lock();
+        // In the standard library's words, behind which a stack may follow that is longer than this.
+        kept.was_refused_memory |= line.starts_with("memory allocation of ");
+        if kept.lines.len() == TAIL {
+            kept.lines.pop_front();
         }
-        lines.push_back(line);
+        kept.lines.push_back(line);
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().expect("no holder of this lock panics")
     }
 }
@@ -119,6 +132,18 @@ mod tests {
         assert_eq!(lines.len(), TAIL);
         assert_eq!(lines[..2], ["line 12", "line 13"]);
         assert_eq!(lines[18..], ["WARN lib::x: half\na line", "the end"]);
+    }
+
+    #[tokio::test]
+    async fn that_memory_was_refused_is_known_however_much_is_said_behind_it() {
+        for (begins, is_so) in
+            [("memory allocation of 5 bytes failed\n", true), ("INFO\ta\tmemory allocation of 5\n", false)]
+        {
+            let tail = Tail::default();
+            let text = begins.to_owned() + &"stack\n".repeat(100);
+            tell_log(Some(text.as_bytes()), tail.clone()).await;
+            assert_eq!((tail.was_refused_memory(), tail.lines().len()), (is_so, TAIL));
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub(super) struct Running {
     pub(super) ended: Option<EndReason>,
     /// Why it was killed.
     doom: Option<Doom>,
+    /// How much memory it may have, in bytes.
+    memory: Option<u64>,
     launch: Launch,
     /// The turn was granted, and it does not know yet.
     owes_grant: bool,
@@ -53,6 +55,7 @@ pub(super) struct Running {
     stats: Stats,
     restarts: u64,
     malformed: u64,
+    dropped: u64,
     /// When it is looked at next.
     pub(super) look_at: Instant,
     /// Given back when nothing of it is left.
@@ -86,6 +89,7 @@ impl Running {
             life,
             over: CancellationToken::new(),
             mode: init.config.input_mode,
+            memory: init.limits.memory,
             init: Some(Box::new(init)),
             ready: false,
             version: None,
@@ -98,6 +102,7 @@ impl Running {
             stats: Stats::default(),
             restarts: 0,
             malformed: 0,
+            dropped: 0,
             look_at: task::now() + LOOK,
             _port: port,
         }
@@ -165,11 +170,14 @@ impl Running {
         first
     }
 
-    pub(super) fn handle_stats(&mut self, stats: Stats, restarts: u64, malformed: u64) {
+    pub(super) fn handle_stats(&mut self, stats: Stats, restarts: u64, malformed: u64, dropped: u64) {
         if malformed > self.malformed {
             tracing::warn!(malformed, "the process does not understand messages");
         }
-        (self.stats, self.restarts, self.malformed) = (stats, restarts, malformed);
+        if dropped > self.dropped {
+            tracing::warn!(dropped, "the process was not heard in time: messages were dropped");
+        }
+        (self.stats, self.restarts, self.malformed, self.dropped) = (stats, restarts, malformed, dropped);
     }
 
     /// Adds what it counted to what was counted before it.
@@ -276,7 +284,7 @@ impl Running {
 
     /// Why it is gone, and whether it said so itself.
     pub(super) fn why(&mut self, end: End) -> (EndReason, bool) {
-        let End { exit, log } = end;
+        let End { exit, log, was_refused_memory } = end;
         if let Some(theirs) = self.version {
             let error = ProcessError::Version { ours: VERSION, theirs };
             return (EndReason::Failed(SourceError::permanent(error)), false);
@@ -291,7 +299,10 @@ impl Running {
             (Some(Doom::OverMemory { resident, limit }), ..) => {
                 ProcessError::OverMemory { resident, limit, log }
             }
-            (Some(Doom::Lingers) | None, ..) => ProcessError::Exited { exit, log },
+            (Some(Doom::Lingers) | None, ..) => match self.memory {
+                Some(limit) if was_refused_memory => ProcessError::OutOfMemory { limit, log },
+                _ => ProcessError::Exited { exit, log },
+            },
         };
         (EndReason::Failed(SourceError::retryable(error)), false)
     }

@@ -211,6 +211,24 @@ async fn a_process_that_takes_too_much_memory_is_killed_and_it_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_process_that_does_not_get_memory_is_over_its_limit_if_it_has_one() {
+    for memory in [Some(1000), None] {
+        let mut host = Host::new();
+        let streamer = host.spawn("desk", |_, process| process.limits.memory = memory);
+        let mut process = host.process().await;
+        process.stream().await;
+        process.exit(ProcessExit::Signal(6));
+        let gone = reaches(&streamer, |state| matches!(state, State::Reconnecting { .. })).await;
+        let State::Reconnecting { reason, .. } = gone else { panic!() };
+        match cause(&reason) {
+            ProcessError::OutOfMemory { limit: 1000, .. } if memory.is_some() => {}
+            ProcessError::Exited { exit: ProcessExit::Signal(6), .. } if memory.is_none() => {}
+            error => panic!("{error:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_is_not_ready_is_killed_in_time_and_one_that_cannot_be_says_why() {
     let mut host = Host::new();
     let streamer = host.spawn("slow", |_, _| {});

@@ -261,13 +261,14 @@ fn stats() -> impl Strategy<Value = FromChild> {
             }
         },
     );
-    (stream, source, any::<(u64, u64)>(), vec((peers(), peer), 0..4)).prop_map(
-        |(stream, source, (restarts, malformed), peers)| FromChild::Stats {
+    (stream, source, any::<(u64, u64, u64)>(), vec((peers(), peer), 0..4)).prop_map(
+        |(stream, source, (restarts, malformed, dropped), peers)| FromChild::Stats {
             stream,
             source,
             restarts,
             peers,
             malformed,
+            dropped,
         },
     )
 }

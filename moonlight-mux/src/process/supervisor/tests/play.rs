@@ -137,7 +137,8 @@ impl Life for PlayedLife {
             exit = &mut self.ended => exit.unwrap_or(ProcessExit::Unknown),
             () = self.killed.cancelled() => ProcessExit::Signal(9),
         };
-        End { exit, log: vec!["last words".to_owned()] }
+        let was_refused_memory = exit == ProcessExit::Signal(6);
+        End { exit, log: vec!["last words".to_owned()], was_refused_memory }
     }
 
     fn kill(&mut self) {
@@ -235,7 +236,7 @@ impl Played {
 
     fn count_all(&mut self, stream: Stats, restarts: u64, peers: Vec<(PeerId, PeerStats)>) {
         let source = SourceStats::default();
-        self.say(FromChild::Stats { stream, source, restarts, peers, malformed: 0 });
+        self.say(FromChild::Stats { stream, source, restarts, peers, malformed: 0, dropped: 0 });
     }
 
     pub(super) fn exit(&mut self, exit: ProcessExit) {
