@@ -45,6 +45,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Rests this thread: for what has to be waited for where nothing can be awaited.
+pub(crate) fn block_for(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Now, since 1970: what the kernel stamps datagrams with, the same in all processes.
 pub(crate) fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use support::decoded::{COUNTER_Y, Decoded, pitches, watch as start_watching, watched};
 use support::log::MediaPaths;
-use support::page::{keep, open, reach, until};
+use support::page::{keep, open, open_with_script, reach, until};
 use support::relay::WithoutAes128Gcm;
 use support::{Served, loopback_with_tcp, serve, serve_through};
 
@@ -290,15 +290,9 @@ async fn a_page_without_the_first_connections_encryption_makes_another_unseen() 
     let server = served.rtc.local_addr();
     let relay = Relay::bind(Some(server), WithoutAes128Gcm::default()).await.expect("free ports");
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let page = chromium.open("about:blank").await.expect("a page");
-    chromium.command(&page, "Page.enable", json!({})).await.expect("the browser takes it");
     let ports = [server.port(), relay.address().port()].map(|port| port.to_string());
     let script = FIRST_THROUGH_RELAY.replace("SERVER", &ports[0]).replace("RELAY", &ports[1]);
-    let added =
-        chromium.command(&page, "Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
-    added.expect("the browser takes it");
-    let url = json!({ "url": served.page_url() });
-    chromium.command(&page, "Page.navigate", url).await.expect("the page opens");
+    let page = open_with_script(&mut chromium, &served.page_url(), &script).await;
     becomes(&mut chromium, &page, "document.getElementById('viewer')?.dataset.state", "playing").await;
     becomes(&mut chromium, &page, "String(window.moonlightMux.events.Quality?.path)", "direct").await;
     let cipher = cipher(&mut chromium, &page, "moonlightMux.pc").await;

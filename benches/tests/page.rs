@@ -39,7 +39,9 @@ use moonlight_mux_benches::chromium::{Chromium, Page};
 use moonlight_mux_http::{ServerConfig, close_code};
 use people::tell;
 use serde_json::{Value, json};
-use support::page::{PATIENCE, command, evaluate, open, picture, prefer, press, reach, resize, until};
+use support::page::{
+    PATIENCE, command, evaluate, open, open_with_script, picture, prefer, press, reach, resize, until,
+};
 use support::{Pictures, loopback, serve};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Mutex, watch};
@@ -56,7 +58,7 @@ fn moving_picture(test: &str) -> Option<Recording> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_pure_modules_do_what_their_tests_say() {
-    const TESTS: [(&str, &str); 14] = [
+    const TESTS: [(&str, &str); 15] = [
         ("statistics.js", include_str!("page/statistics.js")),
         ("watchdog.js", include_str!("page/watchdog.js")),
         ("verdicts.js", include_str!("page/verdicts.js")),
@@ -71,21 +73,8 @@ async fn the_pages_pure_modules_do_what_their_tests_say() {
         ("gamepads.js", include_str!("page/gamepads.js")),
         ("people.js", include_str!("page/people.js")),
         ("devices.js", include_str!("page/devices.js")),
+        ("connection.js", include_str!("page/connection.js")),
     ];
     let _one_at_a_time = BROWSER.lock().await;
-    let served = serve(Pictures::synthetic(10)).await;
-    let mut chromium = Chromium::launch().await.expect("chromium");
-    let page = chromium.open(&served.list_url()).await.expect("the page opens");
-    until(&mut chromium, &page, "document.getElementById('streamers') !== null").await;
-    for (name, tests) in TESTS {
-        let harness = include_str!("page/harness.js");
-        let vectors = include_str!("../../moonlight-mux/src/webrtc/channels/vectors.json");
-        let script = format!(
-            "(async () => {{ const VECTORS = {vectors};\n{harness}\n{tests}\nreturn {{ count, failures }}; }})()"
-        );
-        let result = evaluate(&mut chromium, &page, &script).await;
-        assert_eq!(result["failures"], json!([]), "{name}");
-        assert!(result["count"].as_u64().is_some_and(|count| count > 0), "{name}: {result}");
-    }
-    chromium.quit().await;
+    support::modules::run(&TESTS).await;
 }

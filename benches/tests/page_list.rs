@@ -1,21 +1,25 @@
 //! The list of streams as a person meets it: creates one of a host that is added and paired on the way, sees it start, opens
 //! it, stops it, and reads why another failed.
 
+#[path = "page_list/hevc.rs"]
+mod hevc;
+#[cfg(target_os = "linux")]
+#[path = "page_list/processes.rs"]
+mod processes;
+#[path = "../../moonlight-mux/tests/recordings/folder.rs"]
+mod recordings;
+#[path = "page_list/scene.rs"]
+mod scene;
 mod support;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use moonlight_mux::{
-    Faults, HostEvent, HostStep, HostileAnswer, Hosts, Manner, Registry, StartRefusal, StateDirectory,
-    TestApp, TestHost, TestHostConfig,
-};
-use moonlight_mux_benches::chromium::{Chromium, Page};
+use moonlight_mux::{ExitPolicy, Faults, HostStep, HostileAnswer, Manner, StartRefusal, StateDirectory};
 use moonlight_mux_http::{KeptStreamers, ServerConfig};
-use serde_json::{Value, json};
-use support::page::{command, evaluate, picture, prefer, reach, resize, until};
-use support::{AbortOnDrop, Pictures, loopback, serve};
+use scene::{Scene, WATCHED, is_launch};
+use serde_json::json;
+use support::page::{command, open, prefer, resize};
 use tokio::sync::Mutex;
 
 /// One browser at a time: two would share the machine's cores.
@@ -24,160 +28,7 @@ static BROWSER: Mutex<()> = Mutex::const_new(());
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lists_pure_modules_do_what_their_tests_say() {
     let _one_at_a_time = BROWSER.lock().await;
-    let served = serve(Pictures::synthetic(10)).await;
-    let mut chromium = Chromium::launch().await.expect("chromium");
-    let page = chromium.open(&served.list_url()).await.expect("the page opens");
-    until(&mut chromium, &page, "document.getElementById('streamers') !== null").await;
-    let (harness, tests) = (include_str!("page/harness.js"), include_str!("page/list.js"));
-    let script = format!("(async () => {{ {harness}\n{tests}\nreturn {{ count, failures }}; }})()");
-    let result = evaluate(&mut chromium, &page, &script).await;
-    assert_eq!(result["failures"], json!([]));
-    assert!(result["count"].as_u64().is_some_and(|count| count > 0), "{result}");
-    chromium.quit().await;
-}
-
-/// A server that knows no host yet, a host, and the list in a browser.
-struct Scene {
-    host: TestHost,
-    registry: Registry,
-    chromium: Chromium,
-    page: Page,
-    _server: AbortOnDrop,
-}
-
-impl Scene {
-    async fn new(manner: Manner) -> Self {
-        Self::with(manner, None).await
-    }
-
-    async fn with(manner: Manner, kept: Option<KeptStreamers>) -> Self {
-        let mut config = TestHostConfig::default();
-        config.manner = manner;
-        config.name = "office".to_owned();
-        config.apps =
-            vec![TestApp::new(1, "Desktop"), TestApp::new(2, "Big Picture"), TestApp::new(3, "Paint")];
-        let host = TestHost::start(config).await.expect("free ports");
-        let registry = Registry::new();
-        let listener = moonlight_mux_http::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
-        let address: SocketAddr = listener.local_addr().expect("an address");
-        let config = ServerConfig { hosts: Some(Hosts::in_memory()), kept, ..ServerConfig::default() };
-        let router = moonlight_mux_http::router(registry.clone(), loopback(), config);
-        let server = moonlight_mux_http::serve(listener, router, registry.clone(), std::future::pending());
-        let server = AbortOnDrop::spawn(server);
-        let mut chromium = Chromium::launch().await.expect("chromium");
-        let page = chromium.open("about:blank").await.expect("a page");
-        command(&mut chromium, &page, "Page.enable", json!({})).await;
-        let listen = json!({ "source": FORBIDDEN });
-        command(&mut chromium, &page, "Page.addScriptToEvaluateOnNewDocument", listen).await;
-        let url = json!({ "url": format!("http://{address}/") });
-        command(&mut chromium, &page, "Page.navigate", url).await;
-        Self { host, registry, chromium, page, _server: server }
-    }
-
-    /// Waits until a script gives `true`.
-    async fn until(&mut self, script: &str) {
-        until(&mut self.chromium, &self.page, script).await;
-    }
-
-    async fn evaluate(&mut self, script: &str) -> Value {
-        evaluate(&mut self.chromium, &self.page, script).await
-    }
-
-    async fn click(&mut self, selector: &str) {
-        self.until(&format!("{}?.checkVisibility() === true", element(selector))).await;
-        self.evaluate(&format!("{}.click()", element(selector))).await;
-    }
-
-    /// Types into a field in the place of what is there.
-    async fn fill(&mut self, selector: &str, text: &str) {
-        let field = element(selector);
-        self.evaluate(&format!("{field}.focus(); {field}.select()")).await;
-        command(&mut self.chromium, &self.page, "Input.insertText", json!({ "text": text })).await;
-    }
-
-    /// Presses and releases a key, by its name and what it types.
-    async fn press(&mut self, key: &str, code: u32, text: &str) {
-        for kind in ["keyDown", "keyUp"] {
-            let mut event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
-            if kind == "keyDown" {
-                event["text"] = text.into();
-            }
-            command(&mut self.chromium, &self.page, "Input.dispatchKeyEvent", event).await;
-        }
-    }
-
-    async fn press_enter(&mut self) {
-        self.press("Enter", 13, "\r").await;
-    }
-
-    /// Waits until an element says something.
-    async fn says(&mut self, selector: &str, text: &str) {
-        self.until(&format!("{}?.innerText.includes({})", element(selector), json!(text))).await;
-    }
-
-    /// Ends the browser, after which nothing may have been done that the security policy forbids.
-    async fn quit(mut self) {
-        assert_eq!(self.evaluate("window.forbidden").await, json!([]));
-        self.chromium.quit().await;
-    }
-
-    async fn picture(&mut self, name: &str) {
-        picture(&mut self.chromium, &self.page, name).await;
-    }
-
-    /// Opens the form and adds the host by its address.
-    async fn add(&mut self) {
-        self.click("#empty .new-stream").await;
-        self.until("document.activeElement.id === 'new-address'").await;
-        let address = self.host.http_address().to_string();
-        self.fill("#new-address", &address).await;
-        self.click("#new-adding button").await;
-        self.says("#new-pairing .who", "This server is not paired with office yet.").await;
-        self.until("document.getElementById('new-title-field').checkVisibility()").await;
-    }
-
-    /// Begins to pair, and gives the PIN that is shown.
-    async fn begin_pairing(&mut self) -> String {
-        self.evaluate("document.querySelector('#new-pairing button').focus()").await;
-        self.press_enter().await;
-        self.until("document.querySelector('.pin').checkVisibility()").await;
-        let pin = self.evaluate("document.querySelector('.pin strong').textContent").await;
-        pin.as_str().expect("a PIN").to_owned()
-    }
-
-    /// Opens the form, adds the host and pairs with it.
-    async fn pair(&mut self) {
-        self.add().await;
-        let pin = self.begin_pairing().await;
-        assert!(pin.len() == 4 && pin.parse::<u32>().is_ok(), "{pin}");
-        self.picture("list-new-pairing.png").await;
-        self.host.enter_pin(&pin);
-        self.until("document.querySelectorAll('#new-apps .app').length === 3").await;
-        self.until("!document.getElementById('new-pairing').checkVisibility()").await;
-    }
-
-    /// What costs little time to encode.
-    async fn fill_small(&mut self) {
-        self.evaluate("document.getElementById('new-size').value = 'other'; document.getElementById('new-size').dispatchEvent(new Event('change'))").await;
-        for (field, text) in [("width", "320"), ("height", "180"), ("fps", "30"), ("bitrate", "5")] {
-            self.fill(&format!("#new-{field}"), text).await;
-        }
-    }
-
-    /// Whether the host was told to end its app.
-    fn app_was_quit(&self) -> bool {
-        self.host.log().iter().any(|event| matches!(event, HostEvent::Called { step: HostStep::Cancel, .. }))
-    }
-}
-
-/// Keeps what the security policy forbade.
-const FORBIDDEN: &str = r#"
-  window.forbidden = [];
-  addEventListener("securitypolicyviolation", ({ blockedURI, effectiveDirective }) => forbidden.push(`${effectiveDirective} ${blockedURI}`));
-"#;
-
-fn element(selector: &str) -> String {
-    format!("document.querySelector({})", json!(selector))
+    support::modules::run(&[("list.js", include_str!("page/list.js"))]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,8 +93,11 @@ async fn a_stream_is_created_seen_to_start_opened_and_stopped_in_the_page() {
     assert!(!second.is_same(&first));
 
     let url = scene.evaluate("document.querySelector('.streamer').href").await;
-    let viewer = scene.chromium.open(url.as_str().expect("an address")).await.expect("the page opens");
-    reach(&mut scene.chromium, &viewer, "playing").await;
+    open(&mut scene.chromium, &format!("{}?name=Ann", url.as_str().expect("an address"))).await;
+    scene.info("big-picture", WATCHED).await;
+    // In the list, which is asked for often, nobody's statistics are.
+    let brief = "fetch('/api/streamers').then((answer) => answer.json()).then(({ streamers: [info] }) => info.peers.length === 1 && !('stats' in info.peers[0]))";
+    scene.until(brief).await;
     command(&mut scene.chromium, &scene.page, "Page.bringToFront", json!({})).await;
     scene.says(".streamer .watching", "1 watching").await;
 
@@ -299,8 +153,22 @@ async fn a_stream_that_fails_says_why_and_where_and_what_to_do() {
     scene.click("#new-persistent").await;
     scene.click("#new-cancel").await;
 
-    // Its name is free.
+    // Once more, by its own button: it fails again, and is there still.
+    scene.evaluate("document.querySelector('.again').focus()").await;
+    scene.press_enter().await;
+    scene.until("document.activeElement.href?.endsWith('/s/no-such-luck')").await;
+    scene.says(".streamer .state", "Failed").await;
+    scene.says(".foot .again", "Try again").await;
+    let launches = scene.host.log().iter().filter(|event| is_launch(event)).count();
+    assert_eq!(launches, 2, "{:?}", scene.host.log());
     scene.host.set_faults(Faults::default());
+    scene.click(".again").await;
+    scene.says(".streamer .state", "Live").await;
+    scene.until("document.querySelector('.again').hidden").await;
+    scene.registry.remove(&"no-such-luck".parse().expect("an id"), ExitPolicy::LeaveRunning).await;
+    scene.until("document.getElementById('empty').checkVisibility()").await;
+
+    // Its name is free.
     scene.click("#new-stream").await;
     scene.until("document.querySelectorAll('#new-apps .app').length === 3").await;
     scene.fill("#new-name", "no-such-luck").await;
@@ -314,9 +182,10 @@ async fn a_stream_that_fails_says_why_and_where_and_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_persistent_stream_that_fails_is_tried_again_until_it_is_stopped() {
     let _one_at_a_time = BROWSER.lock().await;
-    let folder = Folder::new();
+    let folder = Folder::new("kept");
     let kept = KeptStreamers::open(&StateDirectory::open(&folder.0).expect("a folder")).expect("none yet");
-    let mut scene = Scene::with(Manner::Sunshine, Some(kept)).await;
+    let config = ServerConfig { kept: Some(kept), ..ServerConfig::default() };
+    let mut scene = Scene::with(Manner::Sunshine, config).await;
     scene.pair().await;
     let mut faults = Faults::default();
     faults.refuse_start = Some(StartRefusal { status: 503, message: "no encoder".to_owned() });
@@ -337,12 +206,13 @@ async fn a_persistent_stream_that_fails_is_tried_again_until_it_is_stopped() {
     scene.quit().await;
 }
 
-/// A state directory that goes with the test.
+/// A folder that goes with the test.
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("moonlight-mux-page-list-{}", std::process::id()));
+    fn new(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("moonlight-mux-page-list-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         Self(folder)
     }

@@ -52,6 +52,11 @@ export async function createStreamer(request, { replace = false } = {}) {
   return (await call("POST", `streamers?wait=false${replace ? "&on_conflict=replace" : ""}`, request)).body;
 }
 
+/** Has one that has ended made anew; answers before it runs. */
+export async function restartStreamer(streamerId) {
+  return (await call("POST", `streamers/${encodeURIComponent(streamerId)}/restart?wait=false`)).body;
+}
+
 export async function deleteStreamer(streamerId, { quit = false } = {}) {
   await call("DELETE", `streamers/${encodeURIComponent(streamerId)}${quit ? "?quit=true" : ""}`);
 }

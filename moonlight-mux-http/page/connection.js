@@ -146,7 +146,7 @@ export class Connection {
     pc.addTransceiver("audio", { direction: "recvonly" });
     this.#handlers.peer(pc);
     const sdp = await offered(pc);
-    if (pc !== this.#pc) return;
+    if (this.#over || pc !== this.#pc) return;
     this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
     this.#mark("offer");
   }
@@ -168,13 +168,13 @@ export class Connection {
       try {
         await pc.setRemoteDescription({ type: description.ty, sdp: description.sdp });
       } catch (error) {
-        if (pc === this.#pc) throw error;
+        if (!this.#over && pc === this.#pc) throw error;
       }
-      if (pc !== this.#pc) return;
+      if (this.#over || pc !== this.#pc) return;
       this.#after(CONNECT_TIMEOUT_MS, () => {
         if (pc === this.#pc && (this.state === "connecting" || this.state === "new")) this.end(noMedia(browser()));
       });
-      for (const early of this.#early.splice(0)) await pc.addIceCandidate(early);
+      for (const early of this.#early.splice(0)) await this.#addCandidate(pc, early);
     } else if (candidate) {
       const init = {
         candidate: candidate.candidate,
@@ -182,8 +182,18 @@ export class Connection {
         sdpMLineIndex: candidate.sdp_mline_index,
         usernameFragment: candidate.username_fragment,
       };
-      if (this.#pc.remoteDescription) await this.#pc.addIceCandidate(init);
+      if (this.#pc?.remoteDescription) await this.#addCandidate(this.#pc, init);
       else this.#early.push(init);
+    }
+  }
+
+  /** A connection that was closed or replaced meanwhile takes none, and that is no failure. */
+  async #addCandidate(pc, candidate) {
+    if (this.#over || pc !== this.#pc) return;
+    try {
+      await pc.addIceCandidate(candidate);
+    } catch (error) {
+      if (!this.#over && pc === this.#pc) throw error;
     }
   }
 

@@ -1,6 +1,6 @@
 // The list of streams, asked for while somebody looks, and its dialogs.
 
-import { Refusal, streamers as ask } from "./api.js";
+import { Refusal, restartStreamer, streamers as ask } from "./api.js";
 import { NewStream } from "./new_stream.js";
 import { StopDialog } from "./stop_dialog.js";
 import { Cards } from "./streamer_cards.js";
@@ -22,7 +22,7 @@ const byId = (id) => document.getElementById(id);
 const status = byId("status");
 
 const stopDialog = new StopDialog(byId("stop-dialog"), stopped);
-const cards = new Cards(byId("streamers"), (streamer) => stopDialog.open(streamer));
+const cards = new Cards(byId("streamers"), { stop: (streamer) => stopDialog.open(streamer), restart });
 const newStream = new NewStream(byId("new-dialog"), () => taken, created);
 for (const button of document.querySelectorAll(".new-stream")) button.addEventListener("click", () => newStream.open());
 
@@ -67,6 +67,12 @@ async function askAndShow() {
 async function refresh() {
   await polling;
   await poll();
+}
+
+async function restart(id) {
+  await restartStreamer(id);
+  // Its button goes.
+  await created(id);
 }
 
 async function created(id) {

@@ -56,6 +56,11 @@ export function isDone(streamer) {
   return isOver(streamer) && !(streamer.status === "failed" && streamer.persistent);
 }
 
+/** What the button is called that has one that is over made anew; "" where there is nothing to do so for. */
+export function againText({ status }) {
+  return status === "failed" ? "Try again" : status === "stopped" ? "Start again" : "";
+}
+
 /** `now` is the server's time, in milliseconds since 1970. */
 export function stateText(streamer, now) {
   const text = STATUS[streamer.status] ?? streamer.status;

@@ -85,6 +85,9 @@ function ended(known, streamer) {
 function unplayable(known, streamer, { playsH264 }) {
   if (!streamer?.codec) return known;
   const message = `This stream's codec, ${streamer.codec}, cannot be played here.`;
+  if (streamer.codec === "HEVC") {
+    return { message, hint: "Few browsers play HEVC, and only where the machine has a decoder for it. Have the stream created with H.264 or AV1.", again: false };
+  }
   if (streamer.codec !== "H.264" || playsH264) return { message, again: false };
   return {
     message,

@@ -9,14 +9,15 @@ use moonlight_mux::{HostAddress, InputMode};
 use serde::Deserialize;
 
 use crate::create_request::{self, CreateRequest};
-use crate::creation::{OnConflict, Recipe};
+use crate::creation::OnConflict;
 use crate::dto::StreamerInfo;
 use crate::fields::Fields;
 use crate::host_source::HostSource;
 use crate::input;
 use crate::kept::Kept;
 use crate::problem::Problem;
-use crate::router::Server;
+use crate::recipes::Recipe;
+use crate::router::{Named, Server};
 
 #[derive(Deserialize)]
 pub(crate) struct CreateQuery {
@@ -41,13 +42,31 @@ pub(crate) async fn create(
     let address = hosts.get(request.host_id).ok_or(Problem::HostNotFound)?.address;
     let keep = request.persistent.then(|| keep(&fields, mode, address.clone()));
     let recipe = server.recipe(request, address).ok_or(Problem::HostNotFound)?;
-    server.creation.can_keep(&recipe.id, keep.is_some()).await?;
-    let made = server.creation.start(recipe, mode, keep, query.on_conflict)?;
-    server.creation.until_kept(&made).await?;
+    let made = server.creation.create(recipe, mode, keep, query.on_conflict).await?;
     if query.wait {
         server.creation.until_verdict(&made).await?;
     }
     Ok(Json(server.info(&made.streamer)))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RestartQuery {
+    #[serde(default = "yes")]
+    wait: bool,
+}
+
+/// `POST /api/streamers/{id}/restart`.
+pub(crate) async fn restart(
+    State(server): State<Arc<Server>>,
+    Named(ended): Named,
+    query: Result<Query<RestartQuery>, QueryRejection>,
+) -> Result<Json<StreamerInfo>, Problem> {
+    let Query(query) = query.map_err(|_| Problem::InvalidQuery)?;
+    let streamer = server.creation.restart(&ended)?;
+    if query.wait {
+        server.creation.verdict(&streamer).await?;
+    }
+    Ok(Json(server.info(&streamer)))
 }
 
 impl Server {

@@ -3,7 +3,7 @@
 use moonlight_mux::{AppId, AppSelector, HostId, IdentityName, MoonlightConfig, StreamerId, VideoCodec};
 
 use crate::fields::{Fault, Fields, InvalidField};
-use crate::target::Target;
+use crate::recipes::Target;
 
 /// A request that makes sense.
 #[derive(Clone, Debug)]
@@ -81,14 +81,15 @@ fn app(fields: &Fields) -> Result<(Option<AppId>, Option<String>), InvalidField>
     }
 }
 
-/// The codecs of a mask that viewers can be sent, the best first. Bits that are not known mean nothing.
+/// The codecs of a mask that viewers can be sent, the best first; HEVC last, as few browsers play it. Bits that are not known
+/// mean nothing.
 fn codecs(formats: u32) -> Result<Vec<VideoCodec>, Fault> {
-    let playable = [(AV1, VideoCodec::Av1), (H264, VideoCodec::H264)];
+    let playable = [(AV1, VideoCodec::Av1), (H264, VideoCodec::H264), (HEVC, VideoCodec::Hevc)];
     let codecs: Vec<_> =
         playable.into_iter().filter(|(bit, _)| formats & bit != 0).map(|(_, codec)| codec).collect();
     match codecs.is_empty() {
         false => Ok(codecs),
-        true if formats & (HEVC | HEVC_MAIN_10 | AV1_10_BIT) != 0 => Err(Fault::NotPlayable),
+        true if formats & (HEVC_MAIN_10 | AV1_10_BIT) != 0 => Err(Fault::NotPlayable),
         true => Err(Fault::NoCodec),
     }
 }
@@ -258,14 +259,13 @@ mod tests {
             (
                 "video_supported_formats",
                 (
-                    vec![json!(1), json!(0x1000), json!(0x3301), json!(u32::MAX)],
+                    vec![json!(1), json!(0x100), json!(0x1000), json!(0x3301), json!(u32::MAX)],
                     vec![
                         json!(0),
                         json!(2),
-                        json!(0x100),
                         json!(0x200),
-                        json!(0x300),
                         json!(0x2000),
+                        json!(0x2200),
                         json!(-1),
                         json!(1_u64 << 32),
                         json!("1"),
@@ -349,12 +349,13 @@ mod tests {
 
     #[test]
     fn codecs_are_those_that_viewers_can_be_sent() {
-        use VideoCodec::{Av1, H264};
+        use VideoCodec::{Av1, H264, Hevc};
         assert_eq!(codecs(0x1), Ok(vec![H264]));
         assert_eq!(codecs(0x1000), Ok(vec![Av1]));
-        assert_eq!(codecs(0x3301), Ok(vec![Av1, H264]));
-        assert_eq!(codecs(0x101), Ok(vec![H264]));
-        assert_eq!(codecs(0x100), Err(Fault::NotPlayable));
+        assert_eq!(codecs(0x3301), Ok(vec![Av1, H264, Hevc]));
+        assert_eq!(codecs(0x101), Ok(vec![H264, Hevc]));
+        assert_eq!(codecs(0x300), Ok(vec![Hevc]));
+        assert_eq!(codecs(0x200), Err(Fault::NotPlayable));
         assert_eq!(codecs(0x2200), Err(Fault::NotPlayable));
         assert_eq!(codecs(0), Err(Fault::NoCodec));
         assert_eq!(codecs(0x8000_0000), Err(Fault::NoCodec));

@@ -1,16 +1,17 @@
 //! What the HTTP API says, in its own words: field names and types that existing clients know.
 
 mod host;
+mod peer;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use moonlight_mux::{DeviceClass, EndReason, InputMode, PeerInfo, Rights, State, Streamer};
+use moonlight_mux::{EndReason, InputMode, State, Streamer};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use self::host::*;
+pub use self::peer::*;
 use crate::failure::Failure;
 
 /// `GET /api/streamers`.
@@ -39,7 +40,7 @@ pub struct StreamerInfo {
     pub fps: u32,
     /// When it was created, RFC 3339 in UTC.
     pub created_at: String,
-    /// Its viewers.
+    /// Its viewers; in lists without their statistics.
     pub peers: Vec<Peer>,
     /// How they share the host's input: an [`InputMode`]'s name.
     pub input_mode: &'static str,
@@ -101,29 +102,13 @@ pub struct StreamerError {
     pub log: Vec<String>,
 }
 
-/// One viewer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Peer {
-    /// Its id, a UUID.
-    pub peer_id: String,
-    /// When it was added, RFC 3339 in UTC.
-    pub connected_at: String,
-    /// What it calls itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Whether it may use each class of devices, by the class's name.
-    pub rights: BTreeMap<&'static str, bool>,
-    /// Whether it acts on the host: it did within the last second, or holds something.
-    pub acting: bool,
-}
-
 impl From<&Streamer> for StreamerInfo {
-    /// Of one that is not persistent.
+    /// Of one that is not persistent, with its viewers' statistics.
     fn from(streamer: &Streamer) -> Self {
         let state = streamer.state();
         let info = streamer.info();
         let video = info.as_ref().map(|info| &info.video);
-        let peers: Vec<Peer> = streamer.peers().iter().map(Peer::from).collect();
+        let peers: Vec<_> = streamer.peers().iter().map(|peer| Peer::of(streamer, peer)).collect();
         let stats = streamer.stats();
         let mode = streamer.input_mode();
         Self {
@@ -150,6 +135,16 @@ impl From<&Streamer> for StreamerInfo {
     }
 }
 
+impl StreamerInfo {
+    /// As it stands in lists.
+    pub(crate) fn in_brief(mut self) -> Self {
+        for peer in &mut self.peers {
+            peer.stats = None;
+        }
+        self
+    }
+}
+
 impl From<&State> for Status {
     fn from(state: &State) -> Self {
         match state {
@@ -165,26 +160,10 @@ impl From<&State> for Status {
     }
 }
 
-impl From<&PeerInfo> for Peer {
-    fn from(peer: &PeerInfo) -> Self {
-        Self {
-            peer_id: peer.id.to_string(),
-            connected_at: rfc3339(peer.connected_at),
-            name: peer.name.as_ref().map(ToString::to_string),
-            rights: by_class(peer.rights),
-            acting: peer.acting,
-        }
-    }
-}
-
 impl From<Failure> for StreamerError {
     fn from(failure: Failure) -> Self {
         Self { stage: failure.stage, code: failure.code.name(), message: failure.message, log: failure.log }
     }
-}
-
-fn by_class(rights: Rights) -> BTreeMap<&'static str, bool> {
-    DeviceClass::ALL.into_iter().map(|class| (class.name(), rights.allows(class))).collect()
 }
 
 fn idle(mode: InputMode) -> Option<Duration> {
@@ -230,7 +209,7 @@ fn whole_milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use moonlight_mux::{SourceError, Stage};
+    use moonlight_mux::{DeviceClass, Rights, SourceError, Stage};
 
     use super::*;
 
@@ -313,9 +292,10 @@ mod tests {
                 .map(|name| Peer {
                     peer_id: "p".to_owned(),
                     connected_at: "2026-01-31T12:00:01Z".to_owned(),
-                    rights: by_class(Rights::ALL.with(DeviceClass::Pen, name.is_none())),
+                    rights: peer::by_class(Rights::ALL.with(DeviceClass::Pen, name.is_none())),
                     acting: name.is_some(),
                     name,
+                    stats: None,
                 })
                 .to_vec(),
             input_mode: "one_at_a_time",

@@ -55,10 +55,10 @@ pub(crate) enum Fault {
     #[error("has to be a name or an IP address, with a port behind a colon if it is not 47989")]
     NotAnAddress,
     #[error(
-        "names HEVC or 10-bit video only, which cannot be sent to browsers yet: add 1 (H.264) or 4096 (AV1)"
+        "names 10-bit video only, which cannot be sent to browsers yet: add 1 (H.264), 256 (HEVC) or 4096 (AV1)"
     )]
     NotPlayable,
-    #[error("names no codec: add 1 (H.264) or 4096 (AV1)")]
+    #[error("names no codec: add 1 (H.264), 256 (HEVC) or 4096 (AV1)")]
     NoCodec,
     #[error("has to be an object")]
     NotAnObject,

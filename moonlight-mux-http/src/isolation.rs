@@ -6,8 +6,9 @@ use std::sync::Arc;
 use moonlight_mux::ProcessConfig;
 use moonlight_mux::{CreateError, Registry, Streamer, StreamerConfig, StreamerId};
 
-use crate::creation::{Make, OnConflict};
+use crate::creation::OnConflict;
 use crate::host_source::HostSource;
+use crate::recipes::Make;
 
 /// Where streamers run that are created over HTTP.
 #[derive(Clone, Debug, Default)]

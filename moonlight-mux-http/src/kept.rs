@@ -34,8 +34,6 @@ struct Shared {
 struct Book {
     next_ticket: u64,
     by_id: BTreeMap<StreamerId, (Ticket, Kept)>,
-    /// The one that is not written any more, though it is here until that is done.
-    leaving: Option<Ticket>,
 }
 
 /// Names one declaration: a later one of the same streamer has another.
@@ -88,7 +86,8 @@ impl KeptStreamers {
         self.book().by_id.contains_key(id)
     }
 
-    /// In the place of what was kept under this id. [`write`](Self::write) puts it on the disk, as all changes.
+    /// In the place of what was kept under this id. [`write`](Self::write) puts it on the disk, as all changes that are not made by
+    /// [`change`](Self::change).
     pub(crate) fn insert(&self, id: StreamerId, kept: Kept) -> Ticket {
         self.book().insert(id, kept)
     }
@@ -103,9 +102,9 @@ impl KeptStreamers {
         self.book().by_id.get(id).map(|(ticket, _)| *ticket)
     }
 
-    /// Leaves this one out, and no other, of what is written from now on.
-    pub(crate) fn leave(&self, ticket: Option<Ticket>) {
-        self.book().leaving = ticket;
+    /// What is kept under this id.
+    pub(crate) fn get(&self, id: &StreamerId) -> Option<Kept> {
+        self.book().by_id.get(id).map(|(_, kept)| kept.clone())
     }
 
     /// Forgets a streamer, unless it was declared anew. False when there is none.
@@ -143,21 +142,47 @@ impl KeptStreamers {
     /// # Errors
     /// When the system does not write it; then the file is what it was.
     pub(crate) async fn write(&self) -> Result<(), StateError> {
-        let (written, was_written) = oneshot::channel();
+        // Without a word the runtime goes down.
+        self.on_a_thread(Shared::write).await.unwrap_or(Ok(()))
+    }
+
+    /// Puts `draft` on the disk, in the place of what is kept under this id, and then has `then` do the same here. Where that
+    /// refuses, the disk has what it had. Nothing else is written in between. Cancel safe: it is done all the same.
+    ///
+    /// # Errors
+    /// When the system does not write it; then the file is what it was, and `then` was not called.
+    pub(crate) async fn change<T: Send + 'static, E: Send + 'static>(
+        &self,
+        id: StreamerId,
+        draft: Option<Kept>,
+        then: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, ChangeError> {
+        let changed = self.on_a_thread(move |shared| shared.change(&id, draft.as_ref(), then)).await;
+        Ok(changed.ok_or(ChangeError::RuntimeEnded)??)
+    }
+
+    /// What `work` gives on a thread that may block. None when the runtime goes down.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StateError> + Send + 'static,
+    ) -> Option<Result<T, StateError>> {
+        let (done, was_done) = oneshot::channel();
         {
             let mut writes = self.shared.writes.lock().unwrap_or_else(PoisonError::into_inner);
             while writes.try_join_next().is_some() {}
             // Not `Shared`, which owns the thread's work.
             let shared = Arc::downgrade(&self.shared);
             writes.spawn_blocking(move || {
-                let result = shared.upgrade().map_or(Ok(()), |shared| shared.write());
+                let Some(shared) = shared.upgrade() else { return };
+                let result = work(&shared);
+                // Who waits may be the last to hold it, and open the directory anew.
+                drop(shared);
                 // Nobody waits for it any more.
-                let Err(Err(error)) = written.send(result) else { return };
+                let Err(Err(error)) = done.send(result) else { return };
                 tracing::error!(error = &error as &dyn std::error::Error, "streamers cannot be kept");
             });
         }
-        // Without a word the runtime goes down.
-        was_written.await.unwrap_or(Ok(()))
+        was_done.await.ok()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -168,13 +193,47 @@ impl KeptStreamers {
 impl Shared {
     fn write(&self) -> Result<(), StateError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let document = emit(&self.book());
+        self.store(None)
+    }
+
+    fn change<T, E>(
+        &self,
+        id: &StreamerId,
+        draft: Option<&Kept>,
+        then: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<T, E>, StateError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.store(Some((id, draft)))?;
+        let done = then();
+        if done.is_err()
+            && let Err(error) = self.store(None)
+        {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a change of streamers stays on the disk"
+            );
+        }
+        Ok(done)
+    }
+
+    /// Writes what is kept, with this one in the place of what has its id. Who stores is writing.
+    fn store(&self, draft: Option<(&StreamerId, Option<&Kept>)>) -> Result<(), StateError> {
+        let document = emit(&self.book(), draft);
         self.directory.store(FILE, &document)
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the program ends")]
+    RuntimeEnded,
 }
 
 impl Book {
@@ -224,9 +283,14 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<StreamerId, Kept>, String> {
     entries.collect()
 }
 
-fn emit(book: &Book) -> Vec<u8> {
-    let staying = book.by_id.values().filter(|(ticket, _)| book.leaving != Some(*ticket));
-    let streamers = staying.map(|(_, Kept { address, request })| Entry {
+fn emit(book: &Book, draft: Option<(&StreamerId, Option<&Kept>)>) -> Vec<u8> {
+    let mut all: BTreeMap<_, _> = book.by_id.iter().map(|(id, (_, kept))| (id, kept)).collect();
+    match draft {
+        Some((id, Some(kept))) => drop(all.insert(id, kept)),
+        Some((id, None)) => drop(all.remove(id)),
+        None => {}
+    }
+    let streamers = all.into_values().map(|Kept { address, request }| Entry {
         host_address: address.to_string(),
         request: request.members().clone(),
     });
@@ -247,7 +311,7 @@ pub(crate) fn read_and_written(bytes: &[u8]) -> bool {
     for (id, kept) in streamers.clone() {
         book.insert(id, kept);
     }
-    assert_eq!(parse(&emit(&book)), Ok(streamers));
+    assert_eq!(parse(&emit(&book, None)), Ok(streamers));
     true
 }
 

@@ -39,9 +39,9 @@ pub mod peer_message;
 mod peer_socket;
 mod peers;
 mod problem;
+mod recipes;
 mod router;
 mod serve;
-mod target;
 
 pub use isolation::Isolation;
 pub use kept::KeptStreamers;

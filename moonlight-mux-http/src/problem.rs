@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::failure::{Code, Failure};
 use crate::fields::{InvalidField, MAX_BODY};
-use crate::target::Target;
+use crate::kept::ChangeError;
+use crate::recipes::Target;
 
 /// What can go wrong with a request. `Display` is the `detail`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +20,8 @@ pub(crate) enum Problem {
     /// With what the running one streams, if it was created here.
     #[error("a streamer with this id is running: delete it first, or create with on_conflict=replace")]
     StreamerExists(Option<Target>),
+    #[error("the streamer was not created over HTTP: whoever started it can do so again")]
+    NotRestartable,
     #[error("the streamer has no viewer with this id")]
     PeerNotFound,
     #[error("the streamer was stopped while it was starting")]
@@ -87,6 +90,7 @@ impl Problem {
             | Self::ImageNotFound => StatusCode::NOT_FOUND,
             Self::StreamerExists(_)
             | Self::StreamerStopped
+            | Self::NotRestartable
             | Self::HostExists { .. }
             | Self::HardwareAddressUnknown
             | Self::HostsNotTaken
@@ -116,6 +120,7 @@ impl Problem {
             Self::PeerNotFound => "peer_not_found",
             Self::StreamerExists(_) => "streamer_exists",
             Self::StreamerStopped => "streamer_stopped",
+            Self::NotRestartable => "not_restartable",
             Self::HostNotFound => "host_not_found",
             Self::HostExists { .. } => "host_exists",
             Self::HardwareAddressUnknown => "hardware_address_unknown",
@@ -184,6 +189,15 @@ impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "the state directory cannot be used");
         Self::StateNotKept
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::State(error) => error.into(),
+            ChangeError::RuntimeEnded => Self::ShuttingDown,
+        }
     }
 }
 

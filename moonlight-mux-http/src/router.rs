@@ -17,7 +17,7 @@ use moonlight_mux::{
 };
 use serde::Deserialize;
 
-use crate::create::create;
+use crate::create::{create, restart};
 use crate::creation::Creation;
 use crate::dto::{StreamerInfo, StreamerList};
 use crate::fields::{Fault, Fields, InvalidField};
@@ -80,6 +80,7 @@ impl Default for ServerConfig {
 /// | `DELETE /api/streamers/{id}` | 204 when it has stopped, 404; `?quit=true` ends the app on the host too |
 /// | `PATCH /api/streamers/{id}` | 200 [`StreamerInfo`] with another input mode, 404 |
 /// | `POST /api/streamers/{id}/keyframe` | 202, 404 |
+/// | `POST /api/streamers/{id}/restart` | 200 [`StreamerInfo`] once one that had ended runs again; 404, 409 |
 /// | `PATCH /api/streamers/{id}/peers/{peer_id}` | 200 [`Peer`](crate::dto::Peer) with other rights, 404 |
 /// | `DELETE /api/streamers/{id}/peers/{peer_id}` | 204, it is sent away; 404 |
 /// | `GET /api/streamers/{id}/peer` | WebSocket: [`peer_message`](crate::peer_message), [`close_code`] |
@@ -113,6 +114,7 @@ pub fn router(registry: Registry, rtc: WebRtc, config: ServerConfig) -> Router {
         .route("/api/streamers", get(list).post(create))
         .route("/api/streamers/{id}", get(show).patch(change).delete(remove))
         .route("/api/streamers/{id}/keyframe", post(keyframe))
+        .route("/api/streamers/{id}/restart", post(restart))
         .route("/api/streamers/{id}/peer", get(peer))
         .merge(peers::routes())
         .merge(hosts::routes())
@@ -187,7 +189,7 @@ async fn require_allowed_origin(
 
 async fn list(State(server): State<Arc<Server>>) -> Json<StreamerList> {
     Json(StreamerList {
-        streamers: server.registry.list().iter().map(|streamer| server.info(streamer)).collect(),
+        streamers: server.registry.list().iter().map(|streamer| server.info(streamer).in_brief()).collect(),
     })
 }
 

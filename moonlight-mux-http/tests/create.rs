@@ -79,9 +79,9 @@ async fn a_field_that_cannot_be_used_is_named() {
         ("idle_ms", json!(500), "idle_ms means something with the input_mode one_at_a_time alone"),
         (
             "video_supported_formats",
-            json!(0x100),
-            "video_supported_formats names HEVC or 10-bit video only, which cannot be sent to browsers yet: \
-             add 1 (H.264) or 4096 (AV1)",
+            json!(0x200),
+            "video_supported_formats names 10-bit video only, which cannot be sent to browsers yet: \
+             add 1 (H.264), 256 (HEVC) or 4096 (AV1)",
         ),
     ] {
         let mut body = json!({"streamer_id": "desk", "host_id": 0, "app_id": 1});

@@ -1,5 +1,7 @@
 //! Hosts and streamers over HTTP, with a test host behind it: what existing backends do, word by word.
 
+#[path = "live_host/again.rs"]
+mod again;
 mod support;
 
 use std::collections::BTreeSet;

@@ -18,7 +18,7 @@ use tracing::Instrument;
 use self::actor::Actor;
 pub(crate) use self::actor::chance;
 pub(crate) use self::story::{Teller, Told, log_wait};
-pub(crate) use self::viewers::{Doors, Join, Viewers};
+pub(crate) use self::viewers::{Door, Doors, Join, Viewers};
 use crate::broadcast::{Broadcaster, Stats, Subscription};
 use crate::egress::{Egress, ViewerIo};
 use crate::input::{InputFeatures, InputHub, InputMode, Rights};
@@ -379,6 +379,12 @@ impl Streamer {
         self.inner.peers.clone()
     }
 
+    /// How a viewer's connection does; `None` if there is no such viewer.
+    #[must_use]
+    pub fn peer_stats(&self, peer: PeerId) -> Option<PeerStats> {
+        self.inner.doors.stats(peer)
+    }
+
     /// Adds a viewer. Returns at once: the viewer connects, watches and leaves by itself.
     ///
     /// # Errors
@@ -412,7 +418,7 @@ impl Streamer {
             input: self.inner.input.join(id, rights),
         };
         let join = Join { viewer, name, egress, leave: leave_tx.clone(), gone: gone_tx };
-        self.inner.doors.insert(id, leave_tx.clone());
+        self.inner.doors.insert(id, Door { leave: leave_tx.clone(), stats: watched.clone() });
         self.inner.joins.try_send(join).map_err(|error| {
             self.inner.doors.remove(id);
             match error {

@@ -86,10 +86,7 @@ async fn each_close_code_is_said_in_words() {
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Pictures::synthetic(10)).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let page = chromium.open("about:blank").await.expect("a page");
-    command(&mut chromium, &page, "Page.enable", json!({})).await;
-    let socket = json!({ "source": CLOSING_SOCKET });
-    command(&mut chromium, &page, "Page.addScriptToEvaluateOnNewDocument", socket).await;
+    let page = open_with_script(&mut chromium, "about:blank", CLOSING_SOCKET).await;
     let codes = documented(include_str!("../../../moonlight-mux-http/src/close_code.rs"));
     for (code, again) in codes {
         // Another query is another document: another fragment alone is not.

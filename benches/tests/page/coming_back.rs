@@ -7,12 +7,8 @@ async fn a_page_that_is_looked_at_again_does_not_wait_any_longer() {
     let _one_at_a_time = BROWSER.lock().await;
     let served = serve(Pictures::synthetic(10)).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
-    let page = chromium.open("about:blank").await.expect("a page");
-    command(&mut chromium, &page, "Page.enable", json!({})).await;
-    let socket = json!({ "source": CLOSING_SOCKET });
-    command(&mut chromium, &page, "Page.addScriptToEvaluateOnNewDocument", socket).await;
-    let url = json!({ "url": format!("{}?name=Ann%20%26%20Bob#4010", served.page_url()) });
-    command(&mut chromium, &page, "Page.navigate", url).await;
+    let url = format!("{}?name=Ann%20%26%20Bob#4010", served.page_url());
+    let page = open_with_script(&mut chromium, &url, CLOSING_SOCKET).await;
     for (target, event) in [("document", "visibilitychange"), ("window", "online")] {
         // All at once: no timer fires within a script.
         let script = format!(

@@ -3,6 +3,9 @@
 const failures = [];
 let count = 0;
 
+/** Ends with the last test that waits. */
+let finished = Promise.resolve();
+
 function test(name, body) {
   count += 1;
   try {
@@ -10,6 +13,12 @@ function test(name, body) {
   } catch (error) {
     failures.push(`${name}: ${error.message}`);
   }
+}
+
+/** A test that waits for something: they run one after the other, behind all that do not. */
+function testThatWaits(name, body) {
+  count += 1;
+  finished = finished.then(body).catch((error) => failures.push(`${name}: ${error.message}`));
 }
 
 function equal(actual, expected) {

@@ -73,6 +73,25 @@ test("a persistent stream that failed is not done: it is tried again", () => {
   equal([words.advice(failed), words.advice(persistent)], ["The server's log says more.", "The server's log says more. It is tried again by itself."]);
 });
 
+testThatWaits("what is over can be made anew, and why not is said until it is", async () => {
+  equal(["failed", "stopped", "active", "starting"].map((status) => words.againText({ status })), ["Try again", "Start again", "", ""]);
+  const list = document.createElement("ul");
+  const asked = [];
+  const { Refusal } = await import("/assets/api.js");
+  const restart = async (id) => { asked.push(id); throw new Refusal({ detail: "another one has its place" }); };
+  const cards = new Cards(list, { stop: () => {}, restart });
+  cards.show([streamer({ status: "failed" })], CREATED);
+  const [again, refusal] = [".again", ".foot .error"].map((selector) => list.querySelector(selector));
+  equal([again.hidden, again.textContent, again.getAttribute("aria-label")], [false, "Try again", "Try again desk"]);
+  again.click();
+  // Twice is once.
+  again.click();
+  await new Promise((resolve) => setTimeout(resolve));
+  equal([asked, refusal.textContent], [["desk"], "Another one has its place."]);
+  cards.show([streamer()], CREATED);
+  equal([again.hidden, refusal.textContent], [true, ""]);
+});
+
 test("what becomes of a stream is said, what is new or gone or the same is not", () => {
   const before = new Map([["desk", "starting"], ["tv", "active"], ["gone", "active"]]);
   const error = { stage: "launch", code: "host_busy", message: "another app runs there" };
@@ -143,14 +162,14 @@ test("before a stream is stopped it is said who is sent away and what does not c
 test("cards stay the same elements, in the server's order, and hand on what was said last", () => {
   const list = document.createElement("ul");
   const asked = [];
-  const cards = new Cards(list, (streamer) => asked.push(streamer));
+  const cards = new Cards(list, { stop: (streamer) => asked.push(streamer), restart: async () => {} });
   cards.show([streamer({ streamer_id: "b" }), streamer({ streamer_id: "<c>" })], CREATED);
   const [b, c] = list.children;
   cards.show([streamer({ streamer_id: "a", status: "starting", stage: "launch" }), streamer({ streamer_id: "b", status: "failed", pid: 5 })], CREATED);
   equal([list.children.length, list.children[1] === b, c.isConnected], [2, true, false]);
   equal(c.querySelector(".name").textContent, "<c>");
   equal(c.querySelector("a").getAttribute("href"), "s/%3Cc%3E");
-  equal([...list.children].map((card) => card.querySelector("button").getAttribute("aria-label")), ["Stop a", "Remove b"]);
+  equal([...list.children].map((card) => card.querySelector(".stop").getAttribute("aria-label")), ["Stop a", "Remove b"]);
   equal([...list.children].map((card) => card.classList.contains("measured")), [true, false]);
   // What a process wrote last is there to be opened, and stays open.
   const log = b.querySelector(".log");
@@ -160,6 +179,6 @@ test("cards stay the same elements, in the server's order, and hand on what was 
   log.open = true;
   cards.show([died], CREATED);
   equal([log.hidden, log.open, log.querySelector("pre").textContent], [false, true, "one\n<i>two</i>"]);
-  b.querySelector("button").click();
+  b.querySelector(".stop").click();
   equal(asked.map(({ streamer_id: id, status }) => [id, status]), [["b", "failed"]]);
 });

@@ -87,10 +87,7 @@ async fn what_a_person_does_goes_to_the_host_only_while_in_control() {
     let served = serve(source).await;
     let mut chromium = Chromium::launch().await.expect("chromium");
     let chromium = &mut chromium;
-    let page = chromium.open("about:blank").await.expect("a page");
-    command(chromium, &page, "Page.enable", json!({})).await;
-    command(chromium, &page, "Page.addScriptToEvaluateOnNewDocument", json!({ "source": SPY })).await;
-    command(chromium, &page, "Page.navigate", json!({ "url": served.page_url() })).await;
+    let page = open_with_script(chromium, &served.page_url(), SPY).await;
     let muted = "window.moonlightMux.video.muted";
     let engaged = "window.moonlightMux.sender.engaged";
     let pill = "document.getElementById('control').getAttribute('aria-label')";

@@ -22,11 +22,10 @@ async fn the_server_hears_of_a_picture_that_stands_still_and_of_one_that_moves_a
     forget_reports();
     sends.send(Sends::Garbage).expect("the source runs");
     until_reported("Frozen").await;
-    let says = "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent";
     until(
         chromium,
         &page,
-        &format!("({says}) === 'Pictures arrive, but cannot be decoded: waiting for the next full picture.'"),
+        &says("Pictures arrive, but cannot be decoded: waiting for the next full picture."),
     )
     .await;
     picture(chromium, &page, "page-frozen.png").await;
@@ -48,11 +47,9 @@ async fn a_host_that_sends_nothing_is_named_until_it_sends_again() {
     let mut chromium = Chromium::launch().await.expect("chromium");
     let page = open(&mut chromium, &served.page_url()).await;
     sends.send(Sends::Nothing).expect("the source runs");
-    let says = "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent";
-    let named = format!("({says}) === 'The host sends no new pictures at the moment.'");
-    until(&mut chromium, &page, &named).await;
+    until(&mut chromium, &page, &says("The host sends no new pictures at the moment.")).await;
     sends.send(Sends::Pictures).expect("the source runs");
-    until(&mut chromium, &page, "!document.getElementById('interruption').checkVisibility() && document.getElementById('status').textContent === 'Live'").await;
+    until(&mut chromium, &page, LIVE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,9 +65,7 @@ async fn a_host_that_is_lost_is_named_and_its_picture_comes_back_in_the_same_con
     evaluate(chromium, &page, "window.firstConnection = window.moonlightMux.pc; true").await;
 
     sends.send(Sends::Failure).expect("the source runs");
-    let says = "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent";
-    let named = format!("({says}) === 'The server lost the host and is connecting to it again.'");
-    until(chromium, &page, &named).await;
+    until(chromium, &page, &says("The server lost the host and is connecting to it again.")).await;
     until(chromium, &page, "document.getElementById('status').textContent === 'Reconnecting'").await;
     picture(chromium, &page, "page-reconnecting.png").await;
     let card = "document.querySelector('.streamer')?.innerText";
@@ -84,8 +79,7 @@ async fn a_host_that_is_lost_is_named_and_its_picture_comes_back_in_the_same_con
     // Only the tab in front is up to date.
     command(chromium, &page, "Page.bringToFront", json!({})).await;
     sends.send(Sends::Pictures).expect("the streamer holds the source");
-    let live = "!document.getElementById('interruption').checkVisibility() && document.getElementById('status').textContent === 'Live'";
-    until(chromium, &page, live).await;
+    until(chromium, &page, LIVE).await;
     let moving = "(async () => { const video = window.moonlightMux.video; const before = video.currentTime; await new Promise((then) => video.requestVideoFrameCallback(then)); await new Promise((then) => video.requestVideoFrameCallback(then)); return video.currentTime > before; })()";
     assert_eq!(evaluate(chromium, &page, moving).await, true);
     let same = "window.moonlightMux.pc === window.firstConnection";
@@ -112,6 +106,16 @@ async fn a_page_joins_again_by_itself_when_the_stream_has_sound_that_it_had_not(
         "window.moonlightMux.state === 'playing' && window.moonlightMux.pc !== window.firstConnection";
     until(chromium, &page, again).await;
 }
+
+/// What is true while a picture that stands still has this sentence over it.
+fn says(sentence: &str) -> String {
+    format!(
+        "document.getElementById('interruption').checkVisibility() && document.getElementById('interruption-text').textContent === {}",
+        json!(sentence)
+    )
+}
+
+const LIVE: &str = "!document.getElementById('interruption').checkVisibility() && document.getElementById('status').textContent === 'Live'";
 
 async fn until_reported(event: &str) {
     let heard = timeout(PATIENCE, async {

@@ -47,7 +47,8 @@ test("who waits is told what for", () => {
 });
 
 test("a codec that cannot be played is named", () => {
-  equal(verdictOf(4009, { codec: "HEVC" }, browser).message, "This stream's codec, HEVC, cannot be played here.");
+  const hevc = verdictOf(4009, { codec: "HEVC" }, { ...browser, playsH264: false });
+  equal([hevc.message, hevc.hint.includes("H.264 or AV1"), hevc.again], ["This stream's codec, HEVC, cannot be played here.", true, false]);
   equal(verdictOf(4009, live, { ...browser, playsH264: false }).hint.includes("OpenH264"), true);
   equal(verdictOf(4009, live, browser).hint, undefined);
 });

@@ -7,6 +7,7 @@ pub(crate) mod desktop;
 pub(crate) mod input;
 pub(crate) mod log;
 pub(crate) mod machine;
+pub(crate) mod modules;
 pub(crate) mod page;
 pub(crate) mod random;
 pub(crate) mod relay;

@@ -60,6 +60,15 @@ pub(crate) async fn open<B: Browser>(browser: &mut B, url: &str) -> B::Page {
     page
 }
 
+/// Opens a page with a script of the test's that runs in front of its own, and again whenever it is loaded.
+pub(crate) async fn open_with_script(chromium: &mut Chromium, url: &str, script: &str) -> Page {
+    let page = chromium.open("about:blank").await.expect("a page");
+    command(chromium, &page, "Page.enable", json!({})).await;
+    command(chromium, &page, "Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    command(chromium, &page, "Page.navigate", json!({ "url": url })).await;
+    page
+}
+
 /// Waits until a viewer's page is in a state.
 pub(crate) async fn reach<B: Browser>(browser: &mut B, page: &B::Page, wanted: &str) {
     until(browser, page, &format!("window.moonlightMux?.state === {}", json!(wanted))).await;

@@ -26,6 +26,22 @@ impl Scratch {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Nothing can be written as long as this lives.
+    pub(crate) fn refuse(&self) -> Refusing {
+        // Where the temporary file would be.
+        let way = self.file().with_extension("new");
+        fs::create_dir(&way).unwrap();
+        Refusing(way)
+    }
+}
+
+pub(crate) struct Refusing(PathBuf);
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 impl Drop for Scratch {
@@ -127,8 +143,7 @@ async fn a_file_that_cannot_be_written_is_told_and_stays_what_it_was() {
     streamers.insert(id("a"), kept("a", InputMode::Shared));
     streamers.write().await.unwrap();
     let before = fs::read(scratch.file()).unwrap();
-    // Where the temporary file would be.
-    fs::create_dir(scratch.file().with_extension("new")).unwrap();
+    let _disk = scratch.refuse();
     streamers.insert(id("b"), kept("b", InputMode::Shared));
     streamers.write().await.unwrap_err();
     assert_eq!(fs::read(scratch.file()).unwrap(), before);
@@ -165,17 +180,26 @@ fn a_ticket_is_good_for_one_declaration() {
     assert!(streamers.remove_if_current(&id("a"), second) && !streamers.contains(&id("a")));
 }
 
-#[test]
-fn one_that_leaves_is_there_but_is_not_written() {
-    let mut book = Book::default();
-    let first = book.insert(id("a"), kept("a", InputMode::Shared));
-    book.insert(id("b"), kept("b", InputMode::Shared));
-    let written = |book: &Book| parse(&emit(book)).unwrap().into_keys().collect::<Vec<_>>();
-    book.leaving = Some(first);
-    assert_eq!(written(&book), [id("b")]);
-    assert!(book.is_current(&id("a"), first));
-    book.insert(id("a"), kept("a", InputMode::ViewOnly));
-    assert_eq!(written(&book), [id("a"), id("b")], "a later one stays");
+#[tokio::test]
+async fn a_change_is_on_the_disk_before_it_is_made_and_not_when_that_is_refused() {
+    let scratch = Scratch::new("change");
+    let streamers = scratch.open();
+    let (file, all) = (scratch.file(), streamers.clone());
+    let written = move || parse(&fs::read(&file).unwrap()).unwrap().into_keys().collect::<Vec<_>>();
+    streamers.insert(id("a"), kept("a", InputMode::Shared));
+    for (of, draft, seen) in [("b", Some(kept("b", InputMode::Shared)), &["a", "b"][..]), ("a", None, &[])] {
+        let (written, seen) = (written.clone(), seen.iter().map(|name| id(name)).collect::<Vec<_>>());
+        let refuse = move || Err::<(), _>(assert_eq!(written(), seen));
+        streamers.change(id(of), draft, refuse).await.unwrap().unwrap_err();
+    }
+    assert_eq!(written(), [id("a")], "as it is here");
+    let keep = move || Ok::<_, ()>(all.insert(id("b"), kept("b", InputMode::Shared)));
+    streamers.change(id("b"), Some(kept("b", InputMode::Shared)), keep).await.unwrap().unwrap();
+    let disk = scratch.refuse();
+    let never = || -> Result<(), ()> { panic!("the disk has refused") };
+    streamers.change(id("b"), None, never).await.unwrap_err();
+    drop(disk);
+    assert_eq!(written(), [id("a"), id("b")]);
 }
 
 fn any_kept() -> impl Strategy<Value = Kept> {
@@ -205,7 +229,7 @@ proptest! {
     fn whatever_is_kept_reads_back(streamers in prop::collection::vec(any_kept(), 0..4)) {
         let book = book(streamers);
         let expected: BTreeMap<_, _> = book.by_id.iter().map(|(id, (_, kept))| (id.clone(), kept.clone())).collect();
-        prop_assert_eq!(parse(&emit(&book)), Ok(expected));
+        prop_assert_eq!(parse(&emit(&book, None)), Ok(expected));
     }
 
     #[test]

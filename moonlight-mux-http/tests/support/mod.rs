@@ -91,14 +91,21 @@ impl Fixture {
     }
 
     pub(crate) fn router(&self) -> Router {
-        let config = ServerConfig {
+        self.router_with(self.config())
+    }
+
+    pub(crate) fn router_with(&self, config: ServerConfig) -> Router {
+        router(self.registry.clone(), self.rtc.clone(), config)
+    }
+
+    pub(crate) fn config(&self) -> ServerConfig {
+        ServerConfig {
             hosts: self.hosts.clone(),
             kept: self.kept.clone(),
             isolation: isolation(),
             allowed_origins: vec!["https://listed.example".to_owned()],
             ..ServerConfig::default()
-        };
-        router(self.registry.clone(), self.rtc.clone(), config)
+        }
     }
 
     /// Runs `client` against a real server on the loopback interface.

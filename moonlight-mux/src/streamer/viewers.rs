@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::egress::{Egress, ViewerIo};
 use crate::input::{InputHub, Rights};
-use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerName, ask_to_leave};
+use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerName, PeerStats, ask_to_leave};
 use crate::task::{self, TaskSet};
 
 /// How long an egress may take to end when it is told to (contract of `Egress`).
@@ -26,13 +26,18 @@ pub(crate) struct Join {
     pub(crate) gone: watch::Sender<Option<LeaveReason>>,
 }
 
-/// How each viewer is asked to leave, by its id: for handles of the Streamer. Clones are handles to the same.
+/// How each viewer is asked to leave, and how it does, by its id: for handles of the Streamer. Clones are handles to the same.
 #[derive(Clone, Default)]
-pub(crate) struct Doors(Arc<Mutex<HashMap<PeerId, watch::Sender<Option<LeaveReason>>>>>);
+pub(crate) struct Doors(Arc<Mutex<HashMap<PeerId, Door>>>);
+
+pub(crate) struct Door {
+    pub(crate) leave: watch::Sender<Option<LeaveReason>>,
+    pub(crate) stats: watch::Receiver<PeerStats>,
+}
 
 impl Doors {
-    pub(crate) fn insert(&self, peer: PeerId, leave: watch::Sender<Option<LeaveReason>>) {
-        self.lock().insert(peer, leave);
+    pub(crate) fn insert(&self, peer: PeerId, door: Door) {
+        self.lock().insert(peer, door);
     }
 
     pub(crate) fn remove(&self, peer: PeerId) {
@@ -41,11 +46,16 @@ impl Doors {
 
     /// False if there is no such viewer.
     pub(crate) fn ask_to_leave(&self, peer: PeerId, reason: LeaveReason) -> bool {
-        let leave = self.lock().get(&peer).cloned();
+        let leave = self.lock().get(&peer).map(|door| door.leave.clone());
         leave.inspect(|leave| ask_to_leave(leave, reason)).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, watch::Sender<Option<LeaveReason>>>> {
+    /// `None` if there is no such viewer.
+    pub(crate) fn stats(&self, peer: PeerId) -> Option<PeerStats> {
+        self.lock().get(&peer).map(|door| *door.stats.borrow())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Door>> {
         self.0.lock().expect("no holder of this lock panics")
     }
 }
