@@ -18,12 +18,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use live::{Live, in_time, streaming};
 use moonlight_mux::{HostEvent, HostInput, KeyCode, Position, TestHostConfig};
-use moonlight_mux_benches::viewer::{Channels, CloseReason, Hand, Viewer, ViewerConfig};
-use support::input::keys_of;
-use support::{join, loopback};
+use moonlight_mux_benches::viewer::{CloseReason, Hand, Viewer};
+use support::input::{acting, keys_of};
+use support::loopback;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 const VIEWERS: usize = 20;
@@ -50,16 +50,7 @@ async fn main() {
     let streamer = live.streamer("bench").await;
     streaming(&streamer).await;
     let rtc = loopback();
-    let mut viewers = Vec::new();
-    for _ in 0..VIEWERS {
-        let config = ViewerConfig { channels: Channels::Negotiated, ..ViewerConfig::default() };
-        viewers.push(join(&streamer, &rtc, config).await);
-    }
-    join_all(viewers.iter().map(async |(viewer, _)| {
-        let ready = viewer.wait_for(|stats| stats.channels_open == 3 && stats.video.frames > 10);
-        in_time(ready).await.expect("it stays")
-    }))
-    .await;
+    let viewers = in_time(acting(&streamer, &rtc, VIEWERS)).await;
 
     let said = Mutex::new(Said::default());
     let start = Instant::now() + Duration::from_millis(100);

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, select_all, try_join_all};
 use moonlight_mux::{HostEvent, HostEvents, HostInput, KeyCode, State, TestHostConfig};
-use moonlight_mux_benches::viewer::{Channels, CloseReason, Hand, Viewer, ViewerConfig};
+use moonlight_mux_benches::viewer::{CloseReason, Hand, Viewer};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use held::memory;
 use live::{Live, streaming};
-use support::input::keys_of;
-use support::{join, loopback};
+use support::input::{acting, keys_of};
+use support::loopback;
 
 const VIEWERS: usize = 20;
 /// Each viewer's. `EVENTS=10000` is ten seconds of it where the code is optimised.
@@ -54,16 +54,7 @@ async fn of_twenty_viewers_who_do_a_thousand_things_a_second_each_nothing_is_los
     let streamer = live.streamer("one").await;
     streaming(&streamer).await;
     let rtc = loopback();
-    let mut viewers = Vec::new();
-    for _ in 0..VIEWERS {
-        let config = ViewerConfig { channels: Channels::Negotiated, ..ViewerConfig::default() };
-        viewers.push(join(&streamer, &rtc, config).await);
-    }
-    let ready = viewers.iter().map(async |(viewer, _)| {
-        let ready = viewer.wait_for(|stats| stats.channels_open == 3 && stats.video.frames > 10);
-        timeout(PATIENCE, ready).await.expect("it joins").expect("it stays")
-    });
-    join_all(ready).await;
+    let viewers = timeout(PATIENCE, acting(&streamer, &rtc, VIEWERS)).await.expect("they join");
 
     let before = memory().heap;
     let highest = AtomicUsize::new(before);

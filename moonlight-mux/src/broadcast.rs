@@ -2,6 +2,7 @@
 
 mod outbox;
 mod rate;
+mod subscription;
 mod timeline;
 
 use std::fmt;
@@ -15,9 +16,11 @@ use tokio::sync::Notify;
 pub(crate) use self::outbox::Next;
 use self::outbox::Outbox;
 use self::rate::RateMeter;
+use self::subscription::Viewer;
+pub use self::subscription::{Media, Subscription};
 use self::timeline::Timeline;
 use crate::media::{AudioFrame, VideoFrame};
-use crate::task::{self, Bell, Rings};
+use crate::task::{self, Rings};
 
 /// Hands each frame of one stream to all of its viewers.
 ///
@@ -46,19 +49,6 @@ struct Publishing {
     closed: bool,
     /// Empty but while something is handed out.
     rings: Rings,
-}
-
-#[derive(Debug)]
-struct Viewer {
-    queue: Mutex<Queue>,
-    /// For who waits where there is no bell.
-    filled: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    outbox: Outbox,
-    bell: Option<Arc<Bell>>,
 }
 
 /// Tells the streams of a process apart.
@@ -93,20 +83,6 @@ pub struct Stats {
     pub viewers: usize,
 }
 
-/// What a viewer gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Media {
-    /// A picture that can be decoded after the ones given before.
-    Video(Arc<VideoFrame>),
-    /// A packet of sound.
-    Audio(Arc<AudioFrame>),
-    /// Pictures are missing here; the next one is a keyframe.
-    Gap {
-        /// How many.
-        lost: u64,
-    },
-}
-
 impl Broadcaster {
     /// A broadcaster that nobody watches yet.
     #[must_use]
@@ -132,14 +108,13 @@ impl Broadcaster {
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         let mut publishing = self.lock();
-        let mut queue = Queue::default();
+        let viewer = Arc::new(Viewer::default());
         if publishing.closed {
-            queue.outbox.close();
+            viewer.queue().outbox.close();
         }
-        let viewer = Arc::new(Viewer { queue: Mutex::new(queue), filled: Notify::new() });
         publishing.viewers.retain(|viewer| viewer.strong_count() > 0);
         publishing.viewers.push(Arc::downgrade(&viewer));
-        Subscription { key: self.shared.key, viewer, keyframe_wish: self.shared.keyframe_wish.clone() }
+        Subscription::new(self.shared.key, viewer, self.shared.keyframe_wish.clone())
     }
 
     /// The source starts again: its numbers and timestamps may begin anywhere.
@@ -258,12 +233,6 @@ impl Publishing {
     }
 }
 
-impl Viewer {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of this lock panics")
-    }
-}
-
 impl Default for Broadcaster {
     fn default() -> Self {
         Self::new()
@@ -276,227 +245,5 @@ impl fmt::Debug for Broadcaster {
     }
 }
 
-/// One viewer's share of a stream: a bounded queue that its [`Broadcaster`] fills. Dropping it leaves.
-#[derive(Debug)]
-pub struct Subscription {
-    key: StreamKey,
-    viewer: Arc<Viewer>,
-    keyframe_wish: Arc<Notify>,
-}
-
-impl Subscription {
-    /// Whose it is.
-    pub(crate) fn stream(&self) -> StreamKey {
-        self.key
-    }
-
-    /// From the next keyframe on, which this asks for, give pictures; sound at once. Again: no effect.
-    pub fn start(&self) {
-        if self.viewer.queue().outbox.start() {
-            self.request_keyframe();
-        }
-    }
-
-    /// The next picture, packet or gap; `None` when the stream is over. Cancel safe. One caller at a time.
-    pub async fn recv(&self) -> Option<Media> {
-        loop {
-            match self.take() {
-                Next::Media(media) => return Some(media),
-                Next::Closed => return None,
-                Next::Empty => self.viewer.filled.notified().await,
-            }
-        }
-    }
-
-    /// What there is now.
-    pub(crate) fn take(&self) -> Next {
-        let popped = self.viewer.queue().outbox.pop();
-        if popped.wants_keyframe {
-            self.request_keyframe();
-        }
-        popped.next
-    }
-
-    /// From now on this bell rings when there is something to [`take`](Self::take), and [`recv`](Self::recv) is not woken.
-    pub(crate) fn ring(&self, bell: Arc<Bell>) {
-        self.viewer.queue().bell = Some(bell);
-    }
-
-    /// Nothing more until [`resume`](Self::resume), and what waits is dropped: for a viewer that does not answer. No
-    /// effect before [`start`](Self::start).
-    pub fn pause(&self) {
-        self.viewer.queue().outbox.pause();
-    }
-
-    /// After [`pause`](Self::pause): sound at once, pictures from the next keyframe on. This asks for none by itself,
-    /// so that a viewer that comes and goes costs the others no more than its caller lets it.
-    pub fn resume(&self) {
-        self.viewer.queue().outbox.resume();
-    }
-
-    /// No more pictures until a keyframe, and those that wait are dropped: for a viewer that cannot make use of them.
-    /// Sound goes on. This asks for no keyframe by itself: one that comes anyway, or that others asked for, will do.
-    pub fn skip_to_keyframe(&self) {
-        self.viewer.queue().outbox.skip_to_keyframe();
-    }
-
-    /// Wishes for a keyframe: what came so far is of no use without one. Wishes are coalesced over all viewers.
-    pub fn request_keyframe(&self) {
-        self.keyframe_wish.notify_one();
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::media::{AudioTimestamp, FrameNumber, VideoTimestamp};
-    use crate::task::Listener;
-
-    fn frame(number: u64, keyframe: bool) -> VideoFrame {
-        VideoFrame {
-            number: FrameNumber(number),
-            timestamp: VideoTimestamp(number * 1500),
-            keyframe,
-            host_latency: None,
-            data: Bytes::from(number.to_be_bytes().to_vec()),
-        }
-    }
-
-    fn audio(number: u64) -> AudioFrame {
-        AudioFrame { timestamp: AudioTimestamp(number * 240), data: Bytes::from_static(&[0]) }
-    }
-
-    /// What `subscription` has now, as numbers: pictures `v12`, sound `a3`, gaps `lost 4`.
-    fn drain(subscription: &Subscription) -> Vec<String> {
-        std::iter::from_fn(|| subscription.recv().now_or_never().flatten())
-            .map(|media| match media {
-                Media::Video(frame) => format!("v{}", frame.number.0),
-                Media::Audio(frame) => format!("a{}", frame.timestamp.0 / 240),
-                Media::Gap { lost } => format!("lost {lost}"),
-            })
-            .collect()
-    }
-
-    fn wished(broadcaster: &Broadcaster) -> bool {
-        broadcaster.keyframe_wished().now_or_never().is_some()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn late_joiner_starts_at_the_next_keyframe() {
-        let broadcaster = Broadcaster::new();
-        let viewer = broadcaster.subscribe();
-        broadcaster.publish_video(frame(0, true));
-        assert!(drain(&viewer).is_empty(), "a viewer that is not ready costs nothing and gets nothing");
-        assert!(!wished(&broadcaster));
-
-        viewer.start();
-        assert!(wished(&broadcaster));
-        broadcaster.publish_video(frame(1, false));
-        broadcaster.publish_audio(audio(0));
-        broadcaster.publish_video(frame(2, true));
-        broadcaster.publish_video(frame(3, false));
-        assert_eq!(drain(&viewer), ["a0", "v2", "v3"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_viewer_that_falls_behind_skips_to_a_keyframe_alone() {
-        let broadcaster = Broadcaster::new();
-        let (slow, quick) = (broadcaster.subscribe(), broadcaster.subscribe());
-        slow.start();
-        quick.start();
-        assert!(wished(&broadcaster));
-        let mut quick_got = Vec::new();
-        for n in 0..200 {
-            broadcaster.publish_video(frame(n, n == 0 || n == 150));
-            quick_got.extend(drain(&quick));
-            if n == 0 {
-                assert_eq!(drain(&slow), ["v0"]);
-            }
-        }
-        assert_eq!(
-            quick_got,
-            (0..200).map(|n| format!("v{n}")).collect::<Vec<_>>(),
-            "the others lose nothing"
-        );
-        let expected: Vec<_> =
-            std::iter::once("lost 149".to_owned()).chain((150..200).map(|n| format!("v{n}"))).collect();
-        assert_eq!(drain(&slow), expected);
-        assert!(!wished(&broadcaster), "a slow viewer makes nobody pay for a keyframe while it is behind");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_viewer_that_caught_up_without_a_keyframe_asks_for_one() {
-        let broadcaster = Broadcaster::new();
-        let viewer = broadcaster.subscribe();
-        viewer.start();
-        assert!(wished(&broadcaster));
-        for n in 0..200 {
-            broadcaster.publish_video(frame(n, n == 0));
-        }
-        let got = drain(&viewer);
-        assert_eq!(got.first().map(String::as_str), Some("v0"));
-        assert_eq!(got.len(), outbox::VIDEO_FRAMES, "what is whole is given");
-        assert!(wished(&broadcaster));
-        broadcaster.publish_video(frame(200, false));
-        broadcaster.publish_video(frame(201, true));
-        assert_eq!(drain(&viewer), [format!("lost {}", 201 - outbox::VIDEO_FRAMES), "v201".to_owned()]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_end_comes_behind_what_is_queued() {
-        let broadcaster = Broadcaster::new();
-        let viewer = broadcaster.subscribe();
-        viewer.start();
-        broadcaster.publish_video(frame(0, true));
-        broadcaster.close();
-        assert_eq!(drain(&viewer), ["v0"]);
-        assert_eq!(viewer.recv().now_or_never(), Some(None));
-        assert_eq!(
-            broadcaster.subscribe().recv().now_or_never(),
-            Some(None),
-            "who joins after the end hears of it"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_listens_for_many_viewers_is_woken_once_for_a_frame() {
-        let broadcaster = Broadcaster::new();
-        let (listener, own) = (Listener::default(), broadcaster.subscribe());
-        own.start();
-        let seats: Vec<_> = (0..3)
-            .map(|_| {
-                let (seat, bell) = (broadcaster.subscribe(), Arc::new(Bell::new(listener.clone())));
-                seat.ring(bell.clone());
-                (seat, bell)
-            })
-            .collect();
-        seats[..2].iter().for_each(|(seat, _)| seat.start());
-        let rung = || -> Vec<bool> { seats.iter().map(|(_, bell)| bell.take()).collect() };
-        broadcaster.publish_video(frame(0, true));
-        assert!(listener.rung().now_or_never().is_some() && listener.rung().now_or_never().is_none());
-        assert_eq!(rung(), [true, true, false], "who is not ready is left in peace");
-        assert_eq!(drain(&own), ["v0"]);
-        for (seat, _) in &seats[..2] {
-            assert!(matches!(seat.take(), Next::Media(Media::Video(_))));
-            assert!(matches!(seat.take(), Next::Empty));
-        }
-        broadcaster.close();
-        assert!(listener.rung().now_or_never().is_some());
-        assert_eq!(rung(), [true; 3]);
-        assert!(matches!(seats[2].0.take(), Next::Closed));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_viewer_that_is_gone_leaves_nothing_behind() {
-        let broadcaster = Broadcaster::new();
-        for _ in 0..100 {
-            let viewer = broadcaster.subscribe();
-            viewer.start();
-        }
-        broadcaster.publish_video(frame(0, true));
-        assert_eq!(broadcaster.lock().viewers.len(), 0);
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::{fmt, fs};
 
 pub use crate::gamestream::fuzzing::*;
 pub use crate::process::fuzzing::*;
+pub use crate::test_host::fuzzing::*;
 pub use crate::webrtc::fuzzing::*;
 
 /// Where seeds stand: one folder for each target.

@@ -5,6 +5,8 @@ mod calls;
 #[cfg_attr(not(feature = "test-picture"), allow(dead_code, reason = "only live pictures have a clock"))]
 mod clock;
 mod faults;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod launches;
 mod link;
 mod log;

@@ -25,6 +25,7 @@ targets! {
     description,
     enet_datagram,
     existing_page,
+    host_clock,
     input_channels,
     input_message,
     input_packet,

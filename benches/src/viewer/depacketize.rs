@@ -291,12 +291,32 @@ mod tests {
         assert!(!is_keyframe(Codec::Av1, &payloads(&[&[0x10, 0x30, 1]])));
     }
 
+    /// `moonlight-mux/fuzz/seeds/host_clock/vector.clock`
+    const CLOCK: &[u8] =
+        b"\x06\x05\x20\x8e\x5a\x1f\x5e\xc7\x0b\x4d\x52\x9c\x61\x6d\x75\x78\x63\x6c\x6b0123456789abcdef\x80";
+
+    #[test]
+    fn a_hosts_clock_is_read_by_itself_and_among_parameter_sets() {
+        let at = Some(Duration::from_nanos(0x0123_4567_89ab_cdef));
+        let aggregated = [&[0x78, 0, 2, 0x67, 1, 0, 36][..], CLOCK].concat();
+        assert_eq!(host_clock(Codec::H264, &payloads(&[CLOCK, &[0x41, 1]])), at);
+        assert_eq!(host_clock(Codec::H264, &payloads(&[&[0x67, 1], &aggregated])), at);
+        assert_eq!(host_clock(Codec::Hevc, &payloads(&[CLOCK])), None, "live pictures are H.264");
+        for len in 0..aggregated.len() {
+            assert_eq!(host_clock(Codec::H264, &payloads(&[&aggregated[..len]])), None, "cut after {len}");
+        }
+        for len in 0..CLOCK.len() {
+            assert_eq!(host_clock(Codec::H264, &payloads(&[&CLOCK[..len]])), None, "cut after {len}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_payload_panics(list in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..12), 0..5)) {
             let list: Vec<Payload> = list.into_iter().map(Arc::from).collect();
             for codec in [Codec::H264, Codec::Hevc, Codec::Av1] {
                 let keyframe = is_keyframe(codec, &list);
+                let _ = host_clock(codec, &list);
                 if let (Ok(unit), Codec::H264 | Codec::Hevc) = (depacketize(codec, &list), codec) {
                     prop_assert_eq!(unit.is_keyframe(), keyframe);
                 }

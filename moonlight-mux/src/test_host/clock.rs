@@ -37,7 +37,7 @@ pub(super) fn stamp(unit: &Bytes, at: SystemTime) -> Bytes {
 }
 
 /// Where the start code of the first slice begins (NAL unit types 1 to 5).
-fn first_slice(unit: &[u8]) -> Option<usize> {
+pub(super) fn first_slice(unit: &[u8]) -> Option<usize> {
     let code = unit
         .windows(4)
         .position(|bytes| matches!(bytes, [0, 0, 1, header] if (1..=5).contains(&(header & 0x1f))))?;

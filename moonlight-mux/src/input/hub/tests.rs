@@ -1,9 +1,11 @@
 //! Who waits for room, on a clock that the tests own.
 
+use std::time::Duration;
+
 use tokio::time::sleep;
 
 use super::*;
-use crate::input::{KeyCode, Modifiers};
+use crate::input::{DeviceClass, HostInput, InputEvent, KeyCode, Modifiers};
 use crate::task::Task;
 
 /// A hub with a host, whose time is kept.

@@ -1,0 +1,147 @@
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use super::*;
+use crate::media::{AudioTimestamp, FrameNumber, VideoTimestamp};
+use crate::task::{Bell, Listener};
+
+fn frame(number: u64, keyframe: bool) -> VideoFrame {
+    VideoFrame {
+        number: FrameNumber(number),
+        timestamp: VideoTimestamp(number * 1500),
+        keyframe,
+        host_latency: None,
+        data: Bytes::from(number.to_be_bytes().to_vec()),
+    }
+}
+
+fn audio(number: u64) -> AudioFrame {
+    AudioFrame { timestamp: AudioTimestamp(number * 240), data: Bytes::from_static(&[0]) }
+}
+
+/// What `subscription` has now, as numbers: pictures `v12`, sound `a3`, gaps `lost 4`.
+fn drain(subscription: &Subscription) -> Vec<String> {
+    std::iter::from_fn(|| subscription.recv().now_or_never().flatten())
+        .map(|media| match media {
+            Media::Video(frame) => format!("v{}", frame.number.0),
+            Media::Audio(frame) => format!("a{}", frame.timestamp.0 / 240),
+            Media::Gap { lost } => format!("lost {lost}"),
+        })
+        .collect()
+}
+
+fn wished(broadcaster: &Broadcaster) -> bool {
+    broadcaster.keyframe_wished().now_or_never().is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_joiner_starts_at_the_next_keyframe() {
+    let broadcaster = Broadcaster::new();
+    let viewer = broadcaster.subscribe();
+    broadcaster.publish_video(frame(0, true));
+    assert!(drain(&viewer).is_empty(), "a viewer that is not ready costs nothing and gets nothing");
+    assert!(!wished(&broadcaster));
+
+    viewer.start();
+    assert!(wished(&broadcaster));
+    broadcaster.publish_video(frame(1, false));
+    broadcaster.publish_audio(audio(0));
+    broadcaster.publish_video(frame(2, true));
+    broadcaster.publish_video(frame(3, false));
+    assert_eq!(drain(&viewer), ["a0", "v2", "v3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_falls_behind_skips_to_a_keyframe_alone() {
+    let broadcaster = Broadcaster::new();
+    let (slow, quick) = (broadcaster.subscribe(), broadcaster.subscribe());
+    slow.start();
+    quick.start();
+    assert!(wished(&broadcaster));
+    let mut quick_got = Vec::new();
+    for n in 0..200 {
+        broadcaster.publish_video(frame(n, n == 0 || n == 150));
+        quick_got.extend(drain(&quick));
+        if n == 0 {
+            assert_eq!(drain(&slow), ["v0"]);
+        }
+    }
+    assert_eq!(quick_got, (0..200).map(|n| format!("v{n}")).collect::<Vec<_>>(), "the others lose nothing");
+    let expected: Vec<_> =
+        std::iter::once("lost 149".to_owned()).chain((150..200).map(|n| format!("v{n}"))).collect();
+    assert_eq!(drain(&slow), expected);
+    assert!(!wished(&broadcaster), "a slow viewer makes nobody pay for a keyframe while it is behind");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_caught_up_without_a_keyframe_asks_for_one() {
+    let broadcaster = Broadcaster::new();
+    let viewer = broadcaster.subscribe();
+    viewer.start();
+    assert!(wished(&broadcaster));
+    for n in 0..200 {
+        broadcaster.publish_video(frame(n, n == 0));
+    }
+    let got = drain(&viewer);
+    assert_eq!(got.first().map(String::as_str), Some("v0"));
+    assert_eq!(got.len(), outbox::VIDEO_FRAMES, "what is whole is given");
+    assert!(wished(&broadcaster));
+    broadcaster.publish_video(frame(200, false));
+    broadcaster.publish_video(frame(201, true));
+    assert_eq!(drain(&viewer), [format!("lost {}", 201 - outbox::VIDEO_FRAMES), "v201".to_owned()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_comes_behind_what_is_queued() {
+    let broadcaster = Broadcaster::new();
+    let viewer = broadcaster.subscribe();
+    viewer.start();
+    broadcaster.publish_video(frame(0, true));
+    broadcaster.close();
+    assert_eq!(drain(&viewer), ["v0"]);
+    assert_eq!(viewer.recv().now_or_never(), Some(None));
+    assert_eq!(
+        broadcaster.subscribe().recv().now_or_never(),
+        Some(None),
+        "who joins after the end hears of it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_listens_for_many_viewers_is_woken_once_for_a_frame() {
+    let broadcaster = Broadcaster::new();
+    let (listener, own) = (Listener::default(), broadcaster.subscribe());
+    own.start();
+    let seats: Vec<_> = (0..3)
+        .map(|_| {
+            let (seat, bell) = (broadcaster.subscribe(), Arc::new(Bell::new(listener.clone())));
+            seat.ring(bell.clone());
+            (seat, bell)
+        })
+        .collect();
+    seats[..2].iter().for_each(|(seat, _)| seat.start());
+    let rung = || -> Vec<bool> { seats.iter().map(|(_, bell)| bell.take()).collect() };
+    broadcaster.publish_video(frame(0, true));
+    assert!(listener.rung().now_or_never().is_some() && listener.rung().now_or_never().is_none());
+    assert_eq!(rung(), [true, true, false], "who is not ready is left in peace");
+    assert_eq!(drain(&own), ["v0"]);
+    for (seat, _) in &seats[..2] {
+        assert!(matches!(seat.take(), Next::Media(Media::Video(_))));
+        assert!(matches!(seat.take(), Next::Empty));
+    }
+    broadcaster.close();
+    assert!(listener.rung().now_or_never().is_some());
+    assert_eq!(rung(), [true; 3]);
+    assert!(matches!(seats[2].0.take(), Next::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_is_gone_leaves_nothing_behind() {
+    let broadcaster = Broadcaster::new();
+    for _ in 0..100 {
+        let viewer = broadcaster.subscribe();
+        viewer.start();
+    }
+    broadcaster.publish_video(frame(0, true));
+    assert_eq!(broadcaster.lock().viewers.len(), 0);
+}
