@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use moonlight_mux::{Recording, State, Streamer, TestPicture, TestPictureConfig};
 use moonlight_mux_benches::chromium::{Chromium, Page};
-use moonlight_mux_benches::relay::Relay;
+use moonlight_mux_benches::relay::{Policy, Relay};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use serde_json::json;
@@ -306,6 +306,30 @@ async fn a_page_without_the_first_connections_encryption_makes_another_unseen() 
     chromium.quit().await;
     wait_for_peers(&served.streamer, 0).await;
 }
+
+/// As behind a NAT that has forgotten the connection. The WebRTC crate keeps to the path that ICE chose first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_comes_from_another_port_connects_anew_by_itself() {
+    let _one_at_a_time = BROWSER.lock().await;
+    let served = serve(TestPicture::new(TestPictureConfig::default()).expect("in range")).await;
+    let server = served.rtc.local_addr();
+    let relay = Relay::bind(Some(server), Everything).await.expect("free ports");
+    let mut chromium = Chromium::launch().await.expect("chromium");
+    let ports = [server.port(), relay.address().port()].map(|port| port.to_string());
+    let script = FIRST_THROUGH_RELAY.replace("SERVER", &ports[0]).replace("RELAY", &ports[1]);
+    let page = open_with_script(&mut chromium, &served.page_url(), &script).await;
+    becomes(&mut chromium, &page, "document.getElementById('viewer')?.dataset.state", "playing").await;
+    relay.rebind();
+    becomes(&mut chromium, &page, "String(seen.connections)", "2").await;
+    becomes(&mut chromium, &page, "document.getElementById('viewer')?.dataset.state", "playing").await;
+    watch(&mut chromium, &served, &[page], Duration::from_secs(2)).await;
+    chromium.quit().await;
+    wait_for_peers(&served.streamer, 0).await;
+}
+
+struct Everything;
+
+impl Policy for Everything {}
 
 /// The server hears of none of the first connection's candidates: it would check them itself, and the answers would lead the
 /// browser round the relay. Of those that the browser's own checks come from it hears through the relay.

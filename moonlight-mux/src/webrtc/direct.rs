@@ -56,7 +56,7 @@ const KEY_TIMEOUT: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two times that the crate is asked for the path: a viewer that has several is checked on all of them now and then.
-const PATH_INTERVAL: Duration = Duration::from_millis(250);
+const PATH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The packets of all streams that are sent now, each for as long as somebody sends it.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use super::srtp::{OpenedRtcp, RtcpOpener, RtcpSealer};
 use crate::webrtc::feedback::{self, SentReports};
 use crate::webrtc::health::Report;
 
-/// Our first index. Those below are the crate's, which seals under the same key: it sends a few packets, or four a second at
-/// most, which is more than eight years.
+/// Our first index. Those below are the crate's, which seals under the same key: it sends a few packets, or one a second at
+/// most, which is more than thirty years.
 const FIRST_INDEX: u32 = 1 << 30;
 /// Reports that are read of one datagram: a browser's has a few. What comes behind is left out, as if it had been lost.
 const REPORTS: usize = 16;
