@@ -2,7 +2,7 @@
 //!
 //! The WebRTC crate's driver wakes for the earliest of all its timers, and does not say whose that is. ICE alone asks for five
 //! wakes a second, of which a connection that stands has use for those that send a consent check (RFC 7675). On a line where
-//! nothing else is under way the others are left out.
+//! nothing else is under way the others are left out, and every other check, as long as they are answered.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,16 @@ const STEP: Duration = Duration::from_millis(20);
 /// From the last DTLS datagram of either side until its timers (DTLS, RFC 6347, 4.2.4; SCTP, RFC 9260, 6.3: a second at first,
 /// a delayed acknowledgement 200 ms) have rung or will be seconds late for other reasons.
 const SETTLED: Duration = Duration::from_secs(3);
-/// Between two consent checks of a viewer that is heard: the crate would send two.
+/// Between two consent checks of a viewer that has answered the last one: the crate would send two.
 const CHECKS: Duration = Duration::from_secs(1);
-/// A viewer that was not heard for this long may be gone: then ICE is to say so at its time.
-const RECENT: Duration = Duration::from_secs(1);
 
 /// What of a connection's traffic decides it.
 #[derive(Debug, Default)]
 pub(super) struct Calm {
     /// When the last DTLS datagram came or went.
     dtls: Option<Instant>,
-    /// When the last connectivity check was sent.
-    checked: Option<Instant>,
+    /// When the last connectivity check was sent, and whether it has been answered.
+    checked: Option<(Instant, bool)>,
 }
 
 impl Calm {
@@ -35,18 +33,25 @@ impl Calm {
 
     /// A connectivity check is sent.
     pub(super) fn handle_check(&mut self, now: Instant) {
-        self.checked = Some(now);
+        self.checked = Some((now, false));
+    }
+
+    /// A connectivity check is answered.
+    pub(super) fn handle_answer(&mut self) {
+        if let Some((_, answered)) = &mut self.checked {
+            *answered = true;
+        }
     }
 
     /// When a timer that is wanted for `deadline` shall ring: not before it, and less than [`CHECKS`] and a [`STEP`] behind it.
-    /// `epoch` is any time before, the same for all; `heard` is when the viewer was heard last.
-    pub(super) fn ring_at(&self, now: Instant, deadline: Instant, epoch: Instant, heard: Instant) -> Instant {
-        let since = |then: Instant| now.saturating_duration_since(then);
+    /// `epoch` is any time before, the same for all.
+    pub(super) fn ring_at(&self, now: Instant, deadline: Instant, epoch: Instant) -> Instant {
         if deadline.saturating_duration_since(now) < FINE {
             return deadline;
         }
-        let settled = self.dtls.is_some_and(|at| since(at) >= SETTLED);
-        let next_check = self.checked.map(|at| at + CHECKS).filter(|_| settled && since(heard) < RECENT);
+        let settled = self.dtls.is_some_and(|at| now.saturating_duration_since(at) >= SETTLED);
+        // A viewer that does not answer may be gone: then ICE is to ask again, and to say so, at its time.
+        let next_check = self.checked.filter(|&(_, answered)| settled && answered).map(|(at, _)| at + CHECKS);
         let deadline = next_check.map_or(deadline, |check| check.min(deadline + CHECKS).max(deadline));
         let over = deadline.saturating_duration_since(epoch).as_nanos() % STEP.as_nanos();
         let over = Duration::from_nanos(u64::try_from(over).unwrap_or(0));
@@ -69,21 +74,24 @@ mod tests {
     fn a_connection_that_rests_is_woken_for_its_consent_checks() {
         let start = task::now();
         let mut calm = Calm::default();
-        let ring = |calm: &Calm, now: u64, delay: u64, heard: u64| {
+        let ring = |calm: &Calm, now: u64, delay: u64| {
             let now = start + ms(now);
-            let at = calm.ring_at(now, now + ms(delay), start, start + ms(heard));
-            (at - now).as_millis()
+            (calm.ring_at(now, now + ms(delay), start) - now).as_millis()
         };
-        assert_eq!(ring(&calm, 1000, 50, 1000), 50, "while it connects, to the millisecond");
-        assert_eq!(ring(&calm, 1000, 190, 1000), 200, "no DTLS yet: in common, and no later");
+        assert_eq!(ring(&calm, 1000, 50), 50, "while it connects, to the millisecond");
+        assert_eq!(ring(&calm, 1000, 190), 200, "no DTLS yet: in common, and no later");
         calm.handle_dtls(start + ms(1000));
+        calm.handle_answer();
+        assert_eq!(ring(&calm, 9000, 200), 200, "no checks are sent");
         calm.handle_check(start + ms(3900));
-        assert_eq!(ring(&calm, 3900, 200, 3900), 200, "an acknowledgement may be due");
-        assert_eq!(ring(&calm, 4000, 200, 4000), 900, "with the next check");
-        assert_eq!(ring(&calm, 4000, 990, 4000), 1000, "never before it is wanted");
-        assert_eq!(ring(&calm, 4000, 30, 4000), 30);
-        assert_eq!(ring(&calm, 4000, 200, 3000), 200, "it may be gone");
-        assert_eq!(ring(&calm, 9000, 200, 9000), 200, "no checks are sent");
+        assert_eq!(ring(&calm, 4000, 200), 200, "it may be gone");
+        calm.handle_answer();
+        assert_eq!(ring(&calm, 3900, 200), 200, "an acknowledgement may be due");
+        assert_eq!(ring(&calm, 4000, 200), 900, "with the next check");
+        assert_eq!(ring(&calm, 4000, 990), 1000, "never before it is wanted");
+        assert_eq!(ring(&calm, 4000, 30), 30);
+        calm.handle_check(start + ms(4900));
+        assert_eq!(ring(&calm, 4900, 500), 500, "until it is answered");
     }
 
     proptest! {
@@ -92,14 +100,13 @@ mod tests {
             now in 0u64..100_000,
             delay in 0u64..100_000,
             dtls in prop::option::of(0u64..100_000),
-            checked in prop::option::of(0u64..200_000),
-            heard in 0u64..100_000,
+            checked in prop::option::of((0u64..200_000, any::<bool>())),
         ) {
             let start = task::now();
             let at = |ms: u64| start + Duration::from_millis(ms);
-            let calm = Calm { dtls: dtls.map(at), checked: checked.map(at) };
+            let calm = Calm { dtls: dtls.map(at), checked: checked.map(|(ms, answered)| (at(ms), answered)) };
             let (now, deadline) = (at(now), at(now + delay));
-            let ring = calm.ring_at(now, deadline, start, at(heard));
+            let ring = calm.ring_at(now, deadline, start);
             prop_assert!(ring >= deadline && ring < deadline + CHECKS + STEP);
             prop_assert!(delay >= 60 || ring == deadline);
         }

@@ -1,7 +1,7 @@
 //! Media past the WebRTC crate: a picture is packetised once for all viewers, encrypted into one buffer for each, and sent with
 //! one system call.
 //!
-//! The crate negotiates, connects, and carries RTCP and data channels; the packets that it would make of our tracks are made
+//! The crate negotiates, connects, and carries data channels; the packets that it would make of our tracks, and RTCP, are made
 //! here instead (docs/egress.md).
 
 #[cfg(feature = "bench-support")]
@@ -54,9 +54,6 @@ use crate::task;
 const KEY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Sender reports tie sound to picture; the first ones decide how soon the lips fit.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Between two times that the crate is asked for the path: a viewer that has several is checked on all of them now and then.
-const PATH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The packets of all streams that are sent now, each for as long as somebody sends it.
 #[derive(Debug, Default)]
@@ -124,7 +121,6 @@ impl Opening {
             audio: audio.map(|(track, negotiated)| Audio::new(track, negotiated)),
             rtcp,
             track: tracks.video.clone(),
-            path_asked: None,
             waiting: None,
             last_frame: None,
             report_at: None,
@@ -146,7 +142,6 @@ pub(super) struct DirectPath {
     rtcp: RtcpSender,
     /// By which the crate is made to show the path that ICE has chosen.
     track: Track,
-    path_asked: Option<Instant>,
     /// What has not left of a large picture.
     waiting: Option<Waiting>,
     /// The last picture's timestamp.
@@ -272,27 +267,28 @@ impl MediaSender for DirectPath {
         self.waiting.as_ref().and_then(|waiting| waiting.chunks.at())
     }
 
-    fn report(&mut self, now: Instant) -> u64 {
-        self.ask_for_path(now);
+    fn report(&mut self, now: Instant) -> Option<u64> {
         if self.report_at.is_none_or(|at| at > now) {
-            return 0;
+            return Some(0);
+        }
+        if !self.outlet.is_open() {
+            return None;
         }
         self.report_at = Some(now + REPORT_INTERVAL);
+        self.ask_for_path();
         let wall_clock = task::wall_clock();
         let of = |reports: &SenderReports| reports.report(now, wall_clock);
         let reports = [of(&self.video.reports), self.audio.as_ref().and_then(|audio| of(&audio.reports))];
-        let Some(datagram) = self.rtcp.seal(now, reports.into_iter().flatten()) else { return 0 };
-        u64::from(self.outlet.send(&datagram, datagram.len()) == endpoint::Sent::Lost)
+        let Some(datagram) = self.rtcp.seal(now, reports.into_iter().flatten()) else { return Some(0) };
+        Some(u64::from(self.outlet.send(&datagram, datagram.len()) == endpoint::Sent::Lost))
     }
 }
 
 impl DirectPath {
     /// Where ICE may have chosen another path. The crate gets the report unless it has more to do than it has room for; then
     /// the next check raises the doubt again.
-    fn ask_for_path(&mut self, now: Instant) {
-        let lately = self.path_asked.is_some_and(|asked| now < asked + PATH_INTERVAL);
-        if !lately && self.outlet.take_path_doubt() {
-            self.path_asked = Some(now);
+    fn ask_for_path(&self) {
+        if self.outlet.take_path_doubt() {
             let report = self.track.track.write_rtcp(empty_report(self.video.start.ssrc));
             let _ = task::at_once(report);
         }

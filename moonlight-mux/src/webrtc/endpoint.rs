@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -77,6 +77,8 @@ struct Peer {
     heard: LastHeard,
     calm: Mutex<Calm>,
     inboxes: Mutex<Vec<Arc<Inbox>>>,
+    /// Of the crate's sockets those that are open: it closes them when it ends, whatever it ends by.
+    sockets: AtomicUsize,
     addresses: Mutex<VecDeque<SocketAddr>>,
     connections: tcp::Connections,
     early: Mutex<Early>,
@@ -176,6 +178,7 @@ impl Endpoint {
             heard: LastHeard::default(),
             calm: Mutex::default(),
             inboxes: Mutex::default(),
+            sockets: AtomicUsize::new(0),
             addresses: Mutex::default(),
             connections: tcp::Connections::of_a_peer(),
             early: Mutex::default(),
@@ -262,6 +265,7 @@ impl PeerSockets {
     pub(super) fn open(&self, local_ip: IpAddr) -> PeerSocket {
         let inbox = Arc::new(Inbox { local_ip, queue: Mutex::default() });
         self.peer.inboxes().push(inbox.clone());
+        self.peer.sockets.fetch_add(1, Relaxed);
         PeerSocket { shared: self.shared.clone(), peer: self.peer.clone(), inbox }
     }
 
@@ -272,8 +276,7 @@ impl PeerSockets {
 
     /// When a timer of the peer's connection shall ring that is wanted for `deadline`.
     pub(super) fn ring_at(&self, now: Instant, deadline: Instant) -> Instant {
-        let heard = self.peer.heard.at();
-        self.peer.calm().ring_at(now, deadline, self.shared.epoch, heard)
+        self.peer.calm().ring_at(now, deadline, self.shared.epoch)
     }
 }
 
@@ -302,6 +305,11 @@ impl Outlet {
         let path = *self.peer.path();
         let Some(Path { destination, local_ip }) = path else { return Sent::Lost };
         self.shared.send(&self.peer, local_ip, destination, None, contents, Some(segment_size))
+    }
+
+    /// Whether the crate still has a socket of the peer's. If not its connection is at its end, though it may not say so.
+    pub(super) fn is_open(&self) -> bool {
+        self.peer.sockets.load(Relaxed) > 0
     }
 
     /// Whether ICE may have chosen another path since this was asked last. Then something that is not STUN should go through the
@@ -339,6 +347,12 @@ pub(super) struct PeerSocket {
     shared: Arc<Shared>,
     peer: Arc<Peer>,
     inbox: Arc<Inbox>,
+}
+
+impl Drop for PeerSocket {
+    fn drop(&mut self) {
+        self.peer.sockets.fetch_sub(1, Relaxed);
+    }
 }
 
 impl AsyncUdpSocket for PeerSocket {
@@ -445,7 +459,8 @@ impl Shared {
 
     fn dispatch(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) {
         let kind = Kind::of(datagram);
-        if kind == Kind::Other {
+        // Without a second one beside it, one may be longer than those that were asked for.
+        if kind == Kind::Other || datagram.len() > MAX_DATAGRAM {
             self.counters.not_for_us.fetch_add(1, Relaxed);
             return;
         }
@@ -534,6 +549,9 @@ impl Peer {
         };
         let Some(inbox) = inbox else { return false };
         if kind == Kind::Stun {
+            if stun::is_success(datagram) {
+                self.calm().handle_answer();
+            }
             self.note_check_on(Path { destination: from, local_ip: inbox.local_ip });
         }
         let mut queue = inbox.queue();

@@ -80,8 +80,12 @@ pub(super) struct Reporter {
 
 impl Reporter {
     pub(super) fn report(&self, ssrc: u32, report: Report) {
-        if let Some(reports) = self.reports.upgrade() {
-            hand_on(&reports, self.bell.as_deref(), ssrc, report);
+        let Some(reports) = self.reports.upgrade() else { return };
+        hand_on(&reports, self.bell.as_deref(), ssrc, report);
+        drop(reports);
+        // Then the connection's end was not seen when it rang.
+        if let Some(bell) = self.bell.as_ref().filter(|_| self.reports.strong_count() == 0) {
+            bell.ring();
         }
     }
 }

@@ -361,7 +361,7 @@ impl Backoff {
     }
 }
 
-/// Three consent checks unanswered, and about two receiver reports missing.
+/// Two or three consent checks unanswered, and about two receiver reports missing.
 const SILENT: Duration = Duration::from_secs(2);
 /// Silence for this long is an end: the crate's own consent time-out comes later.
 const GONE: Duration = Duration::from_secs(5);

@@ -32,7 +32,8 @@ use crate::media::VideoCodec;
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
 /// Then, after this long, as failed, which is final. A viewer that is connected is given up sooner (`health.rs`).
 const ICE_FAILED: Duration = Duration::from_secs(5);
-/// Consent checks of a viewer that is not heard otherwise: two seconds of silence are four of them unanswered (`health.rs`).
+/// Consent checks, of which every other one is left out as long as they are answered (`calm.rs`): two seconds of silence are two
+/// or three of them unanswered (`health.rs`).
 const ICE_KEEPALIVE: Duration = Duration::from_millis(500);
 /// Between two connectivity checks of a pair of candidates (RFC 8445, 14.2: Ta).
 const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(50);

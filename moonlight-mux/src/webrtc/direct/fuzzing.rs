@@ -3,17 +3,54 @@
 use bytes::Bytes;
 
 use super::history::PacketHistory;
+use super::keys::ConnectionKeys;
+use super::rtcp;
 use super::rtp::{ExtendedSequence, Header};
 use super::sent::Sent;
-use super::srtp::{MasterKey, Profile, RtcpOpener, RtpSealer};
+use super::srtp::{MasterKey, Profile, RtcpOpener, RtcpSealer, RtpSealer};
 use crate::gamestream::fuzzing::Forms;
 use crate::media::{FrameNumber, VideoFrame, VideoTimestamp};
+use crate::task;
 use crate::webrtc::fuzzing::assert_payloads;
+use crate::webrtc::health::Report;
 use crate::webrtc::packetiser::Packetiser;
-use crate::webrtc::resend::Resends;
+use crate::webrtc::resend::{RESEND_PACKETS, Resends};
 
-/// A datagram by which a connection's key is checked: what one key takes under one profile, no other does.
-pub fn srtcp(datagram: &[u8]) -> Forms {
+/// What comes from a viewer as RTCP: as it is, a datagram by which a connection's key is checked (what one key takes under one
+/// profile, no other does); and sealed as the viewer would, reports. Few are read of one datagram, and none a second time.
+pub fn srtcp(bytes: &[u8]) -> Forms {
+    let mut forms = opened(bytes);
+    if bytes.len() >= RTCP_HEADER {
+        forms.extend(read(bytes));
+    }
+    forms
+}
+
+const RTCP_HEADER: usize = 8;
+
+fn read(packet: &[u8]) -> Forms {
+    let keys = ConnectionKeys {
+        profile: Profile::AeadAes128Gcm,
+        ours: MasterKey { key: [0; 16], salt: [0; 14] },
+        viewers: master_key(),
+    };
+    let (_, mut receiver) = rtcp::of_connection(&keys);
+    let (mut datagram, now) = (packet.to_vec(), task::now());
+    RtcpSealer::new(keys.profile, &keys.viewers).seal(&mut datagram, 1);
+    let reports = receiver.read(now, &datagram);
+    assert!(reports.len() <= 16 && receiver.read(now, &datagram).is_empty());
+    let form = |(_, report)| match report {
+        Report::Reception(_) => "reception",
+        Report::Nack(lost) => {
+            assert!(lost.len() <= RESEND_PACKETS.into());
+            "nack"
+        }
+        Report::KeyframeRequest => "keyframe",
+    };
+    reports.into_iter().map(form).collect()
+}
+
+fn opened(datagram: &[u8]) -> Forms {
     let mut forms = Forms::new();
     let keys = [master_key(), MasterKey { key: [0; 16], salt: [0; 14] }];
     let opens = |key| {
@@ -141,6 +178,20 @@ mod tests {
         assert_seed("srtcp", "sender-report.signed", &signed.encrypt_rtcp(&full).unwrap());
         assert_seed("srtcp", "another-key", &strange.encrypt_rtcp(&full).unwrap());
         assert_seed("srtcp", "clear", &full);
+    }
+
+    /// In clear, as a browser puts them together (RFC 3550, 6.4.2; RFC 4585, 6.2.1 and 6.3.1; RFC 5104, 4.3.1).
+    #[test]
+    fn the_seeds_of_srtcp_in_clear_are_a_viewers_reports() {
+        let block = [&[0, 0, 0, 7][..], &[3; 20]].concat();
+        let report = [&[0x81, 201, 0, 7, 0, 0, 0, 9][..], &block].concat();
+        let nack = [0x81, 205, 0, 3, 0, 0, 0, 9, 0, 0, 0, 7, 0xff, 0xfe, 0, 5];
+        let pli = [0x81, 206, 0, 2, 0, 0, 0, 9, 0, 0, 0, 7];
+        let fir = [0x84, 206, 0, 4, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 7, 1, 0, 0, 0];
+        assert_seed("srtcp", "receiver-report.reception", &report);
+        assert_seed("srtcp", "with-a-nack.nack", &[&report[..], &nack].concat());
+        assert_seed("srtcp", "with-a-pli.keyframe", &[&report[..], &pli].concat());
+        assert_seed("srtcp", "fir.keyframe", &fir);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::webrtc::health::Report;
 const FIRST_INDEX: u32 = 1 << 30;
 /// Reports that are read of one datagram: a browser's has a few. What comes behind is left out, as if it had been lost.
 const REPORTS: usize = 16;
+/// SSRCs that one viewer reports from: a browser has one for each kind of media, some stacks one for each kind of report.
+const SENDERS: usize = 16;
 
 /// Both directions of a connection.
 pub(crate) fn of_connection(keys: &ConnectionKeys) -> (RtcpSender, RtcpReceiver) {
@@ -22,7 +24,7 @@ pub(crate) fn of_connection(keys: &ConnectionKeys) -> (RtcpSender, RtcpReceiver)
     let opener = RtcpOpener::new(keys.profile, &keys.viewers);
     (
         RtcpSender { sealer, index: FIRST_INDEX, sent: sent.clone() },
-        RtcpReceiver { opener, came: ReplayWindow::default(), sent },
+        RtcpReceiver { opener, came: Vec::new(), sent },
     )
 }
 
@@ -60,7 +62,8 @@ impl RtcpSender {
 #[derive(Debug)]
 pub(crate) struct RtcpReceiver {
     opener: RtcpOpener,
-    came: ReplayWindow,
+    /// Of each sender (SSRC), since each counts for itself (RFC 3711, 3.2.3): at most [`SENDERS`]. What others send is dropped.
+    came: Vec<(u32, ReplayWindow)>,
     /// What echoes may name.
     sent: Arc<Mutex<SentReports>>,
 }
@@ -71,22 +74,74 @@ impl RtcpReceiver {
     pub(crate) fn read(&mut self, now: Instant, datagram: &[u8]) -> Vec<(u32, Report)> {
         let mut reports = Vec::new();
         let Some(OpenedRtcp { index, packet }) = self.opener.open(datagram) else { return reports };
-        if !self.came.take(index) {
+        if !self.comes_first(&packet, index) {
             return reports;
         }
-        // What cannot be read says nothing.
-        let packets = rtc::rtcp::packet::unmarshal(&mut &packet[..]).unwrap_or_default();
         let sent = lock(&self.sent);
-        for packet in packets {
-            feedback::read(now, packet.as_ref(), &sent, |ssrc, report| {
-                if reports.len() < REPORTS {
-                    reports.push((ssrc, report));
-                }
-            });
+        for packet in understood(&packet) {
+            // One that cannot be read says nothing.
+            let packets = rtc::rtcp::packet::unmarshal(&mut &*packet).unwrap_or_default();
+            for packet in packets {
+                feedback::read(now, packet.as_ref(), &sent, |ssrc, report| {
+                    if reports.len() < REPORTS {
+                        reports.push((ssrc, report));
+                    }
+                });
+            }
+            if reports.len() == REPORTS {
+                break;
+            }
         }
         reports
     }
+
+    fn comes_first(&mut self, packet: &[u8], index: u32) -> bool {
+        let Some(&[_, _, _, _, a, b, c, d]) = packet.first_chunk() else { return false };
+        let ssrc = u32::from_be_bytes([a, b, c, d]);
+        if let Some((_, came)) = self.came.iter_mut().find(|(sender, _)| *sender == ssrc) {
+            return came.take(index);
+        }
+        if self.came.len() == SENDERS {
+            return false;
+        }
+        let mut came = ReplayWindow::default();
+        let first = came.take(index);
+        self.came.push((ssrc, came));
+        first
+    }
 }
+
+/// Of a compound packet (RFC 3550, 6.1) those packets that say something here, up to the first that is cut off: the crate would
+/// read all others too, some of which make it work far more than their few bytes would tell.
+fn understood(mut compound: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let &[first, _, high, low] = compound.first_chunk()?;
+        // In words of 4 bytes, less one.
+        let len = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
+        let (packet, rest) = compound.split_at_checked(len).filter(|_| first >> 6 == 2)?;
+        compound = rest;
+        Some(packet)
+    })
+    .filter(|packet| {
+        let format = packet[0] & 0x1f;
+        match packet[1] {
+            SENDER_REPORT | RECEIVER_REPORT => true,
+            TRANSPORT_FEEDBACK => format == GENERIC_NACK,
+            PAYLOAD_FEEDBACK => format == PLI || format == FIR,
+            _ => false,
+        }
+    })
+}
+
+/// RFC 3550, 12.1.
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
+/// RFC 4585, 6.2 and 6.3; RFC 5104, 4.3.
+const TRANSPORT_FEEDBACK: u8 = 205;
+const GENERIC_NACK: u8 = 1;
+const PAYLOAD_FEEDBACK: u8 = 206;
+const PLI: u8 = 1;
+const FIR: u8 = 4;
 
 fn lock(sent: &Mutex<SentReports>) -> MutexGuard<'_, SentReports> {
     sent.lock().expect("no holder of this lock panics")
@@ -198,11 +253,44 @@ mod tests {
         }
     }
 
+    fn pli(sender_ssrc: u32) -> [Box<dyn Packet>; 1] {
+        [Box::new(PictureLossIndication { sender_ssrc, media_ssrc: 7 })]
+    }
+
+    #[test]
+    fn each_sender_counts_for_itself_and_there_are_few() {
+        let (keys, now) = (keys(Profile::AeadAes128Gcm), task::now());
+        let (_, mut receiver) = of_connection(&keys);
+        let mut read = |sender, index| receiver.read(now, &said(&keys, index, &pli(sender))).len();
+        assert_eq!([read(1, 100), read(2, 1), read(2, 1), read(1, 100), read(1, 1)], [1, 1, 0, 0, 0]);
+        for sender in 3..=SENDERS as u32 {
+            assert_eq!(read(sender, 1), 1);
+        }
+        assert_eq!([read(99, 1), read(1, 101)], [0, 1]);
+    }
+
+    #[test]
+    fn what_nobody_here_wants_is_left_out_and_hides_nothing() {
+        let (keys, now) = (keys(Profile::AeadAes128Gcm), task::now());
+        let (_, mut receiver) = of_connection(&keys);
+        // Congestion control feedback of packets that it does not have, a description, and one of a later version.
+        let congestion =
+            [&[0x8f, 205, 0, 9, 0, 0, 0, 9, 0, 0, 0, 7, 0, 0, 0xff, 0xff][..], &[0x3f, 0xff].repeat(12)]
+                .concat();
+        let description = [0x81, 202, 0, 2, 0, 0, 0, 9, 0, 0, 0, 0];
+        let wish = rtc::rtcp::packet::marshal(&pli(9)).expect("a packet");
+        let mut packet = [&congestion[..], &description, &wish].concat();
+        RtcpSealer::new(keys.profile, &keys.viewers).seal(&mut packet, 1);
+        assert_eq!(receiver.read(now, &packet), [(7, Report::KeyframeRequest)]);
+        let mut cut = [&wish[..], &wish[..8]].concat();
+        RtcpSealer::new(keys.profile, &keys.viewers).seal(&mut cut, 2);
+        assert_eq!(receiver.read(now, &cut).len(), 1);
+    }
+
     #[test]
     fn of_a_flood_in_one_datagram_few_reports_are_read() {
         let keys = keys(Profile::AeadAes128Gcm);
-        let pli = |_| Box::new(PictureLossIndication { sender_ssrc: 9, media_ssrc: 7 }) as Box<dyn Packet>;
-        let datagram = said(&keys, 1, &(0..100).map(pli).collect::<Vec<_>>());
+        let datagram = said(&keys, 1, &(0..100).flat_map(|_| pli(9)).collect::<Vec<_>>());
         let (_, mut receiver) = of_connection(&keys);
         assert_eq!(receiver.read(task::now(), &datagram).len(), REPORTS);
     }

@@ -47,8 +47,8 @@ pub(in crate::webrtc) trait MediaSender: Send {
     fn send_waiting(&mut self, now: Instant) -> Option<SentVideo>;
 
     /// Sends sender reports, if they are due. They need no timer: there is nothing new to say where nothing is sent. Gives how
-    /// many calls the system did not take.
-    fn report(&mut self, now: Instant) -> u64;
+    /// many calls the system did not take; `None` when the connection is at its end.
+    fn report(&mut self, now: Instant) -> Option<u64>;
 }
 
 /// What comes back from a viewer.
@@ -205,7 +205,7 @@ impl<S: MediaSender> DirectViewer<S> {
         self.handle_timeout(now);
         self.obey()?;
         let Some(media) = self.send_media(now) else { return Ok(Turn::Ended(End::StreamOver)) };
-        let failed = self.path.report(now);
+        let failed = self.path.report(now).ok_or(LeaveReason::Vanished)?;
         self.counted.add_failed(now, failed);
         self.told.tell(self.health.quality());
         if reports == PER_TURN || media == PER_TURN {

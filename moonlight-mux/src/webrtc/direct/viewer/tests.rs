@@ -24,6 +24,7 @@ struct Path {
     /// Pictures leave in two parts.
     large: bool,
     reports_fail: bool,
+    at_its_end: bool,
 }
 
 impl Path {
@@ -69,8 +70,8 @@ impl MediaSender for Path {
         Some(SentVideo { begins: false, keyframe: false, packets: 5, last: number as u16, failed: 0 })
     }
 
-    fn report(&mut self, _: Instant) -> u64 {
-        u64::from(self.reports_fail)
+    fn report(&mut self, _: Instant) -> Option<u64> {
+        (!self.at_its_end).then_some(u64::from(self.reports_fail))
     }
 }
 
@@ -250,6 +251,9 @@ async fn it_ends_with_the_stream_or_the_connection() {
     let mut setup = Setup::new(Path::default());
     setup.reports = mpsc::channel(1).0;
     assert_eq!(setup.turn(setup.start), vanished, "nobody reports any more");
+
+    let mut setup = Setup::new(Path { at_its_end: true, ..Path::default() });
+    assert_eq!(setup.turn(setup.start), vanished);
 }
 
 #[tokio::test(start_paused = true)]
