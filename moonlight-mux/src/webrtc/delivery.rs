@@ -126,7 +126,7 @@ async fn serve_standard(
                 Some(Media::Video(frame)) => match way.send_video(&frame).await {
                     Ok(sent) => {
                         if let Some((packets, last)) = sent {
-                            health.handle_sent(task::now(), frame.keyframe, packets, last);
+                            health.handle_sent(task::now(), true, frame.keyframe, packets, last);
                             viewer.update_stats(|stats| {
                                 stats.frames += 1;
                                 stats.packets += packets as u64;

@@ -104,9 +104,19 @@ impl Health {
         }
     }
 
-    /// A picture was sent in so many packets, the last of which had the sequence number `last`.
-    pub(super) fn handle_sent(&mut self, now: Instant, keyframe: bool, packets: usize, last: u16) {
-        if keyframe {
+    /// A picture, its beginning or more of it was sent in so many packets, the last of which had the sequence number `last`.
+    pub(super) fn handle_sent(
+        &mut self,
+        now: Instant,
+        begins: bool,
+        keyframe: bool,
+        packets: usize,
+        last: u16,
+    ) {
+        if begins {
+            self.sent.picture = self.sent.packets;
+        }
+        if begins && keyframe {
             self.sent.keyframe = self.sent.packets;
             self.keyframes.fulfil();
             if let Some(behind) = &mut self.behind
@@ -133,7 +143,7 @@ impl Health {
                 let needed = lost.iter().filter_map(|&number| self.sent.position(number));
                 // What is older than the last keyframe is of no use to it any more.
                 let oldest = needed.filter(|&position| position >= self.sent.keyframe).min();
-                if oldest.is_some_and(|position| position + self.history < self.sent.packets) {
+                if oldest.is_some_and(|position| self.sent.is_gone(position, self.history)) {
                     self.hold(now);
                 }
             }
@@ -252,6 +262,8 @@ impl Health {
 struct Sent {
     packets: u64,
     last: u16,
+    /// Where the last picture begins.
+    picture: u64,
     /// Where the last keyframe begins.
     keyframe: u64,
     /// What lies before is not judged any more.
@@ -259,6 +271,11 @@ struct Sent {
 }
 
 impl Sent {
+    /// Whether a packet is not kept any more, where so many are, and the last picture whole.
+    fn is_gone(&self, position: u64, kept: u64) -> bool {
+        position < self.picture && position + kept < self.packets
+    }
+
     /// `None` for a sequence number that was not sent.
     fn position(&self, sequence_number: u16) -> Option<u64> {
         let age = self.last.wrapping_sub(sequence_number);

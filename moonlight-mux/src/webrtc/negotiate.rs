@@ -296,8 +296,54 @@ pub(super) fn settings(crypto: Arc<dyn RTCCryptoProvider>, paths: Paths) -> Sett
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rtc::interceptor::{
+        AttributedPacket, Interceptor as _, Packet, RTCPFeedback, StreamInfo, TaggedPacket,
+    };
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
+    use rtc::rtp::{self, header::Header};
+    use rtc::sansio::Protocol as _;
+    use rtc::shared::TransportContext;
 
     use super::*;
+
+    /// Whoever sends past the crate on such a connection answers requests and reports by itself.
+    #[test]
+    fn as_long_as_no_media_go_through_the_crate_it_neither_sends_again_nor_reports() {
+        let (feedback, _backchannel) = Feedback::new(None, true);
+        let mut chain = interceptors(feedback, Paths::Any).build();
+        let nack = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
+        chain.bind_local_stream(&StreamInfo {
+            ssrc: 7,
+            clock_rate: 90_000,
+            rtcp_feedback: vec![nack],
+            ..StreamInfo::default()
+        });
+        let start = crate::task::now();
+        let tagged = |packet| TaggedPacket {
+            now: start,
+            transport: TransportContext::default(),
+            message: AttributedPacket::new(packet),
+        };
+        let nacks = vec![NackPair { packet_id: 1, lost_packets: 0 }];
+        let asks = || {
+            let nack = TransportLayerNack { sender_ssrc: 1, media_ssrc: 7, nacks: nacks.clone() };
+            tagged(Packet::Rtcp(vec![Box::new(nack)]))
+        };
+        chain.handle_read(asks()).expect("it takes all");
+        assert_eq!(chain.poll_timeout(), None, "nothing is due");
+        chain.handle_timeout(start + 2 * SENDER_REPORTS).expect("it takes all");
+        assert!(chain.poll_write().is_none());
+
+        let header = Header { version: 2, ssrc: 7, sequence_number: 1, ..Header::default() };
+        let media = rtp::Packet { header, payload: vec![0; 9].into() };
+        chain.handle_write(tagged(Packet::Rtp(media))).expect("it takes all");
+        let mut left: Vec<_> = std::iter::from_fn(|| chain.poll_write()).collect();
+        chain.handle_read(asks()).expect("it takes all");
+        chain.handle_timeout(start + 2 * SENDER_REPORTS).expect("it takes all");
+        left.extend(std::iter::from_fn(|| chain.poll_write()));
+        let media = left.iter().filter(|it| matches!(it.message.packet, Packet::Rtp(_))).count();
+        assert_eq!((media, left.len()), (2, 3), "the packet, again, and a report");
+    }
 
     #[test]
     fn a_browsers_codecs_are_read_from_its_offer() {

@@ -195,7 +195,7 @@ impl<S: MediaSender> DirectViewer<S> {
 
     fn note(&mut self, now: Instant, sent: Option<SentVideo>) {
         if let Some(SentVideo { begins, keyframe, packets, last, .. }) = sent {
-            self.health.handle_sent(now, begins && keyframe, packets, last);
+            self.health.handle_sent(now, begins, keyframe, packets, last);
         }
         self.counted.add(now, sent);
     }

@@ -357,6 +357,7 @@ mod tests {
         let mut port = endpoint.peer();
         port.route(ufrag);
         let socket = port.sockets().open(LOCALHOST);
+        port.sockets().handle_ice_connected();
         (port, socket)
     }
 

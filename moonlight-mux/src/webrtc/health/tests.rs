@@ -66,9 +66,13 @@ impl Run {
     }
 
     fn send(&mut self, keyframe: bool, packets: u32) {
+        self.send_part(true, keyframe, packets);
+    }
+
+    fn send_part(&mut self, begins: bool, keyframe: bool, packets: u32) {
         self.sent += u64::from(packets);
         self.highest += packets;
-        self.health.handle_sent(self.now, keyframe, packets as usize, self.highest as u16);
+        self.health.handle_sent(self.now, begins, keyframe, packets as usize, self.highest as u16);
         self.take();
     }
 
@@ -262,13 +266,33 @@ fn pictures_that_cannot_be_sent_again_any_more_are_a_reason_to_hold() {
     {
         let mut run = Run::new();
         run.send(false, 100);
-        run.send(true, 2000);
+        run.send(true, 1000);
+        run.send(false, 1000);
         let number = newest(&run).wrapping_sub(age);
         run.report(&Report::Nack(vec![number, newest(&run)]));
         assert_eq!(run.said(), if held { vec![(0, Hold)] } else { vec![] }, "{age} packets ago");
         run.send(true, 1);
         run.report(&Report::Nack(vec![number]));
         assert!(run.said().is_empty(), "a keyframe came since");
+    }
+}
+
+/// The last picture is kept whole.
+#[test]
+fn a_picture_larger_than_what_is_kept_is_too_old_once_there_is_a_next_one() {
+    for parts in [&[3000][..], &[64, 1000, 1936]] {
+        let mut run = Run::new();
+        run.send(true, 5);
+        run.send(false, 5);
+        for (i, &part) in parts.iter().enumerate() {
+            run.send_part(i == 0, true, part);
+        }
+        let first = (run.highest as u16).wrapping_sub(2999);
+        run.report(&Report::Nack(vec![first]));
+        assert!(run.said().is_empty(), "{parts:?}");
+        run.send(false, 1);
+        run.report(&Report::Nack(vec![first]));
+        assert_eq!(run.said(), [(0, Hold)], "{parts:?}");
     }
 }
 
