@@ -19,8 +19,6 @@ mod media;
 pub(crate) mod media_frames;
 pub(crate) mod message;
 #[cfg(unix)]
-mod outbox;
-#[cfg(unix)]
 mod ports;
 #[cfg(unix)]
 mod spawn;

@@ -2,7 +2,7 @@
 //!
 //! | variable | says |
 //! | --- | --- |
-//! | `MMUX_FAULT` | what goes wrong: `segv`, `panic`, `exit` (code 3), `hang` (says nothing more), `garbage`, `unknown`, `long` (10 MB), `println`, `memory` (256 MiB more), `much_memory` (1 GiB more, at once), `chatter` (says 500 things, five times a second, from then on); or, before anything else, `slow_hello`, `no_hello` |
+//! | `MMUX_FAULT` | what goes wrong: `segv`, `panic`, `exit` (code 3), `hang` (says nothing more), `garbage`, `unknown`, `long` (10 MB), `println`, `memory` (256 MiB more), `much_memory` (1 GiB more, at once), `chatter` (says 500 things, five times a second, from then on), `loud` (and logs as many lines); or, before anything else, `slow_hello`, `no_hello` |
 //! | `MMUX_FAULT_FRAMES` | behind how many pictures; default 1 |
 //! | `MMUX_FAULT_ONCE` | a file: only in the process that makes it |
 //! | `MMUX_RELAY` | how the control connection is passed on, both ways: `bytes`, one at a time; `together`, all of half a second at once |
@@ -41,8 +41,8 @@ fn main() -> ExitCode {
     run_faulty_child_if_asked(move |fault| {
         if fault.frames() >= behind {
             looks = looks.saturating_add(1);
-            if wanted == "chatter" {
-                return fault.chatter(500);
+            if wanted == "chatter" || wanted == "loud" {
+                return chatter(&fault, wanted == "loud");
             }
             // Not at once: the server is to hear of the pictures.
             if looks == 2 && is_its_turn() {
@@ -79,6 +79,15 @@ fn go_wrong(how: &str, fault: &Fault<'_>) {
         "much_memory" => drop(Box::leak(vec![1_u8; 1 << 30].into_boxed_slice())),
         "memory" => drop(Box::leak(vec![1_u8; 256 * 1024 * 1024].into_boxed_slice())),
         _ => {}
+    }
+}
+
+#[cfg(unix)]
+fn chatter(fault: &Fault<'_>, logs: bool) {
+    const THINGS: u32 = 500;
+    fault.chatter(THINGS);
+    for n in 0..if logs { THINGS } else { 0 } {
+        tracing::warn!(n, "as it was told to");
     }
 }
 

@@ -107,11 +107,8 @@ fn resident(pid: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_streams_on_while_its_server_does_not_listen_and_is_heard_again_afterwards() {
-    let mut chatty = process(Some("chatter"));
-    // More than a pipe takes that nobody reads.
-    chatty.log = Some("trace".to_owned());
     if let Ok(host) = env::var(HOST) {
-        return be_a_server(&host, chatty).await;
+        return be_a_server(&host, process(Some("loud"))).await;
     }
     let _alone = ALONE.lock().await;
     let live = Live::start(host(Manner::Sunshine)).await;
@@ -126,7 +123,7 @@ async fn a_process_streams_on_while_its_server_does_not_listen_and_is_heard_agai
 
     let before = resident(child);
     server.send(Signal::SIGSTOP);
-    // Eight seconds of pictures, of the process's log, and of what it says: 2,500 messages a second, of which some hundred fit.
+    // Eight seconds of pictures, and of 2,500 messages and as many log lines a second, of which some hundred fit.
     let seen = viewer.stats().video.frames;
     let stats =
         in_time(viewer.wait_for(|stats| stats.video.frames >= seen + 240)).await.expect("it sees pictures");

@@ -16,8 +16,8 @@ use tracing::Instrument;
 
 use self::conversation::Conversation;
 use self::log::{Tail, tell_log};
-use super::message::FromChild;
-use super::outbox::Outbox;
+use super::link::Sender;
+use super::message::{FromChild, ToChild};
 use super::{ProcessCommand, ProcessConfig, ProcessError, ProcessExit};
 use crate::streamer::StreamerId;
 use crate::task::{self, Task};
@@ -28,7 +28,8 @@ pub(super) const ARGUMENT: &str = "moonlight-mux-streamer";
 /// A process, and the conversation with it.
 pub(super) struct Started {
     pub(super) pid: u32,
-    pub(super) outbox: Outbox,
+    /// What it is told: some seconds of everything that all viewers of a stream say.
+    pub(super) outbox: Sender<ToChild>,
     /// What it says. Ends behind its last word.
     pub(super) words: mpsc::Receiver<FromChild>,
     pub(super) life: Box<dyn Life>,

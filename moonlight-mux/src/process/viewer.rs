@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::link::Sender;
 use super::message::ToChild;
-use super::outbox::Outbox;
 use crate::egress::{Egress, Relocated, ViewerIo};
 use crate::input::Rights;
 use crate::lifecycle::State;
@@ -19,9 +19,9 @@ use crate::signalling::{Signal, SignalError, SignalSink, SignalStream};
 use crate::webrtc::Offerer;
 
 /// The process that serves viewers now.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Service {
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Sender<ToChild>,
     /// Cancelled when nothing of the process is left.
     pub(super) over: CancellationToken,
 }
@@ -136,7 +136,7 @@ pub(super) struct RemoteViewer {
 struct Presence {
     viewer: PeerId,
     switchboard: Switchboard,
-    outbox: Outbox,
+    outbox: Sender<ToChild>,
     /// The process knows, or is gone.
     is_over: bool,
 }

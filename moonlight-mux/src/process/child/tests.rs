@@ -374,10 +374,10 @@ struct MediaReader {
 
 impl MediaReader {
     /// Asks the process for media.
-    async fn open(server: &Server) -> Self {
+    fn open(server: &Server) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        server.sender.send_with(ToChild::OpenMedia, theirs.into()).await.unwrap();
+        assert!(server.sender.offer(ToChild::OpenMedia, Some(theirs.into())));
         let socket = tokio::net::UnixStream::from_std(ours).unwrap();
         Self { socket, decoder: Decoder::new(MAX_MEDIA) }
     }
@@ -407,7 +407,7 @@ impl MediaReader {
 #[tokio::test]
 async fn media_come_by_a_socket_of_their_own_until_it_is_closed_or_the_stream_ends() {
     let mut server = Server::streaming().await;
-    let mut media = MediaReader::open(&server).await;
+    let mut media = MediaReader::open(&server);
     server.counted(|stream, _| stream.viewers == 1).await;
     server.show(3, 100_000).await;
     assert_eq!(media.next().await, Some(MediaFrame::Info(info())));
@@ -421,7 +421,7 @@ async fn media_come_by_a_socket_of_their_own_until_it_is_closed_or_the_stream_en
     // Nobody can make it hold many.
     let mut readers = Vec::new();
     for _ in 0..6 {
-        readers.push(MediaReader::open(&server).await);
+        readers.push(MediaReader::open(&server));
     }
     server.counted(|stream, _| stream.viewers == 4).await;
     assert_eq!(readers.pop().unwrap().next().await, None);
@@ -433,7 +433,7 @@ async fn media_come_by_a_socket_of_their_own_until_it_is_closed_or_the_stream_en
 #[tokio::test]
 async fn a_server_that_does_not_read_its_media_loses_whole_groups_and_holds_up_nothing() {
     let mut server = Server::streaming().await;
-    let mut media = MediaReader::open(&server).await;
+    let mut media = MediaReader::open(&server);
     server.counted(|stream, _| stream.viewers == 1).await;
     for _ in 0..40 {
         server.show(25, 50_000).await;

@@ -2,6 +2,7 @@ use std::io::{Read, Write};
 
 use futures_util::poll;
 
+use super::sender::{Closed, OUTGOING};
 use super::*;
 use crate::lifecycle::{EndReason, State};
 use crate::process::message::StateMessage;
@@ -36,7 +37,7 @@ async fn messages_come_in_order_both_ways_and_each_descriptor_with_its_message()
     for _ in 0..20 {
         parent.sender.send(ToChild::StartMoonlight).await.unwrap();
         let (mut ours, theirs) = unix::net::UnixStream::pair().unwrap();
-        parent.sender.send_with(ToChild::OpenMedia, theirs.into()).await.unwrap();
+        assert!(parent.sender.offer(ToChild::OpenMedia, Some(theirs.into())));
         parent.sender.send(ToChild::LaunchGranted).await.unwrap();
         ours.write_all(&[kept.len() as u8]).unwrap();
         kept.push(ours);

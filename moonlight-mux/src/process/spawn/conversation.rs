@@ -5,9 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use tokio::sync::mpsc;
 
-use crate::process::link::{Link, Received};
+use crate::process::link::{Link, Received, Sender};
 use crate::process::message::{FromChild, ToChild};
-use crate::process::outbox::{Outbox, ToldToChild};
 use crate::task::{self, Task};
 
 /// Words of the process that the supervisor has not heard yet. Full: they wait in the socket, and then in the process.
@@ -15,14 +14,15 @@ const WORDS: usize = 256;
 
 /// The tasks that pass messages on. Dropping it ends them.
 pub(super) struct Conversation {
-    writing: Task<()>,
+    writing: Task<io::Result<()>>,
     reading: Task<()>,
 }
 
 impl Conversation {
-    pub(super) fn begin(socket: UnixStream) -> io::Result<(Outbox, mpsc::Receiver<FromChild>, Self)> {
-        let Link { sender, mut receiver, writer } = Link::<ToChild, FromChild>::open(socket.into())?;
-        let (outbox, mut messages) = Outbox::new();
+    pub(super) fn begin(
+        socket: UnixStream,
+    ) -> io::Result<(Sender<ToChild>, mpsc::Receiver<FromChild>, Self)> {
+        let Link { sender, mut receiver, writer: writing } = Link::<ToChild, FromChild>::open(socket.into())?;
         let (hear, words) = mpsc::channel(WORDS);
         let reading = task::spawn(async move {
             while let Some(Received { message, .. }) = receiver.recv().await {
@@ -35,19 +35,7 @@ impl Conversation {
                 tracing::warn!(?skipped, "the process said what cannot be understood");
             }
         });
-        let writing = task::spawn(async move {
-            let _writer = writer;
-            while let Some(ToldToChild { message, socket }) = messages.recv().await {
-                let sent = match socket {
-                    Some(socket) => sender.send_with(message, socket).await,
-                    None => sender.send(message).await,
-                };
-                if sent.is_err() {
-                    break;
-                }
-            }
-        });
-        Ok((outbox, words, Self { writing, reading }))
+        Ok((sender, words, Self { writing, reading }))
     }
 
     /// Ends it, and waits until nothing of it is left.

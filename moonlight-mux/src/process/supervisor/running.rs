@@ -14,9 +14,9 @@ use crate::gamestream::host::LaunchSlot;
 use crate::input::InputMode;
 use crate::lifecycle::EndReason;
 use crate::process::ProcessError;
+use crate::process::link::Sender;
 use crate::process::media;
 use crate::process::message::{FromChild, ToChild, VERSION};
-use crate::process::outbox::Outbox;
 use crate::process::spawn::Life;
 use crate::process::supervision::Doom;
 use crate::source::SourceError;
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct Running {
     pid: u32,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Sender<ToChild>,
     words: Option<mpsc::Receiver<FromChild>>,
     life: Box<dyn Life>,
     /// Cancelled when nothing of it is left.

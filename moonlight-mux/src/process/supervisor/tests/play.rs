@@ -15,8 +15,8 @@ use crate::gamestream::identity::Identity;
 use crate::gamestream::source::{AppSelector, MoonlightConfig, MoonlightSource};
 use crate::lifecycle::State;
 use crate::peer::{LeaveReason, PeerId, PeerStats};
+use crate::process::link::Taker;
 use crate::process::message::{FromChild, StateMessage, ToChild, VERSION};
-use crate::process::outbox::{Outbox, ToldToChild};
 use crate::process::spawn::{End, Launcher, Life, Started};
 use crate::process::supervisor::{Supervisor, tell_created};
 use crate::process::{ProcessConfig, ProcessError, ProcessExit, SpawnableSource};
@@ -28,6 +28,9 @@ use crate::task;
 pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
+
+/// Longer than anything waits here.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// A host, and the processes that were started for it.
 pub(super) struct Host {
@@ -100,7 +103,7 @@ impl Host {
 impl Launcher for Theatre {
     fn start(&self, _: &StreamerId, _: &ProcessConfig) -> Result<Started, ProcessError> {
         let pid = u32::try_from(self.pids.fetch_add(1, Relaxed)).expect("few processes");
-        let (outbox, told) = Outbox::new();
+        let (outbox, told) = Taker::new();
         let (say, words) = mpsc::channel(256);
         let (end, ended) = oneshot::channel();
         let (killed, closed) = (CancellationToken::new(), CancellationToken::new());
@@ -158,7 +161,7 @@ impl Life for PlayedLife {
 /// A process that the test plays. One that is killed ends; it says nothing by itself, not even each second.
 pub(super) struct Played {
     pub(super) pid: u32,
-    told: mpsc::Receiver<ToldToChild>,
+    told: Taker<ToChild>,
     say: Say,
     end: Option<oneshot::Sender<ProcessExit>>,
     killed: CancellationToken,
@@ -169,14 +172,14 @@ pub(super) struct Played {
 impl Played {
     /// What it is told next.
     pub(super) async fn told(&mut self) -> ToChild {
-        self.told.recv().await.expect("the supervisor talks").message
+        tokio::time::timeout(LONG, self.told.recv()).await.expect("the supervisor talks")
     }
 
     /// The same; it says something each second meanwhile.
     pub(super) async fn told_or_beating(&mut self) -> ToChild {
         loop {
             tokio::select! {
-                told = self.told.recv() => return told.expect("the supervisor talks").message,
+                told = self.told.recv() => return told,
                 () = task::at(Some(task::now() + seconds(1))) => {}
             }
             self.count(&Stats::default(), 0);
@@ -257,10 +260,7 @@ impl Played {
 
 /// It is told nothing for a while.
 pub(super) async fn silent(process: &mut Played) -> bool {
-    match tokio::time::timeout(Duration::from_millis(500), process.told.recv()).await {
-        Ok(told) => told.is_none(),
-        Err(_) => true,
-    }
+    tokio::time::timeout(Duration::from_millis(500), process.told.recv()).await.is_err()
 }
 
 /// Waits for a state.
