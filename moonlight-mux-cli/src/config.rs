@@ -15,10 +15,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
-use crate::isolation::{Kind, Ports, Size};
-use crate::reachability::{stun_url, turn_url};
 use crate::secret::{self, Secret, SecretFileError};
-use crate::server::loopback;
+use crate::values::{Kind, Ports, Size, loopback, stun_url, turn_url};
 
 /// What a configuration file says. Paths are relative to its folder.
 #[derive(Debug, Default, Deserialize)]

@@ -9,8 +9,8 @@ use moonlight_mux::{
     PairingMethod, PictureSize, Pin, PinEntry, State, Streamer, TestHost, TestHostConfig,
 };
 
-use crate::isolation::Kind;
 use crate::server::{Listen, Server};
+use crate::values::Kind;
 use crate::{Failure, exit_codes};
 
 #[derive(Debug, Args)]

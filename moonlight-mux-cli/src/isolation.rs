@@ -1,74 +1,14 @@
 //! Where streamers run, and what they may take: the options.
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use clap::Args;
 use moonlight_mux::{Limits, ProcessConfig, WebRtcConfig};
 use moonlight_mux_http::Isolation;
 
 use crate::config::{LimitsConfig, Text};
-use crate::reachability::UDP_PORTS;
-
-/// Where a streamer runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// In this process.
-    InProcess,
-    /// In one of its own.
-    Process,
-}
-
-impl FromStr for Kind {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "in-process" => Ok(Self::InProcess),
-            "process" if cfg!(unix) => Ok(Self::Process),
-            "process" => Err("streamers have no processes of their own on this system"),
-            _ => Err("expected process or in-process"),
-        }
-    }
-}
-
-/// How much memory, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(u64);
-
-impl FromStr for Size {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, unit) = match text.char_indices().last() {
-            Some((at, 'K')) => (&text[..at], 1 << 10),
-            Some((at, 'M')) => (&text[..at], 1 << 20),
-            Some((at, 'G')) => (&text[..at], 1 << 30),
-            _ => (text, 1),
-        };
-        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-        let bytes = digits.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten();
-        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or("expected bytes, as in 512M or 2G")
-    }
-}
-
-/// UDP ports, as FIRST-LAST.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ports(pub(crate) RangeInclusive<u16>);
-
-impl FromStr for Ports {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let range = text.split_once('-').and_then(|(first, last)| {
-            let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-            (0 < first && first <= last).then_some(first..=last)
-        });
-        range.map(Self).ok_or("expected FIRST-LAST, as in 40000-40100")
-    }
-}
+use crate::reachability::UdpPorts;
+use crate::values::{Kind, Ports, Size};
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Streamers")]
@@ -124,7 +64,7 @@ impl IsolationArgs {
         &self,
         default: Kind,
         webrtc: &WebRtcConfig,
-        ports: Option<&Ports>,
+        ports: &UdpPorts,
     ) -> Result<Isolation, IsolationError> {
         // Where there are no such processes, nobody means them by saying nothing.
         let default = if cfg!(unix) { default } else { Kind::InProcess };
@@ -134,10 +74,9 @@ impl IsolationArgs {
         }
     }
 
-    fn in_process(&self, ports: Option<&Ports>) -> Result<Isolation, IsolationError> {
+    fn in_process(&self, ports: &UdpPorts) -> Result<Isolation, IsolationError> {
         let given = [
-            // The environment may be meant for other calls.
-            ("--udp-ports", ports.is_some() && std::env::var_os(UDP_PORTS).is_none()),
+            ("--udp-ports", ports.is_asked()),
             ("--streamer-memory", self.streamer_memory.is_some()),
             ("--streamer-open-files", self.streamer_open_files.is_some()),
             ("--streamer-nice", self.streamer_nice.is_some()),
@@ -149,10 +88,10 @@ impl IsolationArgs {
     }
 
     #[cfg(unix)]
-    fn process(&self, webrtc: &WebRtcConfig, ports: Option<&Ports>) -> Result<Isolation, IsolationError> {
+    fn process(&self, webrtc: &WebRtcConfig, ports: &UdpPorts) -> Result<Isolation, IsolationError> {
         let addresses = [("--udp", Some(webrtc.bind)), ("--tcp", webrtc.tcp)];
         let fixed = addresses.into_iter().find_map(|(option, address)| {
-            let address = address.filter(|address| address.port() != 0 && ports.is_none())?;
+            let address = address.filter(|address| address.port() != 0 && ports.get().is_none())?;
             Some(IsolationError::OnePort { option, address })
         });
         if let Some(error) = fixed {
@@ -164,7 +103,7 @@ impl IsolationArgs {
         limits.nice = self.streamer_nice.unwrap_or_default();
         let mut process = ProcessConfig::default();
         process.webrtc = webrtc.clone();
-        process.udp_ports = ports.map(|Ports(range)| range.clone());
+        process.udp_ports = ports.get().map(|Ports(range)| range.clone());
         process.limits = limits;
         // Its environment has what the user asked for.
         process.log = std::env::var_os("RUST_LOG").is_none().then(|| crate::LOG.to_owned());
@@ -172,17 +111,8 @@ impl IsolationArgs {
     }
 
     #[cfg(not(unix))]
-    fn process(&self, _: &WebRtcConfig, ports: Option<&Ports>) -> Result<Isolation, IsolationError> {
+    fn process(&self, _: &WebRtcConfig, ports: &UdpPorts) -> Result<Isolation, IsolationError> {
         self.in_process(ports)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InProcess => "in-process",
-            Self::Process => "process",
-        })
     }
 }
 
@@ -209,31 +139,12 @@ mod tests {
         config
     }
 
-    #[test]
-    fn kinds_sizes_and_ports_are_read() {
-        for kind in [Kind::InProcess, Kind::Process] {
-            assert_eq!(kind.to_string().parse(), Ok(kind));
-        }
-        assert_eq!("Process".parse::<Kind>(), Err("expected process or in-process"));
-        for (text, bytes) in [("1", 1), ("4096", 4096), ("2K", 2048), ("512M", 512 << 20), ("2G", 2 << 30)] {
-            assert_eq!(text.parse(), Ok(Size(bytes)));
-        }
-        for text in ["", "0", "0M", "M", "-1", "+1", "1.5G", "1T", "99999999999G", "1é"] {
-            assert_eq!(text.parse::<Size>(), Err("expected bytes, as in 512M or 2G"), "{text}");
-        }
-        assert_eq!("40000-40100".parse(), Ok(Ports(40_000..=40_100)));
-        assert_eq!("1-1".parse(), Ok(Ports(1..=1)));
-        for text in ["", "1", "0-9", "9-8", "1-65536", "a-b", "1-2-3", "-1"] {
-            assert_eq!(text.parse::<Ports>(), Err("expected FIRST-LAST, as in 40000-40100"), "{text}");
-        }
-    }
-
     #[cfg(unix)]
     #[test]
     fn a_process_has_what_the_options_say() {
         let args = args(&["--streamer-memory=1G", "--streamer-open-files=99", "--streamer-nice=5"]);
         let reach = webrtc("0.0.0.0:4000", Some("0.0.0.0:443"));
-        let isolation = args.resolve(Kind::Process, &reach, Some(&Ports(4..=5)));
+        let isolation = args.resolve(Kind::Process, &reach, &UdpPorts::asked(Ports(4..=5)));
         let Ok(Isolation::Process(process)) = isolation else { panic!("{isolation:?}") };
         let Limits { memory, open_files, nice, .. } = process.limits;
         assert_eq!((memory, open_files, nice), (Some(1 << 30), Some(99), 5));
@@ -248,7 +159,8 @@ mod tests {
             (&[], Kind::Process, cfg!(unix)),
             (&["--isolation=in-process"], Kind::Process, false),
         ] {
-            let isolation = args(given).resolve(default, &reach, None).expect("it makes sense");
+            let isolation =
+                args(given).resolve(default, &reach, &UdpPorts::default()).expect("it makes sense");
             assert_eq!(!matches!(isolation, Isolation::InProcess), process, "{given:?}");
         }
     }
@@ -257,10 +169,11 @@ mod tests {
     fn what_means_nothing_is_refused() {
         let reach = webrtc("127.0.0.1:0", None);
         for option in ["--streamer-memory=1G", "--streamer-open-files=9", "--streamer-nice=0"] {
-            let error = args(&[option]).resolve(Kind::InProcess, &reach, None).expect_err(option);
+            let error =
+                args(&[option]).resolve(Kind::InProcess, &reach, &UdpPorts::default()).expect_err(option);
             assert!(option.starts_with(error.to_string().split(' ').next().expect("a word")), "{error}");
         }
-        let error = args(&[]).resolve(Kind::InProcess, &reach, Some(&Ports(1..=2)));
+        let error = args(&[]).resolve(Kind::InProcess, &reach, &UdpPorts::asked(Ports(1..=2)));
         assert_eq!(error.expect_err("no"), IsolationError::NoProcesses { option: "--udp-ports" });
     }
 
@@ -271,10 +184,11 @@ mod tests {
             (webrtc("0.0.0.0:4000", None), "--udp 0.0.0.0:4000 is one port"),
             (webrtc("0.0.0.0:0", Some("0.0.0.0:443")), "--tcp 0.0.0.0:443 is one port"),
         ] {
-            let error = args(&[]).resolve(Kind::Process, &reach, None).expect_err(option).to_string();
+            let error =
+                args(&[]).resolve(Kind::Process, &reach, &UdpPorts::default()).expect_err(option).to_string();
             assert!(error.starts_with(option), "{error}");
-            args(&[]).resolve(Kind::Process, &reach, Some(&Ports(1..=2))).expect(option);
-            args(&[]).resolve(Kind::InProcess, &reach, None).expect(option);
+            args(&[]).resolve(Kind::Process, &reach, &UdpPorts::asked(Ports(1..=2))).expect(option);
+            args(&[]).resolve(Kind::InProcess, &reach, &UdpPorts::default()).expect(option);
         }
     }
 }

@@ -13,6 +13,7 @@ mod serve;
 mod server;
 mod state;
 mod stream;
+mod values;
 
 use std::fmt;
 use std::io::IsTerminal;

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, FromArgMatches, value_parser};
 use moonlight_mux::{IceServer, TurnSecret, WebRtc, WebRtcConfig};
 
 use crate::config::{ReachabilityConfig, Text, TurnConfig, TurnLogin};
-use crate::isolation::Ports;
 use crate::secret::{self, SecretFileError};
+use crate::values::{Ports, stun_url, turn_url};
 
 /// The ways by which pictures reach browsers.
 #[derive(Debug, Args)]
@@ -17,10 +18,8 @@ pub(crate) struct Reachability {
     /// The UDP port for the pictures of all viewers; port 0 for a free one. Default: a free port at the address of --listen.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MOONLIGHT_MUX_UDP")]
     udp: Option<SocketAddr>,
-    /// UDP ports for streamers in processes of their own, one for each, at the address of --udp; where --tcp is given, the
-    /// same numbers there. Default: free ones.
-    #[arg(long, value_name = "FIRST-LAST", env = UDP_PORTS)]
-    udp_ports: Option<Ports>,
+    #[command(flatten)]
+    udp_ports: UdpPorts,
     /// A TCP port for viewers whose networks let no UDP through. Default: none.
     #[arg(long, value_name = "ADDRESS:PORT", env = "MOONLIGHT_MUX_TCP")]
     tcp: Option<SocketAddr>,
@@ -47,8 +46,60 @@ pub(crate) struct Reachability {
     turn_password_file: Option<PathBuf>,
 }
 
-/// The variable of `--udp-ports`.
-pub(crate) const UDP_PORTS: &str = "MOONLIGHT_MUX_UDP_PORTS";
+/// From which each streamer's process gets its port: `--udp-ports`, its variable, or the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UdpPorts {
+    ports: Option<Ports>,
+    /// The environment may be meant for other calls.
+    is_environment: bool,
+}
+
+impl UdpPorts {
+    #[cfg(test)]
+    pub(crate) fn asked(ports: Ports) -> Self {
+        Self { ports: Some(ports), is_environment: false }
+    }
+
+    pub(crate) fn get(&self) -> Option<&Ports> {
+        self.ports.as_ref()
+    }
+
+    /// Whether they are meant for this very call.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.ports.is_some() && !self.is_environment
+    }
+}
+
+impl FromArgMatches for UdpPorts {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut this = Self::default();
+        this.update_from_arg_matches(matches)?;
+        Ok(this)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.ports = matches.get_one(UDP_PORTS).cloned();
+        self.is_environment = matches.value_source(UDP_PORTS) == Some(ValueSource::EnvVariable);
+        Ok(())
+    }
+}
+
+/// As `derive` would, which does not tell an option from a variable.
+impl Args for UdpPorts {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let help = "UDP ports for streamers in processes of their own, one for each, at the address of --udp; where --tcp \
+                    is given, the same numbers there. Default: free ones";
+        let ports =
+            Arg::new(UDP_PORTS).long("udp-ports").value_name("FIRST-LAST").env("MOONLIGHT_MUX_UDP_PORTS");
+        command.arg(ports.value_parser(value_parser!(Ports)).help(help))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+const UDP_PORTS: &str = "udp_ports";
 
 /// Why the options cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +115,9 @@ impl Reachability {
     pub(crate) fn or(self, file: &ReachabilityConfig) -> Self {
         let mut this = self;
         this.udp = this.udp.or(file.udp);
-        this.udp_ports = this.udp_ports.or_else(|| file.udp_ports.as_ref().map(|Text(ports)| ports.clone()));
+        if let (None, Some(Text(ports))) = (this.udp_ports.get(), &file.udp_ports) {
+            this.udp_ports = UdpPorts { ports: Some(ports.clone()), is_environment: false };
+        }
         this.tcp = this.tcp.or(file.tcp);
         if this.public_address.is_empty() {
             this.public_address.clone_from(&file.public_addresses);
@@ -111,12 +164,12 @@ impl Reachability {
     }
 
     /// From which each streamer's process gets its port.
-    pub(crate) fn ports(&self) -> Option<&Ports> {
-        self.udp_ports.as_ref()
+    pub(crate) fn ports(&self) -> &UdpPorts {
+        &self.udp_ports
     }
 
     /// The same with these.
-    pub(crate) fn with_ports(self, udp_ports: Option<Ports>) -> Self {
+    pub(crate) fn with_ports(self, udp_ports: UdpPorts) -> Self {
         Self { udp_ports, ..self }
     }
 
@@ -146,7 +199,7 @@ impl Reachability {
                 format!("private addresses only ({})", addresses.join(", "))
             }
         };
-        let publish = match (processes, &self.udp_ports) {
+        let publish = match (processes, self.udp_ports.get()) {
             (false, _) => "Publish the UDP port under the same number",
             (true, Some(_)) => "Publish the ports of --udp-ports under the same numbers",
             (true, None) => "Give --udp-ports FIRST-LAST, publish these ports under the same numbers",
@@ -156,22 +209,6 @@ impl Reachability {
              {publish} and give --public-address with an address of the container's host, \
              or share its network (--network host), or give a TURN server (--turn)."
         ))
-    }
-}
-
-pub(crate) fn stun_url(url: &str) -> Result<String, String> {
-    url_with(&["stun:", "stuns:"], url)
-}
-
-pub(crate) fn turn_url(url: &str) -> Result<String, String> {
-    url_with(&["turn:", "turns:"], url)
-}
-
-fn url_with(schemes: &[&str], url: &str) -> Result<String, String> {
-    let host = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
-    match host {
-        Some(host) if !host.is_empty() && !host.starts_with("//") => Ok(url.to_owned()),
-        _ => Err(format!("expected {}HOST:PORT", schemes[0])),
     }
 }
 

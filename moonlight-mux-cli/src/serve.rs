@@ -8,9 +8,9 @@ use clap::Args;
 use moonlight_mux::{Recording, StreamerId};
 
 use crate::config::{Config, Text};
-use crate::isolation::Kind;
 use crate::server::{Listen, Server};
 use crate::state::StateArgs;
+use crate::values::Kind;
 use crate::{Failure, exit_codes};
 
 #[derive(Debug, Args)]

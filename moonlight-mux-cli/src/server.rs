@@ -13,8 +13,9 @@ use moonlight_mux_http::{BindError, Isolation, KeptStreamers, ServerConfig};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, LimitsConfig, ListenAddress, Text};
-use crate::isolation::{IsolationArgs, Kind};
+use crate::isolation::IsolationArgs;
 use crate::reachability::Reachability;
+use crate::values::{Kind, loopback};
 use crate::{Exit, Failure};
 
 #[derive(Debug, Args)]
@@ -41,23 +42,11 @@ impl Listen {
         let none = LimitsConfig::default();
         let limits = if in_process { &none } else { &file.limits };
         let isolation = self.isolation.or(file.isolation.as_ref(), limits);
-        let ports = self.reachability.ports().cloned();
+        let ports = self.reachability.ports().clone();
         let reachability = self.reachability.or(&file.reachability);
         let reachability = if in_process { reachability.with_ports(ports) } else { reachability };
         Self { listen, input_mode, isolation, reachability }
     }
-}
-
-pub(crate) fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "expected ADDRESS:PORT, as in 127.0.0.1:8080")?;
-    if address.ip().is_loopback() {
-        return Ok(address);
-    }
-    Err(format!(
-        "other machines could connect to {}, and nobody is asked who they are yet: listen on 127.0.0.1 or [::1], behind \
-         a server of yours that asks",
-        address.ip()
-    ))
 }
 
 /// A server that is not running yet.
@@ -221,20 +210,6 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_addresses_of_this_machine_alone_are_listened_on() {
-        for text in ["127.0.0.1:8080", "127.0.0.9:0", "[::1]:8080"] {
-            assert_eq!(loopback(text), Ok(text.parse().unwrap()));
-        }
-        for text in ["0.0.0.0:8080", "[::]:8080", "192.168.1.2:8080"] {
-            let refusal = loopback(text).unwrap_err();
-            assert!(refusal.starts_with("other machines could connect to "), "{refusal}");
-        }
-        for text in ["", "8080", "localhost:8080", "127.0.0.1"] {
-            assert_eq!(loopback(text).unwrap_err(), "expected ADDRESS:PORT, as in 127.0.0.1:8080");
-        }
-    }
 
     #[test]
     fn a_port_in_use_is_named_with_another_one() {

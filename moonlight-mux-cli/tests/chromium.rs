@@ -12,7 +12,7 @@ use std::time::Duration;
 use moonlight_mux_benches::chromium::{Chromium, Page};
 use serde_json::{Value, json};
 use support::decoded::{Decoded, pitches, watch, watched};
-use support::page::{command, evaluate, open, picture, press, reach, until};
+use support::page::{command, evaluate, open, open_with_script, picture, press, reach, until};
 use support::relay::Relay;
 use support::{ISOLATIONS, PATIENCE, demo, demo_at, end, streamer};
 use tokio::process::Command;
@@ -156,7 +156,7 @@ async fn a_page_that_was_offline_for_five_seconds_says_so_and_plays_again() {
         let relay = Relay::bind(address).await;
         let mut chromium = Chromium::launch().await.expect("chromium");
         let chromium = &mut chromium;
-        let page = with_script(chromium, relay.address(), &relay.script()).await;
+        let page = open_with_script(chromium, &page_url(relay.address()), &relay.script()).await;
         until(chromium, &page, "window.serverPort > 0").await;
         let port = evaluate(chromium, &page, "window.serverPort").await;
         let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
@@ -250,18 +250,9 @@ fn page_url(address: SocketAddr) -> String {
     format!("http://{address}/s/demo")
 }
 
-/// Opens a page with a script of the test's that runs before its own.
-async fn with_script(chromium: &mut Chromium, address: SocketAddr, script: &str) -> Page {
-    let page = chromium.open("about:blank").await.expect("a page");
-    command(chromium, &page, "Page.enable", json!({})).await;
-    command(chromium, &page, "Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
-    command(chromium, &page, "Page.navigate", json!({ "url": page_url(address) })).await;
-    page
-}
-
 /// Opens a page and tells how long it took to its first picture.
 async fn late(chromium: &mut Chromium, address: SocketAddr) -> Page {
-    let page = with_script(chromium, address, FIRST_PICTURE).await;
+    let page = open_with_script(chromium, &page_url(address), FIRST_PICTURE).await;
     until(chromium, &page, "window.firstPicture > 0").await;
     let ms = evaluate(chromium, &page, "window.firstPicture").await;
     eprintln!("joined late: a picture {:.0} ms after the navigation began", ms.as_f64().expect("a number"));

@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::{ISOLATIONS, PATIENCE, demo, get, post, program};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Runs the program until it ends by itself: its exit code and what it says on standard error.
 async fn ends(arguments: &[&str]) -> (Option<i32>, String) {
-    let run = timeout(PATIENCE, program(arguments).output());
+    ends_with(arguments, &[]).await
+}
+
+/// The same with variables in its environment.
+async fn ends_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let run = timeout(PATIENCE, program(arguments).envs(variables.iter().copied()).output());
     let Output { status, stderr, .. } = run.await.expect("it ends").expect("it runs");
     (status.code(), String::from_utf8(stderr).expect("text"))
 }
@@ -129,6 +134,24 @@ async fn wrong_arguments_end_with_2_and_say_what_is_wrong() {
         assert!(said.contains(sentence), "{said}");
         assert_eq!(code, Some(2), "{arguments:?}");
     }
+}
+
+#[tokio::test]
+async fn ports_of_processes_are_refused_in_one_process_unless_the_environment_alone_has_them() {
+    // So that it ends in any case, behind its options.
+    let taken = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let udp = taken.local_addr().expect("a port").to_string();
+    let demo = ["demo", "--listen", "127.0.0.1:0", "--udp", &udp];
+    let environment = [("MOONLIGHT_MUX_UDP_PORTS", "20000-20001")];
+    let (code, said) = ends_with(&[&demo[..], &["--udp-ports", "20000-20001"]].concat(), &environment).await;
+    assert!(said.contains("--udp-ports is for streamers in processes of their own"), "{said}");
+    assert_eq!(code, Some(2));
+    let (code, said) = ends_with(&demo, &environment).await;
+    assert!(!said.contains("--udp-ports"), "{said}");
+    assert_eq!(code, Some(1));
+    let (code, said) = ends_with(&demo, &[("MOONLIGHT_MUX_UDP_PORTS", "2-1")]).await;
+    assert!(said.contains("expected FIRST-LAST"), "{said}");
+    assert_eq!(code, Some(2));
 }
 
 #[tokio::test]

@@ -189,7 +189,10 @@ async fn a_change_is_on_the_disk_before_it_is_made_and_not_when_that_is_refused(
     streamers.insert(id("a"), kept("a", InputMode::Shared));
     for (of, draft, seen) in [("b", Some(kept("b", InputMode::Shared)), &["a", "b"][..]), ("a", None, &[])] {
         let (written, seen) = (written.clone(), seen.iter().map(|name| id(name)).collect::<Vec<_>>());
-        let refuse = move || Err::<(), _>(assert_eq!(written(), seen));
+        let refuse = move || {
+            assert_eq!(written(), seen);
+            Err::<(), _>(())
+        };
         streamers.change(id(of), draft, refuse).await.unwrap().unwrap_err();
     }
     assert_eq!(written(), [id("a")], "as it is here");
