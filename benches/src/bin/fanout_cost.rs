@@ -27,18 +27,6 @@ use tokio::time::sleep;
 /// Measures what a viewer costs.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
-    /// How many viewers.
-    #[arg(long, default_value_t = 50)]
-    viewers: usize,
-    /// Megabits of RTP payload per second, for each viewer.
-    #[arg(long, default_value_t = 18.432)]
-    mbps: f64,
-    /// Frames per second.
-    #[arg(long, default_value_t = 60)]
-    fps: u32,
-    /// Seconds for each way of sending.
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
     /// With a packet of sound each 5 ms.
     #[arg(long)]
     audio: bool,
@@ -48,6 +36,9 @@ struct Arguments {
     /// Receivers open one packet of so many, beside each frame's first: for more viewers than they could open all of.
     #[arg(long, default_value_t = 1)]
     open_every: u64,
+    /// Which limits are measured beside the one with GSO. `--limits` without any: none, for more packets than those can send.
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_values_t = [Call::Sendmmsg, Call::Sendto])]
+    limits: Vec<Call>,
     /// Which of the product's ways are measured. For memory, one: the second finds what the first has left free.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Egress::Direct, Egress::Standard])]
     egress: Vec<Egress>,
@@ -60,10 +51,8 @@ struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    viewers: usize,
-    mbps: f64,
-    fps: u32,
-    seconds: u64,
+    #[serde(flatten)]
+    common: Common,
     audio: bool,
     gro: bool,
     open_every: u64,
@@ -98,8 +87,8 @@ struct Ratios {
 #[derive(Debug, Serialize)]
 struct Ways {
     limit_gso: Way,
-    limit_sendmmsg: Way,
-    limit_sendto: Way,
+    limit_sendmmsg: Option<Way>,
+    limit_sendto: Option<Way>,
     direct: Option<Way>,
     standard: Option<Way>,
     janus: Option<Way>,
@@ -112,6 +101,12 @@ struct Way {
     us_per_packet_viewer: f64,
     /// Of one processor.
     cores: f64,
+    /// RTP packets that were sent to all viewers together.
+    packets_per_second: f64,
+    /// Bytes of those, in millions: RTP header, sealed payload, tag. From what the received ones had.
+    megabytes_per_second: f64,
+    /// What one processor carries at this cost.
+    packets_per_second_of_a_core: f64,
     /// At most 1 % of the packets were lost, none was forged, they came at nine tenths of the wanted pace or more, and all
     /// viewers stayed.
     valid: bool,
@@ -140,11 +135,18 @@ impl Way {
     /// `wanted`: packets per second to all viewers together.
     fn of(spent: Spent, packets: u64, wanted: f64, received: Received) -> Self {
         let Spent { cpu, elapsed } = spent;
-        let pace = packets as f64 / (wanted * elapsed.as_secs_f64());
+        let (cpu, elapsed) = (cpu.as_secs_f64(), elapsed.as_secs_f64());
+        let packets_per_second = packets as f64 / elapsed;
+        let pace = packets_per_second / wanted;
         let opens = received.forged == 0 && received.opened > 0;
         Self {
-            us_per_packet_viewer: cpu.as_secs_f64() * 1e6 / packets as f64,
-            cores: cpu.as_secs_f64() / elapsed.as_secs_f64(),
+            us_per_packet_viewer: cpu * 1e6 / packets as f64,
+            cores: cpu / elapsed,
+            packets_per_second,
+            megabytes_per_second: packets_per_second
+                * (received.bytes as f64 / received.packets.max(1) as f64)
+                / 1e6,
+            packets_per_second_of_a_core: packets as f64 / cpu,
             valid: opens && received.loss <= MOST_LOSS && pace >= LEAST_PACE,
             pace,
             packets,
@@ -167,20 +169,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn measure(arguments: &Arguments) -> io::Result<Report> {
-    let &Arguments { viewers, mbps, fps, seconds, audio, no_gro, open_every, .. } = arguments;
-    let rate = Rate { mbps, fps };
+    let &Arguments { common, audio, no_gro, open_every, .. } = arguments;
+    let rate = common.rate();
     let mut bench = Bench {
         receivers: Receivers::start().await?,
-        viewers,
+        viewers: common.viewers,
         rate,
         audio,
-        time: Duration::from_secs(seconds),
+        time: common.time(),
         config: CrowdConfig { gro: !no_gro, open_every, ..CrowdConfig::default() },
     };
     let load_average = load_average()?;
     let limit_gso = bench.limit(Call::Gso).await?;
-    let limit_sendmmsg = bench.limit(Call::Sendmmsg).await?;
-    let limit_sendto = bench.limit(Call::Sendto).await?;
+    let (mut limit_sendmmsg, mut limit_sendto) = (None, None);
+    for (call, way) in [(Call::Sendmmsg, &mut limit_sendmmsg), (Call::Sendto, &mut limit_sendto)] {
+        if arguments.limits.contains(&call) {
+            *way = Some(bench.limit(call).await?);
+        }
+    }
     let (mut direct, mut standard) = (None, None);
     for (egress, way) in [(Egress::Direct, &mut direct), (Egress::Standard, &mut standard)] {
         if arguments.egress.contains(&egress) {
@@ -198,19 +204,17 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
     let ratio = |way: &Option<Way>| way.as_ref().map(|way| us(way) / limit);
     let costs = Costs {
         limit_gso: Some(limit),
-        limit_sendmmsg: Some(us(&limit_sendmmsg)),
-        limit_sendto: Some(us(&limit_sendto)),
+        limit_sendmmsg: limit_sendmmsg.as_ref().map(us),
+        limit_sendto: limit_sendto.as_ref().map(us),
         direct: direct.as_ref().map(us),
         standard: standard.as_ref().map(us),
         janus: janus.as_ref().map(us),
     };
-    let all = [&limit_gso, &limit_sendmmsg, &limit_sendto, &limit_gso_again];
-    let valid = all.into_iter().chain(&direct).chain(&standard).chain(&janus).all(|way| way.valid);
+    let optional = [&limit_sendmmsg, &limit_sendto, &direct, &standard, &janus];
+    let all = [&limit_gso, &limit_gso_again].into_iter().chain(optional.into_iter().flatten());
+    let valid = all.into_iter().all(|way| way.valid);
     Ok(Report {
-        viewers,
-        mbps,
-        fps,
-        seconds,
+        common,
         audio,
         gro: !no_gro,
         open_every,
@@ -304,21 +308,21 @@ impl Bench {
 }
 
 fn print(report: &Report) {
-    let &Report { viewers, mbps, fps, packets_per_frame, load_average, .. } = report;
+    let &Report { common: Common { viewers, mbps, fps, .. }, packets_per_frame, load_average, .. } = report;
     println!(
         "{viewers} viewers, {mbps} Mbit/s, {fps} frames per second of {packets_per_frame} packets; load average {load_average}"
     );
     println!();
     println!(
-        "| way | µs per packet and viewer | times the limit | cores | pace | lost | latency, 99th percentile |"
+        "| way | µs per packet and viewer | times the limit | cores | packets/s | MB/s | packets/s of a core | pace | lost | latency, 99th percentile |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let ways = &report.ways;
     let limit = report.us_per_packet_viewer.limit_gso.unwrap_or(f64::NAN);
     let rows = [
         ("limit: GSO", Some(&ways.limit_gso)),
-        ("limit: sendmmsg", Some(&ways.limit_sendmmsg)),
-        ("limit: sendto", Some(&ways.limit_sendto)),
+        ("limit: sendmmsg", ways.limit_sendmmsg.as_ref()),
+        ("limit: sendto", ways.limit_sendto.as_ref()),
         ("direct", ways.direct.as_ref()),
         ("standard", ways.standard.as_ref()),
         ("Janus", ways.janus.as_ref()),
@@ -326,13 +330,14 @@ fn print(report: &Report) {
     ];
     for (name, way) in rows {
         let Some(way) = way else { continue };
-        let Way { us_per_packet_viewer: us, cores, pace, received, valid, .. } = way;
+        let Way { us_per_packet_viewer: us, cores, packets_per_second: packets, pace, received, .. } = way;
+        let Way { megabytes_per_second: bytes, packets_per_second_of_a_core: of_a_core, .. } = way;
         let latency = received.latency_ms.map_or(f64::NAN, |latency| latency.p99);
         let lost = received.loss * 100.0;
-        let note = if *valid { "" } else { ", not valid" };
+        let note = if way.valid { "" } else { ", not valid" };
+        let times = us / limit;
         println!(
-            "| {name} | {us:.2} | {:.2} | {cores:.2} | {pace:.2} | {lost:.2} %{note} | {latency:.2} ms |",
-            us / limit
+            "| {name} | {us:.2} | {times:.2} | {cores:.2} | {packets:.0} | {bytes:.0} | {of_a_core:.0} | {pace:.2} | {lost:.2} %{note} | {latency:.2} ms |"
         );
     }
 }

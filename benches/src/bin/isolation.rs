@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p moonlight-mux-benches --bin isolation -- --viewers 50 --mbps 5 --json`
 //!
-//! Three runs behind each other with the same viewers at the same server: alone, beside the three troublemakers, and alone
+//! The narrow line has a tenth of what each of the good viewers has. Three runs behind each other with the same viewers at the same server: alone, beside the three troublemakers, and alone
 //! again. Receivers are another process, and the times are the kernel's, as datagrams reach their sockets.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use moonlight_mux_benches::crowd::CrowdConfig;
-use moonlight_mux_benches::measure::frame::Rate;
 use moonlight_mux_benches::measure::process::load_average;
 use moonlight_mux_benches::measure::program::{self, Common};
 use moonlight_mux_benches::measure::receivers::{Received, Receivers};
@@ -25,18 +24,6 @@ use tokio::time::sleep;
 /// Measures what viewers notice of bad ones.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
-    /// How many good viewers.
-    #[arg(long, default_value_t = 50)]
-    viewers: usize,
-    /// Megabits of RTP payload per second, for each viewer. The narrow line has a tenth of it.
-    #[arg(long, default_value_t = 5.0)]
-    mbps: f64,
-    /// Frames per second.
-    #[arg(long, default_value_t = 60)]
-    fps: u32,
-    /// Seconds for each run.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
     /// Which of the product's ways.
     #[arg(long, value_enum, default_value = "direct")]
     egress: Egress,
@@ -46,10 +33,8 @@ struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    viewers: usize,
-    mbps: f64,
-    fps: u32,
-    seconds: u64,
+    #[serde(flatten)]
+    common: Common,
     egress: Egress,
     load_average: f64,
     alone: Run,
@@ -77,10 +62,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn measure(arguments: &Arguments) -> io::Result<Report> {
-    let &Arguments { viewers, mbps, fps, seconds, egress, .. } = arguments;
-    let time = Duration::from_secs(seconds);
+    let &Arguments { egress, common } = arguments;
+    let Common { viewers, mbps, .. } = common;
+    let time = common.time();
     let load_average = load_average()?;
-    let source = MeasuredSource::new(Rate { mbps, fps }, false);
+    let source = MeasuredSource::new(common.rate(), false);
     let server = Server::start(source.clone(), egress).await?;
     let mut receivers = Receivers::start().await?;
     receivers.join(server.url(), viewers, CrowdConfig::default()).await?;
@@ -101,10 +87,7 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
         && in_bad_company.received.connected == viewers;
     let isolated = lost_nothing && p99_ratio.is_some_and(|ratio| ratio <= MOST_RATIO);
     Ok(Report {
-        viewers,
-        mbps,
-        fps,
-        seconds,
+        common,
         egress,
         load_average,
         alone,
@@ -126,7 +109,7 @@ async fn run(receivers: &mut Receivers, source: &MeasuredSource, time: Duration)
 }
 
 fn print(report: &Report) {
-    let &Report { viewers, mbps, fps, load_average, .. } = report;
+    let &Report { common: Common { viewers, mbps, fps, .. }, load_average, .. } = report;
     println!("{viewers} viewers, {mbps} Mbit/s, {fps} frames per second; load average {load_average}");
     println!();
     println!("| | frame gap, median | 99th percentile | longest | lost | worst viewer's | keyframes asked |");

@@ -15,7 +15,6 @@ use clap::Parser;
 use moonlight_mux_benches::crowd::CrowdConfig;
 use moonlight_mux_benches::measure::Flow;
 use moonlight_mux_benches::measure::figures::Figures;
-use moonlight_mux_benches::measure::frame::Rate;
 use moonlight_mux_benches::measure::host::MeasuredHost;
 use moonlight_mux_benches::measure::latency::Hops;
 use moonlight_mux_benches::measure::process::load_average;
@@ -28,18 +27,6 @@ use tokio::time::sleep;
 /// Measures how long a frame takes from a host's socket to a viewer's.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
-    /// How many viewers.
-    #[arg(long, default_value_t = 50)]
-    viewers: usize,
-    /// Megabits of RTP payload per second, for each viewer.
-    #[arg(long, default_value_t = 20.0)]
-    mbps: f64,
-    /// Frames per second.
-    #[arg(long, default_value_t = 60)]
-    fps: u32,
-    /// Seconds.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
     /// With a packet of sound each 5 ms.
     #[arg(long)]
     audio: bool,
@@ -52,13 +39,10 @@ struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    viewers: usize,
-    mbps: f64,
-    fps: u32,
-    seconds: u64,
+    #[serde(flatten)]
+    common: Common,
     audio: bool,
     egress: Egress,
-    workers: Option<u16>,
     load_average: f64,
     hops: Hops,
     received: Received,
@@ -78,9 +62,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn measure(arguments: &Arguments) -> io::Result<Report> {
-    let &Arguments { viewers, mbps, fps, seconds, audio, egress, common } = arguments;
+    let &Arguments { audio, egress, common } = arguments;
+    let Common { viewers, fps, seconds, .. } = common;
     let load_average = load_average()?;
-    let mut host = MeasuredHost::start(Rate { mbps, fps }, audio).await?;
+    let mut host = MeasuredHost::start(common.rate(), audio).await?;
     let server = Server::start(host.source(), egress).await?;
     server.streamer().wait_streaming().await.map_err(io::Error::other)?;
     let stream = server.note_frames();
@@ -92,7 +77,7 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
     receivers.take().await?;
     host.take_sent().await?;
     // Those that the host's list lacks are left out.
-    sleep(Duration::from_secs(seconds)).await;
+    sleep(common.time()).await;
     let sent = host.take_sent().await?;
     sleep(ARRIVE).await;
     let (received, frames) = receivers.take_frames().await?;
@@ -106,12 +91,11 @@ async fn measure(arguments: &Arguments) -> io::Result<Report> {
         && hops.frames as f64 >= wanted * LEAST
         && at_viewers as f64 >= (sent.len() * viewers) as f64 * (1.0 - MOST_LOSS)
         && received.forged == 0;
-    let workers = common.workers;
-    Ok(Report { viewers, mbps, fps, seconds, audio, egress, workers, load_average, hops, received, valid })
+    Ok(Report { common, audio, egress, load_average, hops, received, valid })
 }
 
 fn print(report: &Report) {
-    let &Report { viewers, mbps, fps, load_average, hops, valid, .. } = report;
+    let &Report { common: Common { viewers, mbps, fps, .. }, load_average, hops, valid, .. } = report;
     let note = if valid { "" } else { "; NOT VALID" };
     println!("{viewers} viewers, {mbps} Mbit/s, {fps} frames per second; load average {load_average}{note}");
     println!();

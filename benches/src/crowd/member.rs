@@ -192,8 +192,8 @@ impl<T: Transport> Driver<T> {
 
     /// Runs until it is told to leave, or the server ends it, which is the error.
     async fn serve(&mut self) -> Result<(), &'static str> {
+        let mut timeout = self.drain().ok_or("str0m gave up")?;
         loop {
-            let timeout = self.drain().ok_or("str0m gave up")?;
             tokio::select! {
                 biased;
                 _ = self.leaving.changed() => return Ok(()),
@@ -204,10 +204,14 @@ impl<T: Transport> Driver<T> {
                 }
                 readable = self.socket.io.readable() => {
                     readable.map_err(|_| "the socket failed")?;
-                    self.read();
+                    // Media are most of what comes, and no business of str0m's.
+                    if !self.read() {
+                        continue;
+                    }
                 }
                 () = time::sleep_until(timeout.into()) => self.tick()?,
             }
+            timeout = self.drain().ok_or("str0m gave up")?;
         }
     }
 
@@ -256,17 +260,21 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    fn read(&mut self) {
+    /// Whether str0m was given anything.
+    fn read(&mut self) -> bool {
         let Self { socket, rtc, receiver, state, .. } = self;
         let mut receiver = receiver.lock();
+        let mut handed_on = false;
         socket.read(|source, at, datagram| {
             if receiver.has_key() {
                 if !receiver.handle_datagram(at, datagram) {
+                    handed_on = true;
                     hand_on(rtc, source, socket.local, datagram);
                     drain(rtc, &socket.io, state);
                 }
                 return;
             }
+            handed_on = true;
             keys::take_opened();
             hand_on(rtc, source, socket.local, datagram);
             let opened = keys::take_opened();
@@ -279,6 +287,7 @@ impl<T: Transport> Driver<T> {
             }
             receiver.handle_datagram(at, datagram);
         });
+        handed_on
     }
 
     fn drain(&mut self) -> Option<Instant> {

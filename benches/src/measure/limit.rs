@@ -21,7 +21,7 @@ use crate::crowd::srtp::{HEADER, Header, Key, TAG};
 use crate::task;
 
 /// How encrypted packets are given to the system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Call {
     /// One `sendmsg` for each viewer and frame, with `UDP_SEGMENT`.

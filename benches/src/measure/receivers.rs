@@ -46,6 +46,8 @@ pub struct Received {
     pub connected: usize,
     /// RTP packets that came.
     pub packets: u64,
+    /// Bytes of them: RTP header, sealed payload, tag.
+    pub bytes: u64,
     /// RTP packets that were sent, by their sequence numbers.
     pub expected: u64,
     /// The share that did not come, 0 to 1; 1 when there was nothing.
@@ -78,6 +80,7 @@ impl Received {
         let received = Self {
             connected,
             packets: sum.packets,
+            bytes: sum.bytes,
             expected: sum.expected,
             loss: sum.loss(),
             worst_loss,

@@ -64,7 +64,10 @@ impl Server {
         let address = listener.local_addr()?;
         let registry = Registry::new();
         let id = "bench".parse().map_err(io::Error::other)?;
-        let streamer = registry.create(id, source, StreamerConfig::default()).map_err(io::Error::other)?;
+        let mut config = StreamerConfig::default();
+        // How many can be served is what is measured.
+        config.max_peers = usize::MAX;
+        let streamer = registry.create(id, source, config).map_err(io::Error::other)?;
         let router = moonlight_mux_http::router(registry.clone(), rtc, ServerConfig::default());
         let url = format!("ws://{address}/api/streamers/{}/peer", streamer.id());
         let server = task::spawn(moonlight_mux_http::serve(listener, router, registry, pending()));
