@@ -21,7 +21,7 @@ pub(crate) fn nal_units(stream: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
 
 /// Where the next start code stands, from `from` on.
 fn next_start_code(stream: &[u8], from: usize) -> Option<usize> {
-    memmem::find(&stream[from..], START_CODE).map(|at| from + at)
+    memmem::find(stream.get(from..)?, START_CODE).map(|at| from + at)
 }
 
 const START_CODE: &[u8] = &[0, 0, 1];
