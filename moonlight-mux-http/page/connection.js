@@ -9,6 +9,8 @@ import { Watchdog } from "./watchdog.js";
 
 /** From the last word that the server waits too, and for the media connection once it has answered. In between it keeps time. */
 const CONNECT_TIMEOUT_MS = 10_000;
+/** From the offer to the answer: whoever had to answer may be gone. */
+const ANSWER_TIMEOUT_MS = 12_000;
 /** From a connection that failed before it stood to the server's word that another will do better, which is under way. */
 const RETRY_MS = 2_000;
 /** What the watchdog says and the server wants to know. */
@@ -145,9 +147,15 @@ export class Connection {
     pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     this.#handlers.peer(pc);
-    const sdp = await offered(pc);
+    let sdp;
+    try {
+      sdp = await offered(pc);
+    } catch (error) {
+      if (!this.#over && pc === this.#pc) throw error;
+    }
     if (this.#over || pc !== this.#pc) return;
     this.#send({ Signaling: { Description: { ty: "offer", sdp } } });
+    this.#after(ANSWER_TIMEOUT_MS, () => pc === this.#pc && !pc.remoteDescription && this.end(NO_ANSWER));
     this.#mark("offer");
   }
 
@@ -171,9 +179,7 @@ export class Connection {
         if (!this.#over && pc === this.#pc) throw error;
       }
       if (this.#over || pc !== this.#pc) return;
-      this.#after(CONNECT_TIMEOUT_MS, () => {
-        if (pc === this.#pc && (this.state === "connecting" || this.state === "new")) this.end(noMedia(browser()));
-      });
+      this.#after(CONNECT_TIMEOUT_MS, () => this.#unconnected(pc));
       for (const early of this.#early.splice(0)) await this.#addCandidate(pc, early);
     } else if (candidate) {
       const init = {
@@ -239,13 +245,21 @@ export class Connection {
       this.#mark("dtls");
       this.#progress("Waiting for the picture…");
     }
-    if (this.state === "failed" && this.#firstFrameAt === null) return this.#failed(this.#pc);
+    if (this.state === "failed" && this.#firstFrameAt === null) {
+      const pc = this.#pc;
+      this.#after(RETRY_MS, () => this.#unconnected(pc));
+      return;
+    }
     if (this.state === "failed") this.end(LOST);
     else this.#handlers.change(this.state);
   }
 
-  #failed(pc) {
-    this.#after(RETRY_MS, () => pc === this.#pc && this.end(noMedia(browser())));
+  /** Its time is over. The one at the other end may be gone, and then the network is not to blame. */
+  async #unconnected(pc) {
+    const waits = () => pc === this.#pc && ["new", "connecting", "failed"].includes(this.state);
+    if (!waits()) return;
+    const info = await streamer(this.#streamerId);
+    if (waits()) this.end(noMedia(info, browser()));
   }
 
   #progress(text) {

@@ -70,9 +70,16 @@ async function refresh() {
 }
 
 async function restart(id) {
-  await restartStreamer(id);
-  // Its button goes.
-  await created(id);
+  const pressed = document.activeElement;
+  try {
+    await restartStreamer(id);
+  } catch (error) {
+    // Somebody else, or the server itself, was faster.
+    if (error.problem?.code !== "streamer_exists") throw error;
+  }
+  await refresh();
+  // Its button goes. Who went on meanwhile stays where they are.
+  if ([pressed, document.body].includes(document.activeElement)) cards.focus(id);
 }
 
 async function created(id) {

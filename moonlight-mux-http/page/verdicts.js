@@ -47,12 +47,16 @@ export function verdictOf(code, streamer, browser) {
   if (known === undefined) return withoutCode(streamer, browser);
   if (code === 4002) return ended(known, streamer);
   if (code === 4009) return unplayable(known, streamer, browser);
-  if (code === 4010) return noMedia(browser);
+  if (code === 4010) return noMedia(streamer, browser);
   return known;
 }
 
-/** No media connection came about. `refusesLoopback`: the server is on the browser's own machine, and that is why. */
-export function noMedia({ refusesLoopback }) {
+/**
+ * No media connection came about: the one that was to serve it may be gone, and the network is not to blame.
+ * `refusesLoopback`: the server is on the browser's own machine, and that is why.
+ */
+export function noMedia(streamer, { refusesLoopback }) {
+  if (streamer?.status === "reconnecting") return LOST;
   const known = CLOSE_CODES[4010];
   if (!refusesLoopback) return known;
   return {

@@ -2,6 +2,7 @@
 
 mod keeper;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -94,6 +95,10 @@ impl Creation {
             let _deciding = self.desk.decide();
             // So that nothing is written for a request that is refused.
             self.desk.check_free(&recipe.id, on_conflict)?;
+            if self.desk.registry.is_shut_down() {
+                return Err(Problem::ShuttingDown);
+            }
+            self.desk.check_room(&recipe.id)?;
             match self.kept().filter(|all| keep.is_some() || all.contains(&recipe.id)) {
                 Some(all) => all.clone(),
                 None => return self.desk.make(recipe, mode, None, on_conflict),
@@ -113,6 +118,11 @@ impl Creation {
     pub(crate) fn restart(&self, ended: &Streamer) -> Result<Streamer, Problem> {
         let desk = &self.desk;
         let _deciding = desk.decide();
+        // Another call may have been faster.
+        let current = desk.registry.get(ended.id()).ok_or(Problem::StreamerNotFound)?;
+        if !current.is_same(ended) {
+            return Err(desk.exists(&current));
+        }
         let recipe = desk.recipes.of(ended).ok_or(Problem::NotRestartable)?;
         if !matches!(ended.state(), State::Ended(_)) {
             return Err(desk.exists(ended));
@@ -161,17 +171,7 @@ impl Creation {
 
     /// Removes the streamer that has this id now, from the disk first. False when there is none. Cancel safe: it goes all the same.
     pub(crate) async fn remove(&self, id: &StreamerId, policy: ExitPolicy) -> Result<bool, Problem> {
-        let removal = {
-            let _deciding = self.desk.decide();
-            let ticket = self.kept().and_then(|all| all.ticket(id));
-            Removal {
-                desk: self.desk.clone(),
-                streamer: self.desk.registry.get(id),
-                id: id.clone(),
-                ticket,
-                policy,
-            }
-        };
+        let removal = Removal::new(self.desk.clone(), id.clone(), policy);
         let (removed, was_removed) = oneshot::channel();
         {
             let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -280,19 +280,25 @@ impl Desk {
         has_failed(&streamer.state()) && self.is_persistent(streamer)
     }
 
-    /// When all places are taken, the oldest streamer that has ended gives its own: it is only there to be read of.
-    fn make_room(&self, id: &StreamerId) -> Result<(), Problem> {
+    /// When all places are taken, the oldest streamer that has ended gives its own: it is only there to be read of. That one,
+    /// if it takes one.
+    fn check_room(&self, id: &StreamerId) -> Result<Option<Streamer>, Problem> {
         let streamers = self.registry.list();
         if streamers.len() < self.max_streamers || streamers.iter().any(|streamer| streamer.id() == id) {
-            return Ok(());
+            return Ok(None);
         }
         let over = streamers
-            .iter()
+            .into_iter()
             .filter(|streamer| matches!(streamer.state(), State::Ended(_)) && !self.is_persistent(streamer));
         let oldest = over.min_by_key(|streamer| streamer.created_at());
-        let oldest = oldest.ok_or(Problem::Limit { what: "streamers", max: self.max_streamers })?;
-        // Its name is free at once. What is left of it goes by itself.
-        let _ = self.registry.remove_if_same(oldest, ExitPolicy::LeaveRunning).now_or_never();
+        oldest.map(Some).ok_or(Problem::Limit { what: "streamers", max: self.max_streamers })
+    }
+
+    fn make_room(&self, id: &StreamerId) -> Result<(), Problem> {
+        if let Some(oldest) = self.check_room(id)? {
+            // Its name is free at once. What is left of it goes by itself.
+            let _ = self.registry.remove_if_same(&oldest, ExitPolicy::LeaveRunning).now_or_never();
+        }
         Ok(())
     }
 
@@ -333,7 +339,23 @@ struct Removal {
 }
 
 impl Removal {
+    /// Of what has this id now.
+    fn new(desk: Arc<Desk>, id: StreamerId, policy: ExitPolicy) -> Self {
+        let (streamer, ticket) = {
+            let _deciding = desk.decide();
+            (desk.registry.get(&id), desk.kept.as_ref().and_then(|all| all.ticket(&id)))
+        };
+        Self { desk, id, streamer, ticket, policy }
+    }
+
     async fn run(self) -> Result<bool, Problem> {
+        let (desk, id, policy) = (self.desk.clone(), self.id.clone(), self.policy);
+        // Who lost against a restart removes what that one made.
+        Ok(self.once().await? || Self::new(desk, id, policy).once().await?)
+    }
+
+    /// False when it was another one's place by then.
+    async fn once(self) -> Result<bool, Problem> {
         let Self { desk, id, mut streamer, ticket, policy } = self;
         let mut forgotten = false;
         if let (Some(all), Some(ticket)) = (&desk.kept, ticket) {
@@ -353,9 +375,16 @@ impl Removal {
                 forgotten = true;
             }
         }
-        let removed = match streamer {
-            Some(streamer) => desk.registry.remove_if_same(&streamer, policy).await,
-            None => false,
+        let Some(streamer) = streamer else { return Ok(forgotten) };
+        let mut removing = pin!(desk.registry.remove_if_same(&streamer, policy));
+        // Its name is free at once, and nobody decides meanwhile.
+        let begun = {
+            let _deciding = desk.decide();
+            removing.as_mut().now_or_never()
+        };
+        let removed = match begun {
+            Some(removed) => removed,
+            None => removing.await,
         };
         Ok(forgotten || removed)
     }

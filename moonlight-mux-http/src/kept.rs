@@ -203,17 +203,24 @@ impl Shared {
         then: impl FnOnce() -> Result<T, E>,
     ) -> Result<Result<T, E>, StateError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.store(Some((id, draft)))?;
+        if let Err(error) = self.store(Some((id, draft))) {
+            // It may be there all the same.
+            self.take_back();
+            return Err(error);
+        }
         let done = then();
-        if done.is_err()
-            && let Err(error) = self.store(None)
-        {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "a change of streamers stays on the disk"
-            );
+        if done.is_err() {
+            self.take_back();
         }
         Ok(done)
+    }
+
+    /// Writes what is kept in the place of a draft. Who takes back is writing.
+    fn take_back(&self) {
+        if let Err(error) = self.store(None) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "a change of streamers may stay on the disk");
+        }
     }
 
     /// Writes what is kept, with this one in the place of what has its id. Who stores is writing.

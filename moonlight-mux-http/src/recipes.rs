@@ -46,9 +46,12 @@ pub(crate) struct Target {
 pub(crate) struct Recipes(Mutex<HashMap<StreamerId, (SystemTime, Recipe)>>);
 
 impl Recipes {
-    /// Remembers it for as long as the streamer is in the registry.
+    /// Remembers it for as long as the streamer is in the registry. Nothing is done if another one has its place by now.
     pub(crate) fn insert(&self, registry: &Registry, streamer: &Streamer, recipe: Recipe) {
         let mut recipes = self.lock();
+        if !registry.get(streamer.id()).is_some_and(|current| current.is_same(streamer)) {
+            return;
+        }
         recipes.insert(streamer.id().clone(), (streamer.created_at(), recipe));
         recipes.retain(|id, _| registry.get(id).is_some());
     }

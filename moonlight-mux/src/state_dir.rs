@@ -135,7 +135,7 @@ impl StateDirectory {
     /// at once for one name nobody knows which wins: its owner makes one after the other. Blocks until they are on the disk.
     ///
     /// # Errors
-    /// When the system does not write them.
+    /// When the system does not write them. Where it is the directory that it does not write at last, it may be either.
     pub fn store(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         write(&self.path().join(name), bytes)
     }
@@ -164,11 +164,17 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let temporary = path.with_extension("new");
     let mut file = private_file(&temporary, OpenOptions::new().create(true).truncate(true))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(&temporary))?;
+    // Opened before the new file is there: where it cannot be, the old one stays.
+    #[cfg(unix)]
+    let directory = match path.parent() {
+        Some(directory) => Some((directory, File::open(directory).map_err(at(directory))?)),
+        None => None,
+    };
     fs::rename(&temporary, path).map_err(at(path))?;
     // The new name has to reach the disk too.
     #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(at(directory))?;
+    if let Some((directory, opened)) = directory {
+        opened.sync_all().map_err(at(directory))?;
     }
     Ok(())
 }

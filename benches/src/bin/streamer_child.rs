@@ -6,6 +6,7 @@
 //! | `MMUX_FAULT_FRAMES` | behind how many pictures; default 1 |
 //! | `MMUX_FAULT_ONCE` | a file: only in the process that makes it |
 //! | `MMUX_RELAY` | how the control connection is passed on, both ways: `bytes`, one at a time; `together`, all of half a second at once |
+//! | `MMUX_HOLD` | a file: as long as it is there, the process says nothing, not even that it is there |
 //! | `MMUX_FAULT_MS` | how long `slow_hello` takes; default 1000 |
 
 #[cfg(unix)]
@@ -14,6 +15,7 @@ mod relay;
 
 use std::env;
 use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -31,6 +33,10 @@ fn main() -> ExitCode {
     };
     if let Some(cut) = cut {
         relay::begin(cut).expect("standard input is a control connection");
+    }
+    let hold = env::var_os("MMUX_HOLD").map(PathBuf::from);
+    while hold.as_ref().is_some_and(|file| file.exists()) {
+        rest(Duration::from_millis(50));
     }
     match wanted.as_str() {
         "slow_hello" if is_its_turn() => rest(Duration::from_millis(number("MMUX_FAULT_MS", 1000))),

@@ -2,8 +2,18 @@ const { Connection } = await import("/assets/connection.js");
 
 /** Joins with a WebSocket and connections of the test's own. Gives them, what came to the end, and what undoes it. */
 function join() {
-  const real = { WebSocket: globalThis.WebSocket, RTCPeerConnection: globalThis.RTCPeerConnection, error: console.error };
-  const scene = { peers: [], ended: [], errors: [], socket: null };
+  const real = { WebSocket: globalThis.WebSocket, RTCPeerConnection: globalThis.RTCPeerConnection, setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout, fetch: globalThis.fetch, error: console.error };
+  const scene = { peers: [], ended: [], errors: [], socket: null, offers: null, status: "active" };
+  /** Those of a second and more run out when the test says so; by number. */
+  const limits = new Map();
+  globalThis.setTimeout = (then, delay = 0) => {
+    if (delay < 1_000) return real.setTimeout.call(globalThis, then, delay);
+    const number = -1 - limits.size;
+    limits.set(number, { then, delay });
+    return number;
+  };
+  globalThis.clearTimeout = (number) => (number < 0 ? limits.set(number, null) : real.clearTimeout.call(globalThis, number));
+  globalThis.fetch = async () => new Response(JSON.stringify({ status: scene.status }));
   globalThis.WebSocket = class {
     static OPEN = 1;
     readyState = 1;
@@ -18,7 +28,7 @@ function join() {
     added = [];
     constructor() { scene.peers.push(this); }
     addTransceiver() {}
-    async createOffer() { return { sdp: "v=0" }; }
+    createOffer() { return scene.offers?.shift() ?? Promise.resolve({ sdp: "v=0" }); }
     async setLocalDescription() {}
     async setRemoteDescription(description) { this.remoteDescription = description; }
     addIceCandidate({ candidate }) {
@@ -39,10 +49,16 @@ function join() {
   scene.candidate = (n) => scene.say({ Signaling: { AddIceCandidate: { candidate: `candidate ${n}`, sdp_mid: "0" } } });
   scene.answer = () => scene.say({ Signaling: { Description: { ty: "answer", sdp: "v=0" } } });
   scene.config = () => scene.say({ WebRtcConfig: { ice_servers: [] } });
+  /** All limits of this length that were set up to now run out. */
+  scene.pass = async (delay) => {
+    for (const limit of [...limits.values()]) if (limit?.delay === delay) limit.then();
+    await settled();
+  };
   scene.undo = () => {
     connection.leave();
-    Object.assign(globalThis, { WebSocket: real.WebSocket, RTCPeerConnection: real.RTCPeerConnection });
-    console.error = real.error;
+    const { error, ...rest } = real;
+    Object.assign(globalThis, rest);
+    console.error = error;
   };
   return scene;
 }
@@ -116,5 +132,60 @@ testThatWaits("an attempt that has ended adds no candidates and is silent about 
     equal([scene.ended, scene.errors, added.length], [["You left the stream."], [], 1]);
   } finally {
     scene.undo();
+  }
+});
+
+testThatWaits("another connection goes on when the first one's offer comes to nothing", async () => {
+  const scene = join();
+  try {
+    const first = Promise.withResolvers();
+    scene.offers = [first.promise];
+    await scene.config();
+    await scene.config();
+    first.reject(gone());
+    await settled();
+    equal([scene.ended, scene.errors, scene.peers.length], [[], [], 2]);
+    scene.offers = [Promise.reject(new Error("no offer at all"))];
+    await scene.config();
+    await settled();
+    equal([scene.ended, scene.errors], [["This browser could not take up the connection."], ["no offer at all"]]);
+  } finally {
+    scene.undo();
+  }
+});
+
+testThatWaits("an answer that does not come is not waited for without limit", async () => {
+  for (const answered of [true, false]) {
+    const scene = join();
+    try {
+      await scene.config();
+      if (answered) await scene.answer();
+      await scene.pass(12_000);
+      equal(scene.ended, answered ? [] : ["The server does not answer."]);
+    } finally {
+      scene.undo();
+    }
+  }
+});
+
+testThatWaits("the network is not blamed for a connection whose other end is gone", async () => {
+  const blamed = "No media connection to the server could be made.";
+  for (const [state, limit] of [["connecting", 10_000], ["failed", 2_000]]) {
+    for (const [status, verdict] of [["active", blamed], ["reconnecting", "The connection was lost."]]) {
+      const scene = join();
+      try {
+        scene.status = status;
+        await scene.config();
+        await scene.answer();
+        const [pc] = scene.peers;
+        pc.connectionState = state;
+        pc.onconnectionstatechange();
+        await scene.pass(limit);
+        await settled();
+        equal(scene.ended, [verdict]);
+      } finally {
+        scene.undo();
+      }
+    }
   }
 });

@@ -6,9 +6,10 @@ use moonlight_mux::{HostPicture, Recording, TestHostConfig};
 use moonlight_mux_benches::viewer::{Codec, Viewer, ViewerConfig};
 use moonlight_mux_http::ServerConfig;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::scene::Scene;
-use super::support::page::{command, picture, until};
+use super::support::page::{PATIENCE, command, picture, until};
 use super::{BROWSER, recordings};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +34,8 @@ async fn hevc_is_streamed_to_who_plays_it_and_others_are_told_so() {
     let url = format!("ws://{}/api/streamers/desk/peer", scene.address).parse().expect("a URL");
     let config = ViewerConfig { codecs: vec![Codec::Hevc], ..ViewerConfig::default() };
     let viewer = Viewer::connect(&url, None, config).await.expect("the server takes viewers");
-    viewer.wait_for(|stats| stats.video.frames > 30).await.expect("it sees pictures");
+    let sees = timeout(PATIENCE, viewer.wait_for(|stats| stats.video.frames > 30)).await;
+    sees.expect("in time").expect("it sees pictures");
     drop(viewer);
 
     let page = format!("http://{}/s/desk", scene.address);

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use super::scene::{Scene, WATCHED};
-use super::support::page::{command, open};
+use super::support::page::{PATIENCE, command, open};
 use super::{BROWSER, Folder};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,8 +23,12 @@ async fn a_stream_in_a_process_tells_of_its_crashes_and_is_there_again() {
         ("MMUX_FAULT".into(), "panic".into()),
         ("MMUX_FAULT_FRAMES".into(), "0".into()),
         ("MMUX_FAULT_ONCE".into(), folder.0.join("panicked").into()),
+        ("MMUX_HOLD".into(), folder.0.join("hold").into()),
     ];
+    // The later ones wait for the test, however long the page and it take.
+    let hold = folder.0.join("hold");
     let mut process = ProcessConfig::default();
+    process.ready_timeout = 10 * PATIENCE;
     process.command = Some(program);
     process.webrtc.bind = ([127, 0, 0, 1], 0).into();
     let config = ServerConfig { isolation: Isolation::Process(Box::new(process)), ..ServerConfig::default() };
@@ -41,9 +45,11 @@ async fn a_stream_in_a_process_tells_of_its_crashes_and_is_there_again() {
     scene.says(".log pre", "as it was told to").await;
     scene.pictures("list-process-failed").await;
 
-    scene.click(".again").await;
-    scene.says(".streamer .state", "Starting: server info").await;
     scene.host.set_faults(Faults::default());
+    fs::write(&hold, "").expect("a file");
+    scene.click(".again").await;
+    scene.says(".streamer .state", "Starting").await;
+    fs::remove_file(&hold).expect("it was there");
     scene.says(".streamer .state", "Live").await;
     let first = scene.process().await;
     let viewer = open(&mut scene.chromium, &format!("http://{}/s/desk?name=Ann", scene.address)).await;
@@ -52,13 +58,13 @@ async fn a_stream_in_a_process_tells_of_its_crashes_and_is_there_again() {
     command(&mut scene.chromium, &scene.page, "Page.bringToFront", json!({})).await;
     scene.info("desk", "info.peers.length === 0").await;
 
-    scene.host.set_faults(silent());
+    fs::write(&hold, "").expect("a file");
     kill(Pid::from_raw(first), Signal::SIGKILL).expect("a process of ours");
     scene.says(".streamer .state", "Reconnecting").await;
     scene.says(".streamer .problem", "The streamer's process ended with signal 9.").await;
     scene.says("#announcement", "desk: Reconnecting.").await;
     scene.pictures("list-process-killed").await;
-    scene.host.set_faults(Faults::default());
+    fs::remove_file(&hold).expect("it was there");
     scene.says(".streamer .state", "Live").await;
     scene.says(".foot .details", "restarted").await;
     let second = scene.process().await;

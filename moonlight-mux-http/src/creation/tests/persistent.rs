@@ -196,6 +196,26 @@ async fn what_is_made_is_on_the_disk_before_and_what_is_refused_then_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_refused_for_room_or_a_shutdown_is_not_written_before() {
+    let scratch = Scratch::new("no-room");
+    let creation = keeping(&scratch);
+    let (_script, source) = scripted(Verdict::Streams);
+    for name in ["a", "b", "c"] {
+        start(&creation, name, source.clone(), 1, OnConflict::Refuse).await.unwrap();
+    }
+    // A write would be told of.
+    let _disk = scratch.refuse();
+    let create = async || {
+        let keep = Some(kept("d", InputMode::Shared));
+        let recipe = recipe("d", source.clone(), 1);
+        creation.create(recipe, InputMode::Shared, keep, OnConflict::Refuse).await.unwrap_err()
+    };
+    assert_eq!(create().await, Problem::Limit { what: "streamers", max: 3 });
+    creation.desk.registry.shutdown().await;
+    assert_eq!(create().await, Problem::ShuttingDown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_could_not_be_deleted_is_tried_again_still() {
     let scratch = Scratch::new("undeleted");
     let creation = keeping(&scratch);

@@ -27,7 +27,12 @@ async fn one_that_has_ended_is_made_as_it_was_and_one_that_fails_again_stays_lis
         assert_eq!(creation.verdict(&runs).await, Ok(()));
         assert_eq!((status(&runs), runs.input_mode()), (Status::Active, InputMode::ViewOnly));
         assert_eq!(creation.restart(&runs).unwrap_err(), Problem::StreamerExists(Some(target(7))));
-        assert_eq!(creation.restart(&first).unwrap_err(), Problem::NotRestartable, "it is no more");
+        // Of two at once, the later one has a handle to what was there before.
+        assert_eq!(creation.restart(&first).unwrap_err(), Problem::StreamerExists(Some(target(7))));
+        assert_eq!(creation.remove(&id("desk"), ExitPolicy::LeaveRunning).await, Ok(true));
+        for gone in [&runs, &first] {
+            assert_eq!(creation.restart(gone).unwrap_err(), Problem::StreamerNotFound);
+        }
     }
 }
 
@@ -68,20 +73,46 @@ async fn a_persistent_one_is_tried_at_once_and_goes_on_as_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_restarted_while_it_is_deleted_is_there_or_gone_here_and_on_the_disk() {
-    let scratch = Scratch::new("restart-deleted");
-    let creation = keeping(&scratch);
-    let (_script, source) = scripted(Verdict::EndsByHost);
-    let first = start_persistent(&creation, "desk", source).await.streamer.clone();
-    end_of(&first).await;
-    let desk = id("desk");
-    let mut removing = Box::pin(creation.remove(&desk, ExitPolicy::LeaveRunning));
-    assert!(removing.as_mut().now_or_never().is_none());
-    // The disk may be written by now or not: the removal decides when it is.
-    let restarted = creation.restart(&first).is_ok();
-    let removed = removing.await.unwrap();
-    assert_eq!(removed, !restarted);
-    assert_eq!(on_disk(&scratch).is_empty(), removed);
-    assert_eq!(creation.kept().unwrap().contains(&id("desk")), restarted);
-    assert_eq!(creation.desk.registry.get(&id("desk")).is_some(), restarted);
+async fn one_that_is_restarted_beside_its_deletion_is_gone_here_and_on_the_disk() {
+    for (name, persistent) in [("deleted-kept", true), ("deleted", false)] {
+        for restart_first in [true, false] {
+            let scratch = Scratch::new(name);
+            let creation = keeping(&scratch);
+            let (_script, source) = scripted(Verdict::EndsByHost);
+            let made = if persistent {
+                start_persistent(&creation, "desk", source).await
+            } else {
+                start(&creation, "desk", source, 1, OnConflict::Refuse).await.unwrap()
+            };
+            let first = made.streamer.clone();
+            end_of(&first).await;
+            let desk = id("desk");
+            let mut removing = Box::pin(creation.remove(&desk, ExitPolicy::LeaveRunning));
+            // It is decided which one is deleted, and no more.
+            assert!(removing.as_mut().now_or_never().is_none());
+            if restart_first {
+                let again = creation.restart(&first).unwrap();
+                assert_eq!(creation.is_persistent(&again), persistent);
+                assert_eq!(removing.await, Ok(true));
+                assert!(matches!(again.state(), State::Ended(_)));
+            } else {
+                assert_eq!(removing.await, Ok(true));
+                assert_eq!(creation.restart(&first).unwrap_err(), Problem::StreamerNotFound);
+            }
+            assert!(on_disk(&scratch).is_empty() && !creation.kept().unwrap().contains(&desk));
+            assert!(creation.desk.registry.get(&desk).is_none());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_recipe_of_one_that_was_replaced_does_not_take_its_replacements_place() {
+    let creation = creation();
+    let (_script, source) = scripted(Verdict::Streams);
+    let first = start(&creation, "desk", source.clone(), 1, OnConflict::Refuse).await.unwrap();
+    let second = start(&creation, "desk", source.clone(), 2, OnConflict::Replace).await.unwrap();
+    let desk = &creation.desk;
+    desk.recipes.insert(&desk.registry, &first, recipe("desk", source, 1));
+    assert_eq!(desk.recipes.of(&second).expect("its own").target, target(2));
+    assert!(desk.recipes.of(&first).is_none());
 }
