@@ -297,7 +297,7 @@ async fn a_page_without_the_first_connections_encryption_makes_another_unseen() 
     becomes(&mut chromium, &page, "String(window.moonlightMux.events.Quality?.path)", "direct").await;
     let cipher = cipher(&mut chromium, &page, "moonlightMux.pc").await;
     assert_eq!(cipher, "AES_CM_128_HMAC_SHA1_80");
-    watch(&mut chromium, &served, &[page.clone()], Duration::from_secs(2)).await;
+    watch(&mut chromium, &served, std::array::from_ref(&page), Duration::from_secs(2)).await;
     let seen = chromium.evaluate(&page, "seen").await.expect("the page answers");
     eprintln!("{seen}");
     assert_eq!(seen["connections"], 2, "{seen}");

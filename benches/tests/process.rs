@@ -5,6 +5,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "processes run in real time")]
 
+#[path = "../../moonlight-mux-cli/tests/support/folder.rs"]
+mod folder;
 #[path = "support/held.rs"]
 mod held;
 #[path = "process/held_up.rs"]
@@ -34,6 +36,7 @@ use nix::unistd::Pid;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use folder::Folder;
 use held::{held, memory, settle};
 use live::{Live, ended, host, in_time, pictures, small, streaming, until};
 use support::{join, loopback};
@@ -357,10 +360,9 @@ async fn a_process_that_is_slow_to_say_hello_is_waited_for_and_one_that_never_do
 async fn a_process_that_takes_too_much_memory_or_hangs_is_killed_and_the_next_one_streams() {
     let _alone = ALONE.lock().await;
     let live = Live::start(host(Manner::Sunshine)).await;
-    let folder = env::temp_dir().join(format!("moonlight-mux-process-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
+    let folder = Folder::new("process");
     for fault in ["memory", "much_memory", "hang"] {
-        let mut config = process_once(fault, &[("MMUX_FAULT_FRAMES", "30")], &folder.join(fault));
+        let mut config = process_once(fault, &[("MMUX_FAULT_FRAMES", "30")], &folder.file(fault));
         config.limits.memory = Some(200_000_000);
         config.silence_killed = Duration::from_secs(5);
         let streamer = spawned(&live, "one", config).await;
@@ -379,7 +381,6 @@ async fn a_process_that_takes_too_much_memory_or_hangs_is_killed_and_the_next_on
         assert!(!is_there(first) && streamer.pid().is_some_and(|pid| pid != first));
         streamer.shutdown(ExitPolicy::LeaveRunning).await;
     }
-    fs::remove_dir_all(folder).expect("it is ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]

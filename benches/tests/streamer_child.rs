@@ -125,13 +125,11 @@ fn whoever_starts_it_by_hand_is_told_so() {
 
 #[test]
 fn it_keeps_to_its_limits_and_ends_when_its_server_does() {
-    let process = Process::ready(&[], json!({"open_files": 300, "nice": 5, "memory": 100_000_000}));
+    let process = Process::ready(&[], json!({"open_files": 300, "nice": 5}));
     let proc = format!("/proc/{}", process.child.id());
     let limits = fs::read_to_string(format!("{proc}/limits")).expect("it lives");
     let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("Linux");
     assert_eq!(files.split_whitespace().nth(3), Some("300"));
-    let data = limits.lines().find(|line| line.starts_with("Max data size")).expect("Linux");
-    assert_eq!(data.split_whitespace().nth(3), Some((200_000_000 + 64 * 1024 * 1024).to_string().as_str()));
     assert_eq!(fs::read_link(format!("{proc}/fd/0")).expect("it lives").to_str(), Some("/dev/null"));
     let nice = |stat: &str| -> i32 {
         // The name, which may have blanks, ends with the last parenthesis; nice is the 19th field (proc(5)).
@@ -149,6 +147,33 @@ fn it_keeps_to_its_limits_and_ends_when_its_server_does() {
     let (status, took, log) = process.orphaned();
     assert_eq!(status.code(), Some(3), "{log}");
     assert!(took < LIMIT / 6, "{took:?}");
+}
+
+/// A field of `/proc/PID/status` that counts memory, in bytes.
+fn memory(process: &Process, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.child.id())).expect("it lives");
+    let kib = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("Linux");
+    kib.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+#[test]
+fn the_memory_that_it_may_ask_for_begins_behind_what_it_had_before() {
+    const MEMORY: u64 = 100_000_000;
+    const MAY: u64 = 2 * MEMORY + 64 * 1024 * 1024;
+    /// What it may have given back meanwhile.
+    const GIVEN_BACK: u64 = 16_000_000;
+    for reserved in [0, 2 * MAY] {
+        let process = Process::ready(&[("MMUX_MAPPED", &reserved.to_string())], json!({"memory": MEMORY}));
+        let limits = fs::read_to_string(format!("/proc/{}/limits", process.child.id())).expect("it lives");
+        let data = limits.lines().find_map(|line| line.strip_prefix("Max data size")).expect("Linux");
+        let data: u64 = data.split_whitespace().next().and_then(|data| data.parse().ok()).expect("a number");
+        let (mapped, resident) = (memory(&process, "VmData"), memory(&process, "VmRSS"));
+        eprintln!("it may have {data}, has {mapped} and {resident} of that resident");
+        assert!(mapped > reserved && resident < MEMORY, "{mapped} {resident}");
+        assert!((MAY + reserved..MAY + mapped + GIVEN_BACK).contains(&data), "{data} {mapped}");
+        let (status, _, log) = process.orphaned();
+        assert_eq!(status.code(), Some(3), "{log}");
+    }
 }
 
 #[test]

@@ -431,6 +431,7 @@ mod tests {
             r#"{"Report":{"event":"first_frame","after_ms":-1}}"#,
             r#"{"Report":{"event":"dancing","after_ms":1}}"#,
             r#"{"WebRtcConfig":{"ice_servers":[]}}"#,
+            r#"{"Waiting":{"status":"starting"}}"#,
             r#"{"Report":{"event":"black","after_ms":1},"Signaling":{}}"#,
         ] {
             let parsed = ClientMessage::parse(text);
@@ -607,7 +608,59 @@ mod tests {
         ]
     }
 
+    fn any_status() -> impl Strategy<Value = Status> {
+        prop::sample::select(vec![
+            Status::Starting,
+            Status::Active,
+            Status::Stalled,
+            Status::Reconnecting,
+            Status::Failed,
+            Status::Stopped,
+        ])
+    }
+
+    prop_compose! {
+        fn any_ice_server()(urls: Vec<String>, username: Option<String>, credential: Option<String>)
+            -> IceServerMessage {
+            IceServerMessage { urls, username, credential }
+        }
+    }
+
+    prop_compose! {
+        fn connection_complete()(touch: bool, width: u32, height: u32, client_id: Option<u32>)
+            -> ServerMessage {
+            ServerMessage::ConnectionComplete { capabilities: Capabilities { touch }, width, height, client_id }
+        }
+    }
+
+    fn any_server_message() -> impl Strategy<Value = ServerMessage> {
+        prop_oneof![
+            any_status().prop_map(|status| ServerMessage::Waiting { status }),
+            prop::collection::vec(any_ice_server(), 0..4)
+                .prop_map(|ice_servers| ServerMessage::WebRtcConfig { ice_servers }),
+            any_signaling().prop_map(ServerMessage::Signaling),
+            ".*".prop_map(|stage| ServerMessage::StageStarting { stage: stage.into() }),
+            ".*".prop_map(|stage| ServerMessage::StageComplete { stage: stage.into() }),
+            (".*", any::<i32>()).prop_map(|(stage, error_code)| ServerMessage::StageFailed {
+                stage: stage.into(),
+                error_code
+            }),
+            connection_complete(),
+            any::<i32>().prop_map(|error_code| ServerMessage::ConnectionTerminated { error_code }),
+            Just(ServerMessage::ClientKicked),
+            Just(ServerMessage::PeerDisconnect),
+            Just(ServerMessage::InternalServerError),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn what_the_server_says_reads_as_it_was_written(message in any_server_message()) {
+            let text = message.to_json();
+            prop_assert_eq!(serde_json::from_str::<ServerMessage>(&text).unwrap(), message);
+            prop_assert!(ClientMessage::parse(&text).is_ok() == text.starts_with("{\"Signaling\""), "{}", text);
+        }
+
         #[test]
         fn descriptions_and_candidates_survive_the_wire(message in any_signaling()) {
             let signal = Signal::from(message.clone());

@@ -17,6 +17,8 @@ pub(crate) mod log_line;
 #[cfg(unix)]
 mod media;
 pub(crate) mod media_frames;
+#[cfg(unix)]
+mod memory;
 pub(crate) mod message;
 #[cfg(unix)]
 mod ports;

@@ -7,6 +7,7 @@
 //! | `MMUX_FAULT_ONCE` | a file: only in the process that makes it |
 //! | `MMUX_RELAY` | how the control connection is passed on, both ways: `bytes`, one at a time; `together`, all of half a second at once |
 //! | `MMUX_HOLD` | a file: as long as it is there, the process says nothing, not even that it is there |
+//! | `MMUX_MAPPED` | how many bytes of memory it asks for before anything else, and never touches; default 0 |
 //! | `MMUX_FAULT_MS` | how long `slow_hello` takes; default 1000 |
 
 #[cfg(unix)]
@@ -15,6 +16,7 @@ mod relay;
 
 use std::env;
 use std::fs::OpenOptions;
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -38,6 +40,9 @@ fn main() -> ExitCode {
     while hold.as_ref().is_some_and(|file| file.exists()) {
         rest(Duration::from_millis(50));
     }
+    // As allocators do that reserve what they may need.
+    let reserved = usize::try_from(number("MMUX_MAPPED", 0)).expect("an amount of memory");
+    black_box(black_box(Vec::<u8>::with_capacity(reserved)).leak());
     match wanted.as_str() {
         "slow_hello" if is_its_turn() => rest(Duration::from_millis(number("MMUX_FAULT_MS", 1000))),
         "no_hello" if is_its_turn() => hang(),

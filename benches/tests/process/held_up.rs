@@ -70,6 +70,7 @@ fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
 
 /// The server: pairs, streams, serves, and never ends.
 async fn be_a_server(host: &str, process: ProcessConfig) {
+    #[expect(clippy::print_stdout, reason = "the test that started it reads that")]
     let say = |line: String| println!("\n{MARK}{line}");
     let identity = Identity::generate().expect("keys");
     let client = Host::new(HostConfig::new(host.parse().expect("an address"), identity));

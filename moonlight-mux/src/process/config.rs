@@ -74,8 +74,8 @@ impl ProcessCommand {
 #[non_exhaustive]
 pub struct Limits {
     /// The most memory that may be resident, in bytes: with more the process is killed, and started again. Looked at once a
-    /// second, on Linux alone. There it cannot get more than twice that and 64 MiB either (`RLIMIT_DATA`): whoever asks for it
-    /// ends. Default: any.
+    /// second, on Linux alone. There it cannot get more than twice that and 64 MiB either, beyond what it had mapped when it was
+    /// told its limits (`RLIMIT_DATA`): whoever asks for it ends. Default: any.
     pub memory: Option<u64>,
     /// The most files and sockets that it may have open (`RLIMIT_NOFILE`). Default: as this process.
     pub open_files: Option<u64>,

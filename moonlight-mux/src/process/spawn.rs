@@ -18,7 +18,7 @@ use self::conversation::Conversation;
 use self::log::{Tail, tell_log};
 use super::link::Sender;
 use super::message::{FromChild, ToChild};
-use super::{ProcessCommand, ProcessConfig, ProcessError, ProcessExit};
+use super::{ProcessCommand, ProcessConfig, ProcessError, ProcessExit, memory};
 use crate::streamer::StreamerId;
 use crate::task::{self, Task};
 
@@ -160,19 +160,12 @@ impl Life for Process {
 
     fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        resident(&status)
+        memory::field(&status, "VmRSS")
     }
 
     async fn close(self: Box<Self>) {
         self.talking.close().await;
     }
-}
-
-/// From `/proc/PID/status` (proc(5)), in bytes.
-fn resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 /// What is to be started.
@@ -182,19 +175,5 @@ fn program(command: Option<&ProcessCommand>) -> PathBuf {
         // This very program, though its file may have been replaced or deleted meanwhile.
         None if cfg!(target_os = "linux") => PathBuf::from("/proc/self/exe"),
         None => std::env::current_exe().unwrap_or_else(|_| PathBuf::from("moonlight-mux")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resident_memory_is_read_from_what_linux_says() {
-        assert_eq!(resident("Name:\tx\nVmRSS:\t   12345 kB\nThreads:\t2\n"), Some(12_345 * 1024));
-        assert_eq!(resident("VmRSS:\t18446744073709551615 kB\n"), None, "more than there can be");
-        for text in ["", "VmRSS: x kB", "VmRSS: 5", "VmSize: 5 kB"] {
-            assert_eq!(resident(text), None, "{text:?}");
-        }
     }
 }

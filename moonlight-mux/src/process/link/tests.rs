@@ -68,6 +68,7 @@ async fn messages_come_in_order_both_ways_and_each_descriptor_with_its_message()
     assert!(parent.receiver.recv().await.is_none(), "the end of input is behind the last message");
     child.writer.await.unwrap().unwrap();
     assert_eq!(child.sender.send(hello(0)).await, Err(Closed));
+    assert!(!child.sender.offer(hello(0), None));
 }
 
 #[tokio::test]
@@ -105,10 +106,14 @@ async fn what_cannot_be_read_is_counted_and_what_follows_is_read() {
 #[tokio::test]
 async fn a_side_that_does_not_read_makes_senders_wait_and_loses_what_cannot() {
     let (mut parent, child) = pair();
-    // The writer runs only when this test waits.
+    // Nothing waits here, so the writer does not run.
     for n in 0..OUTGOING as u32 {
-        child.sender.send(hello(n)).await.unwrap();
+        assert!(child.sender.offer(hello(n), None));
     }
+    assert!(!child.sender.offer(hello(1_000_002), None));
+    let (mut ours, theirs) = unix::net::UnixStream::pair().unwrap();
+    assert!(!child.sender.offer(hello(1_000_003), Some(theirs.into())));
+    assert_eq!(ours.read(&mut [0]).unwrap(), 0, "what rides on it is closed");
     let mut waiting = Box::pin(child.sender.send(hello(1_000_000)));
     assert!(poll!(&mut waiting).is_pending());
     drop(waiting);
@@ -133,7 +138,10 @@ async fn a_side_that_does_not_read_makes_senders_wait_and_loses_what_cannot() {
     // There is room again for both.
     child.sender.tell(hello(5));
     child.sender.send(hello(6)).await.unwrap();
-    assert_eq!((pid(&mut parent).await, pid(&mut parent).await), (5, 6));
+    assert!(child.sender.offer(hello(7), None));
+    for n in 5..8 {
+        assert_eq!(pid(&mut parent).await, n);
+    }
     assert_eq!(child.sender.dropped(), 3);
 }
 
