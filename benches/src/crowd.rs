@@ -66,7 +66,7 @@ pub enum JoinError {
     Connect(#[from] ConnectError),
     /// The connection failed.
     #[error("a viewer could not join: {0}")]
-    Failed(&'static str),
+    Failed(String),
 }
 
 /// The session key and the salt of [`Crowd::of_plain_sockets`].

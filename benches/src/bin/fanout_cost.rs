@@ -143,9 +143,7 @@ impl Way {
             us_per_packet_viewer: cpu * 1e6 / packets as f64,
             cores: cpu / elapsed,
             packets_per_second,
-            megabytes_per_second: packets_per_second
-                * (received.bytes as f64 / received.packets.max(1) as f64)
-                / 1e6,
+            megabytes_per_second: packets_per_second * received.bytes_per_packet() / 1e6,
             packets_per_second_of_a_core: packets as f64 / cpu,
             valid: opens && received.loss <= MOST_LOSS && pace >= LEAST_PACE,
             pace,

@@ -4,10 +4,12 @@
 //!
 //! Each frame's packets are decrypted and put together; with `--recording` one viewer of ten compares each frame with the
 //! recording that the server plays. Where the stream is a test host's live picture on this machine, as `moonlight-mux demo` serves
-//! it, each frame tells how long it was under way. Exits with 1 when a frame was wrong or a viewer ended early.
+//! it, each frame tells how long it was under way. Exits with 1 when a frame was wrong, a viewer ended early, or one could not join.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 
+use std::error::Error;
+use std::iter::successors;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,8 +49,27 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let mut why = error.to_string();
+            for cause in successors(error.source(), |&cause| cause.source()) {
+                let cause = cause.to_string();
+                // Some errors say their cause themselves.
+                if !why.ends_with(&cause) {
+                    why = format!("{why}: {cause}");
+                }
+            }
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all frames were right and all viewers stayed.
+async fn run(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     let (mut codec, mut check) = (arguments.codec.unwrap_or(Codec::H264), None);
     if let Some(folder) = arguments.recording {
         let recording = Recording::open(folder)?;
@@ -95,6 +116,5 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         println!("{:<20} {} frames, {} viewers ended early", "wrong", report.wrong, report.ended_early);
     }
-    let well = report.wrong == 0 && report.ended_early == 0;
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report.wrong == 0 && report.ended_early == 0)
 }

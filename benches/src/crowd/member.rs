@@ -46,11 +46,11 @@ impl std::fmt::Debug for SharedReceiver {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Joining,
     Connected,
-    Ended(&'static str),
+    Ended(String),
 }
 
 impl Member {
@@ -95,9 +95,9 @@ impl Member {
         let task = task::spawn(driver.run());
         let joined = time::timeout(JOIN_TIMEOUT, state.wait_for(|state| *state != State::Joining));
         let outcome = match joined.await {
-            Ok(Ok(state)) => *state,
-            Ok(Err(_)) => State::Ended("it is gone"),
-            Err(_) => State::Ended("it took too long"),
+            Ok(Ok(state)) => state.clone(),
+            Ok(Err(_)) => State::Ended("it is gone".to_owned()),
+            Err(_) => State::Ended("it took too long".to_owned()),
         };
         match outcome {
             State::Ended(why) => Err(JoinError::Failed(why)),
@@ -182,7 +182,7 @@ struct Driver<T> {
 
 impl<T: Transport> Driver<T> {
     async fn run(mut self: Box<Self>) {
-        let why = self.serve().await.err().unwrap_or("it left");
+        let why = self.serve().await.err().unwrap_or_else(|| "it left".to_owned());
         self.state.send_replace(State::Ended(why));
         if self.rtc.close().is_ok() {
             self.drain();
@@ -191,14 +191,14 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Runs until it is told to leave, or the server ends it, which is the error.
-    async fn serve(&mut self) -> Result<(), &'static str> {
+    async fn serve(&mut self) -> Result<(), String> {
         let mut timeout = self.drain().ok_or("str0m gave up")?;
         loop {
             tokio::select! {
                 biased;
                 _ = self.leaving.changed() => return Ok(()),
                 message = self.transport.recv() => {
-                    let message = message.map_err(|_| "the server is gone")?;
+                    let message = message.map_err(|closed| closed.to_string())?;
                     self.handle_message(message).await?;
                     self.tick()?;
                 }

@@ -69,6 +69,12 @@ pub struct Received {
 }
 
 impl Received {
+    /// How long the packets that came were, on average.
+    #[must_use]
+    pub fn bytes_per_packet(&self) -> f64 {
+        self.bytes as f64 / self.packets.max(1) as f64
+    }
+
     fn of(crowd: &Crowd) -> (Self, Vec<FrameTimes>) {
         let connected = crowd.connected();
         let all = crowd.take();

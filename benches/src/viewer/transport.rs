@@ -32,7 +32,7 @@ pub trait Transport: Send + 'static {
 
 /// The transport ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("signalling ended, code {code:?}: {reason}")]
+#[error("signalling ended, {}: {reason}", .code.map_or_else(|| "no code".to_owned(), |code| format!("code {code}")))]
 pub struct Closed {
     /// The WebSocket close code; `None` when the connection ended without one.
     pub code: Option<u16>,
