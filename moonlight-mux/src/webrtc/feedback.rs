@@ -306,8 +306,8 @@ mod tests {
     use rtc::rtp::{self, header::Header};
     use rtc::shared::TransportContext;
 
-    use super::super::delivery::Paths;
     use super::super::negotiate::interceptors;
+    use super::super::paths::Paths;
     use super::*;
     use crate::task::Listener;
 

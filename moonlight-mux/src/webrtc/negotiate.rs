@@ -22,10 +22,10 @@ use rtc::shared::error::Error;
 
 use super::BindError;
 use super::channels;
-use super::delivery::Paths;
 use super::feedback::{Feedback, PLAYOUT_DELAY};
 use super::late_responder::LateResponder;
 use super::packetiser::Packetiser;
+use super::paths::Paths;
 use crate::media::VideoCodec;
 
 /// Without an answer to a consent check for this long the connection counts as disconnected, which may pass.

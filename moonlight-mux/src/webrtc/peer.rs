@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use self::budget::ErrorBudget;
 use self::connection::Connection;
 use super::channels::ChannelSet;
-use super::delivery::Paths;
+use super::paths::Paths;
 use super::{Shared, negotiate};
 use crate::egress::{Egress, Relocated, ViewerIo};
 use crate::media::StreamInfo;

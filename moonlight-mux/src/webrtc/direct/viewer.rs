@@ -10,10 +10,10 @@ use crate::broadcast::{Media, Next};
 use crate::egress::ViewerIo;
 use crate::media::{AudioFrame, VideoFrame};
 use crate::peer::{LeaveReason, PeerStats};
-use crate::webrtc::delivery::{self, SentVideo, Told};
 use crate::webrtc::health::{Health, Report};
 use crate::webrtc::heard::LastHeard;
 use crate::webrtc::resend::RESEND_PACKETS;
+use crate::webrtc::serving::{self, SentVideo, Told};
 use crate::webrtc::shards::{End, Turn, Work};
 
 /// Frames, packets of sound and reports that one turn handles: what is left comes behind the other viewers' turns.
@@ -136,7 +136,7 @@ impl<S: MediaSender> DirectViewer<S> {
         for taken in 0..PER_TURN {
             match self.feedback.reports.try_recv() {
                 Ok((ssrc, report)) if ssrc == self.feedback.video => {
-                    delivery::count(&report, &self.viewer);
+                    serving::count(&report, &self.viewer);
                     self.health.handle_report(now, &report);
                     if let Report::Nack(lost) = &report {
                         let failed = self.path.resend(lost);
@@ -164,7 +164,7 @@ impl<S: MediaSender> DirectViewer<S> {
 
     fn obey(&mut self) -> Result<(), LeaveReason> {
         while let Some(verdict) = self.health.poll_verdict() {
-            if let Some(reason) = self.span.in_scope(|| delivery::obey(verdict, &self.viewer)) {
+            if let Some(reason) = self.span.in_scope(|| serving::obey(verdict, &self.viewer)) {
                 return Err(reason);
             }
         }
@@ -184,7 +184,7 @@ impl<S: MediaSender> DirectViewer<S> {
                     let failed = self.path.send_audio(now, &frame);
                     self.counted.add_failed(now, failed);
                 }
-                Next::Media(Media::Gap { lost }) => self.span.in_scope(|| delivery::note_gap(lost)),
+                Next::Media(Media::Gap { lost }) => self.span.in_scope(|| serving::note_gap(lost)),
                 Next::Empty => break,
                 Next::Closed => return None,
             }
