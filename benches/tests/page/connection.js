@@ -63,108 +63,90 @@ function join() {
   return scene;
 }
 
+/** A test's scene, which is undone whatever comes of it. */
+async function joined(body) {
+  const scene = join();
+  try {
+    await body(scene);
+  } finally {
+    scene.undo();
+  }
+}
+
 const gone = () => new DOMException("the connection is closed", "InvalidStateError");
 const settled = () => new Promise((resolve) => setTimeout(resolve));
 
-testThatWaits("candidates that came early are added behind the answer, in their order", async () => {
-  const scene = join();
-  try {
-    await scene.config();
-    await scene.candidate(1);
-    await scene.candidate(2);
-    const [{ added }] = scene.peers;
-    equal(added.length, 0);
-    await scene.answer();
-    added[0].taken();
-    await settled();
-    await scene.candidate(3);
-    equal(added.map(({ candidate }) => candidate), ["candidate 1", "candidate 2", "candidate 3"]);
-  } finally {
-    scene.undo();
-  }
-});
+testThatWaits("candidates that came early are added behind the answer, in their order", () => joined(async (scene) => {
+  await scene.config();
+  await scene.candidate(1);
+  await scene.candidate(2);
+  const [{ added }] = scene.peers;
+  equal(added.length, 0);
+  await scene.answer();
+  added[0].taken();
+  await settled();
+  await scene.candidate(3);
+  equal(added.map(({ candidate }) => candidate), ["candidate 1", "candidate 2", "candidate 3"]);
+}));
 
-testThatWaits("a candidate that cannot be used ends the attempt", async () => {
-  const scene = join();
-  try {
-    await scene.config();
-    await scene.answer();
-    await scene.candidate(1);
-    scene.peers[0].added[0].refused(new Error("no candidate at all"));
-    await settled();
-    equal([scene.ended, scene.errors], [["This browser could not take up the connection."], ["no candidate at all"]]);
-  } finally {
-    scene.undo();
-  }
-});
+testThatWaits("a candidate that cannot be used ends the attempt", () => joined(async (scene) => {
+  await scene.config();
+  await scene.answer();
+  await scene.candidate(1);
+  scene.peers[0].added[0].refused(new Error("no candidate at all"));
+  await settled();
+  equal([scene.ended, scene.errors], [["This browser could not take up the connection."], ["no candidate at all"]]);
+}));
 
-testThatWaits("another connection goes on whatever becomes of the first one's candidates", async () => {
-  const scene = join();
-  try {
-    await scene.config();
-    await scene.candidate(1);
-    await scene.candidate(2);
-    await scene.answer();
-    await scene.config();
-    const [first, second] = scene.peers;
-    first.added[0].refused(gone());
-    await settled();
-    equal([scene.ended, scene.errors, first.added.length], [[], [], 1]);
-    await scene.answer();
-    await scene.candidate(3);
-    equal(second.added.map(({ candidate }) => candidate), ["candidate 3"]);
-  } finally {
-    scene.undo();
-  }
-});
+testThatWaits("another connection goes on whatever becomes of the first one's candidates", () => joined(async (scene) => {
+  await scene.config();
+  await scene.candidate(1);
+  await scene.candidate(2);
+  await scene.answer();
+  await scene.config();
+  const [first, second] = scene.peers;
+  first.added[0].refused(gone());
+  await settled();
+  equal([scene.ended, scene.errors, first.added.length], [[], [], 1]);
+  await scene.answer();
+  await scene.candidate(3);
+  equal(second.added.map(({ candidate }) => candidate), ["candidate 3"]);
+}));
 
-testThatWaits("an attempt that has ended adds no candidates and is silent about those under way", async () => {
-  const scene = join();
-  try {
-    await scene.config();
-    await scene.candidate(1);
-    await scene.candidate(2);
-    await scene.answer();
-    scene.leave();
-    const [{ added }] = scene.peers;
-    added[0].refused(gone());
-    await settled();
-    equal([scene.ended, scene.errors, added.length], [["You left the stream."], [], 1]);
-  } finally {
-    scene.undo();
-  }
-});
+testThatWaits("an attempt that has ended adds no candidates and is silent about those under way", () => joined(async (scene) => {
+  await scene.config();
+  await scene.candidate(1);
+  await scene.candidate(2);
+  await scene.answer();
+  scene.leave();
+  const [{ added }] = scene.peers;
+  added[0].refused(gone());
+  await settled();
+  equal([scene.ended, scene.errors, added.length], [["You left the stream."], [], 1]);
+}));
 
-testThatWaits("another connection goes on when the first one's offer comes to nothing", async () => {
-  const scene = join();
-  try {
-    const first = Promise.withResolvers();
-    scene.offers = [first.promise];
-    await scene.config();
-    await scene.config();
-    first.reject(gone());
-    await settled();
-    equal([scene.ended, scene.errors, scene.peers.length], [[], [], 2]);
-    scene.offers = [Promise.reject(new Error("no offer at all"))];
-    await scene.config();
-    await settled();
-    equal([scene.ended, scene.errors], [["This browser could not take up the connection."], ["no offer at all"]]);
-  } finally {
-    scene.undo();
-  }
-});
+testThatWaits("another connection goes on when the first one's offer comes to nothing", () => joined(async (scene) => {
+  const first = Promise.withResolvers();
+  scene.offers = [first.promise];
+  await scene.config();
+  await scene.config();
+  first.reject(gone());
+  await settled();
+  equal([scene.ended, scene.errors, scene.peers.length], [[], [], 2]);
+  scene.offers = [Promise.reject(new Error("no offer at all"))];
+  await scene.config();
+  await settled();
+  equal([scene.ended, scene.errors], [["This browser could not take up the connection."], ["no offer at all"]]);
+}));
 
 testThatWaits("an answer that does not come is not waited for without limit", async () => {
   for (const answered of [true, false]) {
-    const scene = join();
-    try {
-      await scene.config();
-      if (answered) await scene.answer();
-      await scene.pass(12_000);
-      equal(scene.ended, answered ? [] : ["The server does not answer."]);
-    } finally {
-      scene.undo();
-    }
+    await joined(async (scene) => {
+    await scene.config();
+    if (answered) await scene.answer();
+    await scene.pass(12_000);
+    equal(scene.ended, answered ? [] : ["The server does not answer."]);
+    });
   }
 });
 
@@ -172,20 +154,17 @@ testThatWaits("the network is not blamed for a connection whose other end is gon
   const blamed = "No media connection to the server could be made.";
   for (const [state, limit] of [["connecting", 10_000], ["failed", 2_000]]) {
     for (const [status, verdict] of [["active", blamed], ["reconnecting", "The connection was lost."]]) {
-      const scene = join();
-      try {
-        scene.status = status;
-        await scene.config();
-        await scene.answer();
-        const [pc] = scene.peers;
-        pc.connectionState = state;
-        pc.onconnectionstatechange();
-        await scene.pass(limit);
-        await settled();
-        equal(scene.ended, [verdict]);
-      } finally {
-        scene.undo();
-      }
+      await joined(async (scene) => {
+      scene.status = status;
+      await scene.config();
+      await scene.answer();
+      const [pc] = scene.peers;
+      pc.connectionState = state;
+      pc.onconnectionstatechange();
+      await scene.pass(limit);
+      await settled();
+      equal(scene.ended, [verdict]);
+      });
     }
   }
 });
