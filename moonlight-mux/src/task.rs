@@ -8,8 +8,8 @@ use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool,
-    Ordering::{AcqRel, Release},
+    AtomicU8,
+    Ordering::{AcqRel, Relaxed, Release},
 };
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
@@ -248,35 +248,49 @@ impl Listener {
     }
 }
 
-/// Says to a listener for whom there is something to do.
+/// Says to a listener for whom there is something to do, and leaves notes for whom it may wait.
 #[derive(Debug)]
 pub(crate) struct Bell {
-    rung: AtomicBool,
+    /// [`RUNG`] and [`NOTED`].
+    state: AtomicU8,
     listener: Listener,
 }
 
+const RUNG: u8 = 1;
+const NOTED: u8 = 2;
+
 impl Bell {
     pub(crate) fn new(listener: Listener) -> Self {
-        Self { rung: AtomicBool::new(false), listener }
+        Self { state: AtomicU8::new(0), listener }
     }
 
     /// Wakes the listener.
     pub(crate) fn ring(&self) {
-        self.rung.store(true, Release);
+        self.state.fetch_or(RUNG, Release);
         self.listener.0.notify_one();
+    }
+
+    /// Leaves a note, which the listener finds when it comes for another reason.
+    pub(crate) fn note(&self) {
+        self.state.fetch_or(NOTED, Release);
     }
 
     /// Rings as soon as [`Rings::ring`] is called: once for all bells of one listener.
     pub(crate) fn ring_with(&self, others: &mut Rings) {
-        self.rung.store(true, Release);
+        self.state.fetch_or(RUNG, Release);
         if !others.0.iter().any(|listener| Arc::ptr_eq(&listener.0, &self.listener.0)) {
             others.0.push(self.listener.clone());
         }
     }
 
-    /// Whether it was rung since this was asked last.
-    pub(crate) fn take(&self) -> bool {
-        self.rung.swap(false, AcqRel)
+    /// Whether it was rung since it was last answered.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.state.load(Relaxed) & RUNG != 0
+    }
+
+    /// The listener has come; gives whether a note was left since it came last.
+    pub(crate) fn answer(&self) -> bool {
+        self.state.swap(0, AcqRel) & NOTED != 0
     }
 }
 
@@ -317,10 +331,21 @@ mod tests {
         rings.ring();
         assert!(listener.rung().now_or_never().is_some());
         assert!(listener.rung().now_or_never().is_none(), "once");
-        assert!(other.rung().now_or_never().is_none() && !third.take());
-        assert!(first.take() && second.take() && !first.take());
+        assert!(other.rung().now_or_never().is_none() && !third.is_rung());
+        assert!(first.is_rung() && second.is_rung() && !first.answer() && !first.is_rung());
         third.ring();
-        assert!(other.rung().now_or_never().is_some() && third.take());
+        assert!(other.rung().now_or_never().is_some() && third.is_rung());
+    }
+
+    #[tokio::test]
+    async fn a_note_wakes_nobody_and_is_found_with_the_next_answer() {
+        let listener = Listener::default();
+        let bell = Bell::new(listener.clone());
+        bell.note();
+        assert!(listener.rung().now_or_never().is_none() && !bell.is_rung());
+        bell.ring();
+        assert!(bell.is_rung() && bell.answer());
+        assert!(!bell.is_rung() && !bell.answer(), "once");
     }
 
     #[tokio::test(start_paused = true)]

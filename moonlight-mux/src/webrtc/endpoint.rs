@@ -7,16 +7,17 @@
 
 mod early;
 mod nomination;
+mod peer;
 mod port;
 mod tcp;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,18 +26,13 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use webrtc::runtime::AsyncUdpSocket;
 
-use self::early::Early;
-use self::nomination::Nomination;
+use self::peer::{Inbox, Path, Peer};
 use self::port::Port;
-use super::calm::Calm;
-use super::dtls;
+use self::tcp::Connection;
 use super::heard::LastHeard;
 use super::stun::{self, Kind};
 use crate::task::{self, Task};
 
-/// Datagrams that wait for one peer: DTLS, STUN and RTCP only, so seldom more than a few. Full: the newest is dropped, as
-/// the kernel would.
-const INBOX: usize = 128;
 /// Source addresses of one peer: each of its interfaces, and what NATs make of them. More: the oldest is forgotten.
 const ADDRESSES_PER_PEER: usize = 16;
 
@@ -73,54 +69,6 @@ struct Routes {
     by_address: HashMap<SocketAddr, Arc<Peer>>,
 }
 
-/// One peer's share of the port.
-#[derive(Debug)]
-struct Peer {
-    heard: LastHeard,
-    calm: Mutex<Calm>,
-    inboxes: Mutex<Vec<Arc<Inbox>>>,
-    /// Of the crate's sockets those that are open: it closes them when it ends, whatever it ends by.
-    sockets: AtomicUsize,
-    addresses: Mutex<VecDeque<SocketAddr>>,
-    connections: tcp::Connections,
-    early: Mutex<Early>,
-    nomination: Mutex<Nomination>,
-    path: Mutex<Option<Path>>,
-    /// ICE may have chosen another path since.
-    path_in_doubt: AtomicBool,
-    /// Whether the connection is of no use.
-    unfit: watch::Sender<bool>,
-    /// The first RTCP datagram that the crate has sent, for who waits for it.
-    first_rtcp: watch::Sender<Option<Bytes>>,
-    rtcp: RtcpReader,
-}
-
-/// Who gets the peer's RTCP in the crate's place, if somebody does.
-#[derive(Default)]
-struct RtcpReader(Mutex<Option<Box<ReadRtcp>>>);
-
-type ReadRtcp = dyn FnMut(Instant, &[u8]) + Send;
-
-impl RtcpReader {
-    fn get(&self) -> MutexGuard<'_, Option<Box<ReadRtcp>>> {
-        self.0.lock().expect("no holder of this lock panics")
-    }
-}
-
-impl fmt::Debug for RtcpReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RtcpReader").field(&self.get().is_some()).finish()
-    }
-}
-
-/// The way to a peer: where the crate sends what is not STUN, which goes by the pair of candidates that ICE has chosen. It does
-/// not say so when it chooses another one; but then checks go by that one, both ways, as long as the connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Path {
-    destination: SocketAddr,
-    local_ip: IpAddr,
-}
-
 /// What became of datagrams that were to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -128,18 +76,6 @@ pub(super) enum Sent {
     Whole,
     /// There was no room, or no way: some are lost, for this peer alone.
     Lost,
-}
-
-#[derive(Debug)]
-struct Inbox {
-    local_ip: IpAddr,
-    queue: Mutex<Queue>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    datagrams: VecDeque<(SocketAddr, Bytes)>,
-    waker: Option<Waker>,
 }
 
 impl Endpoint {
@@ -165,22 +101,7 @@ impl Endpoint {
 
     /// A place for a new peer.
     pub(super) fn peer(&self) -> PeerPort {
-        let peer = Peer {
-            heard: LastHeard::default(),
-            calm: Mutex::default(),
-            inboxes: Mutex::default(),
-            sockets: AtomicUsize::new(0),
-            addresses: Mutex::default(),
-            connections: tcp::Connections::of_a_peer(),
-            early: Mutex::default(),
-            nomination: Mutex::default(),
-            path: Mutex::default(),
-            path_in_doubt: AtomicBool::new(false),
-            unfit: watch::Sender::new(false),
-            first_rtcp: watch::Sender::new(None),
-            rtcp: RtcpReader::default(),
-        };
-        PeerPort { shared: self.shared.clone(), peer: Arc::new(peer), ufrags: Vec::new() }
+        PeerPort { shared: self.shared.clone(), peer: Arc::new(Peer::new()), ufrags: Vec::new() }
     }
 }
 
@@ -240,7 +161,7 @@ impl Drop for PeerPort {
         }
         drop(routes);
         *self.peer.rtcp.get() = None;
-        self.peer.connections.close();
+        self.peer.way().connections.close();
     }
 }
 
@@ -254,8 +175,7 @@ pub(super) struct PeerSockets {
 impl PeerSockets {
     /// A socket that shares the endpoint's port and is reached at `local_ip`.
     pub(super) fn open(&self, local_ip: IpAddr) -> PeerSocket {
-        let inbox = Arc::new(Inbox { local_ip, queue: Mutex::default() });
-        self.peer.inboxes().push(inbox.clone());
+        let inbox = self.peer.open_inbox(local_ip);
         self.peer.sockets.fetch_add(1, Relaxed);
         PeerSocket { shared: self.shared.clone(), peer: self.peer.clone(), inbox }
     }
@@ -293,9 +213,12 @@ impl Outlet {
     /// Sends datagrams that stand one behind the other, all of `segment_size` bytes but the last, which may be shorter: at
     /// most [`max_segments`](Self::max_segments). Never waits. They leave the way that the crate's own leave now.
     pub(super) fn send(&self, contents: &[u8], segment_size: usize) -> Sent {
-        let path = *self.peer.path();
-        let Some(Path { destination, local_ip }) = path else { return Sent::Lost };
-        self.shared.send(&self.peer, local_ip, destination, None, contents, Some(segment_size))
+        let (path, connection) = {
+            let way = self.peer.way();
+            let Some(path) = way.path else { return Sent::Lost };
+            (path, way.connection_on(path))
+        };
+        self.shared.send(path, connection, None, contents, Some(segment_size))
     }
 
     /// Whether the crate still has a socket of the peer's. If not its connection is at its end, though it may not say so.
@@ -306,7 +229,7 @@ impl Outlet {
     /// Whether ICE may have chosen another path since this was asked last. Then something that is not STUN should go through the
     /// crate, which shows its path.
     pub(super) fn take_path_doubt(&self) -> bool {
-        self.peer.path_in_doubt.load(Relaxed) && self.peer.path_in_doubt.swap(false, Relaxed)
+        self.peer.way().take_doubt()
     }
 
     /// The connection is of no use, though it stands.
@@ -329,7 +252,7 @@ impl Outlet {
 
 impl fmt::Debug for Outlet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outlet").field("path", &*self.peer.path()).finish_non_exhaustive()
+        f.debug_struct("Outlet").field("path", &self.peer.way().path).finish_non_exhaustive()
     }
 }
 
@@ -357,9 +280,11 @@ impl AsyncUdpSocket for PeerSocket {
 
     /// Never waits: a datagram that the kernel does not take at once is lost, for this peer alone.
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.peer.handle_sending(transmit.destination, self.inbox.local_ip, transmit.contents);
         let Transmit { destination, ecn, contents, segment_size, .. } = *transmit;
-        let _ = self.shared.send(&self.peer, self.inbox.local_ip, destination, ecn, contents, segment_size);
+        let path = Path { destination, local_ip: self.inbox.local_ip };
+        self.peer.handle_sending(path, contents);
+        let connection = self.peer.way().connection_on(path);
+        let _ = self.shared.send(path, connection, ecn, contents, segment_size);
         Poll::Ready(Ok(contents.len()))
     }
 
@@ -372,11 +297,7 @@ impl AsyncUdpSocket for PeerSocket {
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
             return Poll::Ready(Ok(0));
         };
-        let mut queue = self.inbox.queue();
-        let Some((from, datagram)) = queue.datagrams.pop_front() else {
-            queue.waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
+        let (from, datagram) = ready!(self.inbox.poll_pop(cx));
         let len = datagram.len().min(buf.len());
         buf[..len].copy_from_slice(&datagram[..len]);
         *meta = RecvMeta::default();
@@ -419,17 +340,18 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 const MAX_DATAGRAM: usize = 2048;
 
 impl Shared {
-    /// Never waits: what is not taken at once is lost, for this peer alone.
+    /// By the connection that its peer has on this path, if it has one. Never waits: what is not taken at once is lost, for this
+    /// peer alone.
     fn send(
         &self,
-        peer: &Peer,
-        local_ip: IpAddr,
-        destination: SocketAddr,
+        path: Path,
+        connection: Option<Arc<Connection>>,
         ecn: Option<EcnCodepoint>,
         contents: &[u8],
         segment_size: Option<usize>,
     ) -> Sent {
-        if let Some(connection) = peer.connections.find(destination, local_ip) {
+        let Path { destination, local_ip } = path;
+        if let Some(connection) = connection {
             let size = segment_size.unwrap_or(contents.len()).max(1);
             let lost = connection.send(contents.chunks(size));
             self.counters.tcp_queue_full.fetch_add(lost, Relaxed);
@@ -502,136 +424,5 @@ impl Shared {
 
     fn write_routes(&self) -> RwLockWriteGuard<'_, Routes> {
         self.routes.write().expect("no holder of this lock panics")
-    }
-}
-
-impl Peer {
-    /// False when the inbox is full or there is none.
-    fn deliver(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
-        if Kind::of(datagram) == Kind::Dtls {
-            let mut early = self.early();
-            if !early.is_over() {
-                return early.keep(from, to, datagram);
-            }
-        }
-        let nomination = self.nomination().handle_datagram(from, datagram);
-        self.put(from, to, datagram) && nomination.is_none_or(|again| self.put(from, to, &again))
-    }
-
-    fn put(&self, from: SocketAddr, to: Option<IpAddr>, datagram: &[u8]) -> bool {
-        self.heard.note();
-        let kind = Kind::of(datagram);
-        match kind {
-            Kind::Dtls => {
-                self.calm().handle_dtls(task::now());
-                self.note_alert(datagram);
-            }
-            Kind::Rtcp => {
-                if let Some(read) = &mut *self.rtcp.get() {
-                    read(task::now(), datagram);
-                    return true;
-                }
-            }
-            _ => {}
-        }
-        let inbox = {
-            let inboxes = self.inboxes();
-            inboxes.iter().find(|inbox| Some(inbox.local_ip) == to).or(inboxes.first()).cloned()
-        };
-        let Some(inbox) = inbox else { return false };
-        if kind == Kind::Stun {
-            if stun::is_success(datagram) {
-                self.calm().handle_answer();
-            }
-            self.note_check_on(Path { destination: from, local_ip: inbox.local_ip });
-        }
-        let mut queue = inbox.queue();
-        if queue.datagrams.len() == INBOX {
-            return false;
-        }
-        queue.datagrams.push_back((from, Bytes::copy_from_slice(datagram)));
-        let waker = queue.waker.take();
-        drop(queue);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        true
-    }
-
-    fn end_early(&self) {
-        // Locked until all is there: what comes meanwhile is behind it.
-        let mut early = self.early();
-        for datagram in early.end() {
-            self.put(datagram.from, datagram.to, &datagram.bytes);
-        }
-    }
-
-    fn early(&self) -> MutexGuard<'_, Early> {
-        self.early.lock().expect("no holder of this lock panics")
-    }
-
-    fn inboxes(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
-        self.inboxes.lock().expect("no holder of this lock panics")
-    }
-
-    fn addresses(&self) -> MutexGuard<'_, VecDeque<SocketAddr>> {
-        self.addresses.lock().expect("no holder of this lock panics")
-    }
-
-    fn note_alert(&self, datagram: &[u8]) {
-        if dtls::is_fatal_alert(datagram) {
-            self.unfit.send_replace(true);
-        }
-    }
-
-    /// The crate sends this.
-    fn handle_sending(&self, destination: SocketAddr, local_ip: IpAddr, datagram: &[u8]) {
-        let kind = Kind::of(datagram);
-        if kind == Kind::Stun {
-            if stun::is_check(datagram) {
-                self.calm().handle_check(task::now());
-            }
-            self.note_check_on(Path { destination, local_ip });
-            return;
-        }
-        if kind == Kind::Dtls {
-            self.calm().handle_dtls(task::now());
-            self.note_alert(datagram);
-        }
-        *self.path() = Some(Path { destination, local_ip });
-        if kind == Kind::Rtcp {
-            self.first_rtcp.send_if_modified(|first| {
-                let is_first = first.is_none();
-                if is_first {
-                    *first = Some(Bytes::copy_from_slice(datagram));
-                }
-                is_first
-            });
-        }
-    }
-
-    /// STUN comes or goes by this path.
-    fn note_check_on(&self, checked: Path) {
-        if self.path().is_some_and(|path| path != checked) {
-            self.path_in_doubt.store(true, Relaxed);
-        }
-    }
-
-    fn path(&self) -> MutexGuard<'_, Option<Path>> {
-        self.path.lock().expect("no holder of this lock panics")
-    }
-
-    fn calm(&self) -> MutexGuard<'_, Calm> {
-        self.calm.lock().expect("no holder of this lock panics")
-    }
-
-    fn nomination(&self) -> MutexGuard<'_, Nomination> {
-        self.nomination.lock().expect("no holder of this lock panics")
-    }
-}
-
-impl Inbox {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of this lock panics")
     }
 }

@@ -85,6 +85,7 @@ impl Reporter {
         drop(reports);
         // Then the connection's end was not seen when it rang.
         if let Some(bell) = self.bell.as_ref().filter(|_| self.reports.strong_count() == 0) {
+            bell.note();
             bell.ring();
         }
     }
@@ -94,7 +95,9 @@ fn hand_on(reports: &mpsc::Sender<(u32, Report)>, bell: Option<&Bell>, ssrc: u32
     let can_wait = matches!(report, Report::Reception(_));
     // Nobody reads: the viewer's task has ended, or does not keep up.
     let _ = reports.try_send((ssrc, report));
-    if let Some(bell) = bell.filter(|_| !can_wait) {
+    let Some(bell) = bell else { return };
+    bell.note();
+    if !can_wait {
         bell.ring();
     }
 }
@@ -115,11 +118,12 @@ pub(super) struct Feedback {
     bell: Option<LastRing>,
 }
 
-/// Rings once more when it is dropped.
+/// Leaves a note and rings once more when it is dropped.
 struct LastRing(Arc<Bell>);
 
 impl Drop for LastRing {
     fn drop(&mut self) {
+        self.0.note();
         self.0.ring();
     }
 }
@@ -191,7 +195,7 @@ pub(super) fn read(
 
 impl Feedback {
     /// `bell`: where media may go past the crate, what rings for who sends them when a viewer asks for something, and when
-    /// there will be no more reports. How packets arrive can wait until it looks. `crate_sends`: whether they may go through it.
+    /// there will be no more reports. How packets arrive can wait until it looks. In each case there is a note. `crate_sends`: whether they may go through it.
     pub(super) fn new(bell: Option<Arc<Bell>>, crate_sends: bool) -> (Self, Backchannel) {
         let streams = NegotiatedStreams::default();
         let (reports_tx, reports) = mpsc::channel(REPORTS);
@@ -328,13 +332,13 @@ mod tests {
         let block = ReceptionReport { ssrc: 7, ..ReceptionReport::default() };
         let report = ReceiverReport { ssrc: 1, reports: vec![block], ..ReceiverReport::default() };
         feedback.handle_read(tagged(now, vec![Box::new(report)])).expect("it takes all");
-        assert!(!bell.take());
+        assert!(!bell.is_rung() && bell.answer());
         let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 };
         feedback.handle_read(tagged(now, vec![Box::new(pli)])).expect("it takes all");
-        assert!(bell.take());
+        assert!(bell.is_rung() && bell.answer());
         assert_eq!(reports(&mut backchannel).len(), 2);
         drop(feedback);
-        assert!(bell.take());
+        assert!(bell.is_rung() && bell.answer());
         assert_eq!(backchannel.reports.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
     }
 

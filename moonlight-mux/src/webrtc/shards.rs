@@ -21,8 +21,9 @@ const SLICE: Duration = Duration::from_micros(500);
 
 /// What a shard does for one viewer. Dropped when it has ended.
 pub(super) trait Work: Send {
-    /// Does all that there is to do now, without waiting for anything.
-    fn turn(&mut self, now: Instant) -> Turn;
+    /// Does all that there is to do now, without waiting for anything. `noted`: whether a [note](Bell::note) was left since
+    /// the last turn.
+    fn turn(&mut self, now: Instant, noted: bool) -> Turn;
 }
 
 /// How a turn ended.
@@ -153,10 +154,11 @@ impl Seat {
 
     /// When the next turn is due; `None` when nobody sits here any more.
     fn turn(&self, now: Instant) -> Option<Option<Instant>> {
+        let noted = self.bell.answer();
         let mut seated = self.occupant();
         let work = &mut seated.as_mut()?.work;
         // One viewer's fault is not the others'.
-        let end = match catch_unwind(AssertUnwindSafe(|| work.turn(now))) {
+        let end = match catch_unwind(AssertUnwindSafe(|| work.turn(now, noted))) {
             Ok(Turn::Until(due)) => return Some(due),
             Ok(Turn::Ended(end)) => Some(end),
             Err(_) => None,
@@ -218,7 +220,7 @@ async fn walk(served: &mut Vec<Served>) {
     let (mut now, mut at) = (task::now(), 0);
     let mut began = now;
     while let Some(Served { seat, due }) = served.get_mut(at) {
-        if seat.bell.take() || due.is_some_and(|due| due <= now) {
+        if seat.bell.is_rung() || due.is_some_and(|due| due <= now) {
             match seat.turn(now) {
                 Some(next) => *due = next,
                 None => {

@@ -73,10 +73,12 @@ impl Header {
         let playout_delay = self.playout_delay_id();
         let extension = if playout_delay.is_some() { HAS_EXTENSION } else { 0 };
         let marker = if self.marker { MARKER } else { 0 };
-        out.extend([VERSION | extension, marker | self.payload_type & !MARKER]);
-        out.extend(self.sequence.number().to_be_bytes());
-        out.extend(self.timestamp.to_be_bytes());
-        out.extend(self.ssrc.to_be_bytes());
+        let mut fixed = [0; FIXED];
+        fixed[..2].copy_from_slice(&[VERSION | extension, marker | self.payload_type & !MARKER]);
+        fixed[2..4].copy_from_slice(&self.sequence.number().to_be_bytes());
+        fixed[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        fixed[8..].copy_from_slice(&self.ssrc.to_be_bytes());
+        out.extend_from_slice(&fixed);
         if let Some(id) = playout_delay {
             out.extend(ONE_BYTE_EXTENSIONS.to_be_bytes());
             out.extend(1u16.to_be_bytes());

@@ -9,8 +9,11 @@ use super::rtp::ExtendedSequence;
 #[derive(Debug)]
 pub(crate) struct Sent {
     next: ExtendedSequence,
-    /// Of at most [`KEPT_PACKETS`] packets, or of the last frame's if it has more; the oldest are forgotten first.
-    spans: VecDeque<Span>,
+    /// The last packets, up to `next`. All that is kept, of who skips nothing.
+    last: Span,
+    /// What was sent before. With `last` of at most [`KEPT_PACKETS`] packets, or of the last frame's if it has more; the oldest
+    /// are forgotten first.
+    older: VecDeque<Span>,
     packets: u64,
 }
 
@@ -19,14 +22,15 @@ pub(crate) struct Sent {
 struct Span {
     sequence: ExtendedSequence,
     index: u64,
-    /// Never 0.
+    /// 0 where nothing was sent yet.
     count: u64,
 }
 
 impl Sent {
     /// `next`: the first sequence number to give out.
     pub(crate) fn new(next: ExtendedSequence) -> Self {
-        Self { next, spans: VecDeque::new(), packets: 0 }
+        let last = Span { sequence: next, index: 0, count: 0 };
+        Self { next, last, older: VecDeque::new(), packets: 0 }
     }
 
     /// Notes that the stream's packets from index `first_index` on go to the viewer, and returns the first one's sequence
@@ -37,9 +41,14 @@ impl Sent {
         if count == 0 {
             return sequence;
         }
-        match self.spans.back_mut() {
-            Some(last) if last.index.checked_add(last.count) == Some(first_index) => last.count += count,
-            _ => self.spans.push_back(Span { sequence, index: first_index, count }),
+        if self.last.index.checked_add(self.last.count) == Some(first_index) {
+            self.last.count += count;
+        } else {
+            let next = Span { sequence, index: first_index, count };
+            let last = std::mem::replace(&mut self.last, next);
+            if last.count > 0 {
+                self.older.push_back(last);
+            }
         }
         self.packets += count;
         // More than half of all numbers at once would be ambiguous.
@@ -56,8 +65,12 @@ impl Sent {
             return None;
         }
         let sequence = ExtendedSequence(self.next.0.checked_sub(back)?);
-        let behind = self.spans.partition_point(|span| span.sequence <= sequence);
-        let span = self.spans.get(behind.checked_sub(1)?)?;
+        let span = if self.last.sequence <= sequence {
+            &self.last
+        } else {
+            let behind = self.older.partition_point(|span| span.sequence <= sequence);
+            self.older.get(behind.checked_sub(1)?)?
+        };
         Some((span.index + (sequence.0 - span.sequence.0), sequence))
     }
 
@@ -67,20 +80,15 @@ impl Sent {
     }
 
     fn forget(&mut self, kept: u64) {
-        while let Some(first) = self.spans.front_mut() {
-            let over = self.packets.saturating_sub(kept);
-            if over == 0 {
-                return;
-            }
-            let gone = over.min(first.count);
+        while let over @ 1.. = self.packets.saturating_sub(kept) {
+            let oldest = self.older.front_mut().unwrap_or(&mut self.last);
+            let gone = over.min(oldest.count);
             self.packets -= gone;
-            *first = Span {
-                sequence: first.sequence.plus(gone),
-                index: first.index + gone,
-                count: first.count - gone,
-            };
-            if first.count == 0 {
-                self.spans.pop_front();
+            oldest.sequence = oldest.sequence.plus(gone);
+            oldest.index += gone;
+            oldest.count -= gone;
+            if self.older.front().is_some_and(|oldest| oldest.count == 0) {
+                self.older.pop_front();
             }
         }
     }
@@ -102,7 +110,7 @@ mod tests {
         assert_eq!(sent.push(5003, 2, 2), START.plus(3));
         assert_eq!(sent.push(7000, 1, 1), START.plus(5));
         assert_eq!(sent.push(7001, 0, 0), START.plus(6));
-        assert_eq!((sent.last(), sent.spans.len()), (105, 2));
+        assert_eq!((sent.last(), sent.older.len()), (105, 1));
         let found: Vec<_> = (98..108).map(|number| sent.index_of(number).map(|(index, _)| index)).collect();
         let expected = [5000, 5001, 5002, 5003, 5004, 7000].map(Some);
         assert_eq!(found, [&[None, None][..], &expected, &[None, None]].concat());
@@ -124,7 +132,7 @@ mod tests {
         for i in 0..200 {
             sent.push(i * 10, 10, 10);
         }
-        assert_eq!((sent.packets, sent.spans.len()), (1024, 1));
+        assert_eq!((sent.packets, sent.older.len()), (1024, 0));
         assert_eq!(
             sent.index_of(sent.last().wrapping_sub(1023)),
             Some((2000 - 1024, START.plus(2000 - 1024)))
@@ -158,7 +166,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(sent.packets, kept as u64);
-            prop_assert!(sent.spans.len() <= kept);
+            prop_assert!(sent.older.len() < kept.max(1));
             prop_assert!(all.windows(2).all(|pair| pair[0].0.plus(1) == pair[1].0));
             let known = &all[all.len() - kept..];
             for &(sequence, index) in known {

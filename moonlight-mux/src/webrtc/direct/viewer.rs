@@ -55,6 +55,7 @@ pub(in crate::webrtc) trait MediaSender: Send {
 pub(in crate::webrtc) struct Heard {
     /// The SSRC of its picture: reports of other streams say nothing here.
     pub(in crate::webrtc) video: u32,
+    /// Whoever puts something in leaves a note at the viewer's bell, and so does who ends it.
     pub(in crate::webrtc) reports: mpsc::Receiver<(u32, Report)>,
     pub(in crate::webrtc) heard: LastHeard,
 }
@@ -67,6 +68,8 @@ pub(in crate::webrtc) struct DirectViewer<S> {
     told: Told,
     viewer: Arc<ViewerIo>,
     counted: Counted,
+    /// One turn's share of reports was handled; there may be more.
+    reports_left: bool,
     /// The viewer's, for what is logged: its shard serves others too.
     span: Span,
 }
@@ -128,12 +131,12 @@ impl<S: MediaSender> DirectViewer<S> {
     ) -> Self {
         let health = Health::new(now, RESEND_PACKETS);
         let (counted, span) = (Counted::default(), Span::current());
-        Self { path, feedback, health, told, viewer, counted, span }
+        Self { path, feedback, health, told, viewer, counted, reports_left: false, span }
     }
 
-    /// Handles what the viewer has reported; `Some` when there will be no more.
-    fn take_reports(&mut self, now: Instant) -> Result<usize, LeaveReason> {
-        for taken in 0..PER_TURN {
+    /// Handles what the viewer has reported; an error when there will be no more.
+    fn take_reports(&mut self, now: Instant) -> Result<(), LeaveReason> {
+        for _ in 0..PER_TURN {
             match self.feedback.reports.try_recv() {
                 Ok((ssrc, report)) if ssrc == self.feedback.video => {
                     serving::count(&report, &self.viewer);
@@ -144,11 +147,15 @@ impl<S: MediaSender> DirectViewer<S> {
                     }
                 }
                 Ok(_) => {}
-                Err(TryRecvError::Empty) => return Ok(taken),
+                Err(TryRecvError::Empty) => {
+                    self.reports_left = false;
+                    return Ok(());
+                }
                 Err(TryRecvError::Disconnected) => return Err(LeaveReason::Vanished),
             }
         }
-        Ok(PER_TURN)
+        self.reports_left = true;
+        Ok(())
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -200,15 +207,18 @@ impl<S: MediaSender> DirectViewer<S> {
         self.counted.add(now, sent);
     }
 
-    fn turn(&mut self, now: Instant) -> Result<Turn, LeaveReason> {
-        let reports = self.take_reports(now)?;
+    fn turn(&mut self, now: Instant, reported: bool) -> Result<Turn, LeaveReason> {
+        // To look in vain is as dear as some packets.
+        if reported || self.reports_left {
+            self.take_reports(now)?;
+        }
         self.handle_timeout(now);
         self.obey()?;
         let Some(media) = self.send_media(now) else { return Ok(Turn::Ended(End::StreamOver)) };
         let failed = self.path.report(now).ok_or(LeaveReason::Vanished)?;
         self.counted.add_failed(now, failed);
         self.told.tell(self.health.quality());
-        if reports == PER_TURN || media == PER_TURN {
+        if self.reports_left || media == PER_TURN {
             return Ok(Turn::Until(Some(now)));
         }
         self.counted.handle_turn(now, &self.viewer);
@@ -218,8 +228,8 @@ impl<S: MediaSender> DirectViewer<S> {
 }
 
 impl<S: MediaSender> Work for DirectViewer<S> {
-    fn turn(&mut self, now: Instant) -> Turn {
-        self.turn(now).unwrap_or_else(|reason| Turn::Ended(End::Leaves(reason)))
+    fn turn(&mut self, now: Instant, noted: bool) -> Turn {
+        self.turn(now, noted).unwrap_or_else(|reason| Turn::Ended(End::Leaves(reason)))
     }
 }
 

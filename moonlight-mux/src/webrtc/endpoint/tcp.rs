@@ -19,7 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::{ERROR_PAUSE, MAX_DATAGRAM, Peer, Shared};
+use super::peer::Peer;
+use super::{ERROR_PAUSE, MAX_DATAGRAM, Shared};
 use crate::task::{self, TaskSet};
 use crate::webrtc::framing::{self, Decoder};
 use crate::webrtc::stun::{self, Kind};
@@ -58,7 +59,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Takes connections until it is dropped, and with it all of them.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let unidentified = Arc::new(Connections::new(UNIDENTIFIED));
+    let unidentified = Unidentified::default();
     let mut tasks = TaskSet::new();
     loop {
         tokio::select! {
@@ -66,7 +67,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 Ok((stream, from)) => match Connection::new(stream, from) {
                     Ok(connection) => {
                         let connection = Arc::new(connection);
-                        unidentified.add(connection.clone());
+                        unidentified.get().add(connection.clone());
                         tasks.spawn(serve(Session::new(connection, unidentified.clone()), shared.clone()));
                     }
                     // It is gone already.
@@ -105,20 +106,20 @@ struct Session {
     connection: Arc<Connection>,
     decoder: Decoder,
     peer: Option<Arc<Peer>>,
-    unidentified: Arc<Connections>,
+    unidentified: Unidentified,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.unidentified.remove(&self.connection);
+        self.unidentified.get().remove(&self.connection);
         if let Some(peer) = &self.peer {
-            peer.connections.remove(&self.connection);
+            peer.way().connections.remove(&self.connection);
         }
     }
 }
 
 impl Session {
-    fn new(connection: Arc<Connection>, unidentified: Arc<Connections>) -> Self {
+    fn new(connection: Arc<Connection>, unidentified: Unidentified) -> Self {
         Self { connection, decoder: Decoder::new(MAX_DATAGRAM), peer: None, unidentified }
     }
 
@@ -130,7 +131,7 @@ impl Session {
                 Some(peer) => peer,
                 None => {
                     let named = connection.attach(shared, stun::local_ufrag(datagram)?)?;
-                    unidentified.remove(connection);
+                    unidentified.get().remove(connection);
                     peer.insert(named)
                 }
             };
@@ -195,7 +196,7 @@ impl Connection {
         // Held until the connection has its place: a peer that leaves takes its fragment away, then closes all that it has.
         let routes = shared.read_routes();
         let peer = routes.by_ufrag.get(ufrag)?;
-        peer.connections.add(self.clone());
+        peer.way().connections.add(self.clone());
         Some(peer.clone())
     }
 
@@ -282,7 +283,7 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Connections {
     limit: usize,
-    open: Mutex<VecDeque<Arc<Connection>>>,
+    open: VecDeque<Arc<Connection>>,
 }
 
 impl Connections {
@@ -292,27 +293,25 @@ impl Connections {
     }
 
     fn new(limit: usize) -> Self {
-        Self { limit, open: Mutex::default() }
+        Self { limit, open: VecDeque::new() }
     }
 
-    fn add(&self, connection: Arc<Connection>) {
-        let mut open = self.open();
-        open.push_back(connection);
-        if open.len() > self.limit
-            && let Some(oldest) = open.pop_front()
+    fn add(&mut self, connection: Arc<Connection>) {
+        self.open.push_back(connection);
+        if self.open.len() > self.limit
+            && let Some(oldest) = self.open.pop_front()
         {
             oldest.close();
         }
     }
 
-    fn remove(&self, connection: &Arc<Connection>) {
-        self.open().retain(|open| !Arc::ptr_eq(open, connection));
+    fn remove(&mut self, connection: &Arc<Connection>) {
+        self.open.retain(|open| !Arc::ptr_eq(open, connection));
     }
 
     /// The connection from `from`, best that to `to`: one port may have several.
     pub(super) fn find(&self, from: SocketAddr, to: IpAddr) -> Option<Arc<Connection>> {
-        let open = self.open();
-        let mut of_port = open.iter().filter(|connection| connection.from == from);
+        let mut of_port = self.open.iter().filter(|connection| connection.from == from);
         let first = of_port.next()?;
         Some(
             if first.to == to { first } else { of_port.find(|other| other.to == to).unwrap_or(first) }
@@ -320,14 +319,26 @@ impl Connections {
         )
     }
 
-    pub(super) fn close(&self) {
-        for connection in self.open().drain(..) {
+    pub(super) fn close(&mut self) {
+        for connection in self.open.drain(..) {
             connection.close();
         }
     }
+}
 
-    fn open(&self) -> MutexGuard<'_, VecDeque<Arc<Connection>>> {
-        self.open.lock().expect("no holder of this lock panics")
+/// Those that have not named a peer.
+#[derive(Clone, Debug)]
+struct Unidentified(Arc<Mutex<Connections>>);
+
+impl Default for Unidentified {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Connections::new(UNIDENTIFIED))))
+    }
+}
+
+impl Unidentified {
+    fn get(&self) -> MutexGuard<'_, Connections> {
+        self.0.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -476,7 +487,7 @@ mod tests {
     async fn the_oldest_connection_makes_room() {
         let listener = bind((LOCALHOST, 0).into()).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let connections = Connections::new(2);
+        let mut connections = Connections::new(2);
         let mut opened = Vec::new();
         for _ in 0..3 {
             let client = TcpStream::connect(address).await.expect("a listener");
@@ -512,7 +523,7 @@ mod tests {
             send(&socket, from, &media(sent), None).await;
             sent += 1;
         }
-        let connection = port.peer.connections.find(from, LOCALHOST).expect("it is open");
+        let connection = port.peer.way().connections.find(from, LOCALHOST).expect("it is open");
         assert!(connection.queue().bytes.len() <= MEDIA_QUEUE);
         // It hears the rest all the same, until that is too much as well.
         send(&socket, from, &[22; 1200], None).await;
@@ -567,11 +578,12 @@ mod tests {
         let (port, socket) = peer(&endpoint, "ours");
         let client = connect(address, &framed(&request("ours"))).await;
         let from = receive(&socket).await.0;
-        let connection = Arc::downgrade(&port.peer.connections.find(from, LOCALHOST).expect("it is open"));
+        let connection =
+            Arc::downgrade(&port.peer.way().connections.find(from, LOCALHOST).expect("it is open"));
         drop(client);
         while connection.strong_count() > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(port.peer.connections.find(from, LOCALHOST).is_none());
+        assert!(port.peer.way().connections.find(from, LOCALHOST).is_none());
     }
 }

@@ -13,7 +13,7 @@ struct Told {
 }
 
 impl Work for Told {
-    fn turn(&mut self, now: Instant) -> Turn {
+    fn turn(&mut self, now: Instant, _: bool) -> Turn {
         let _ = self.tells.send(self.name.to_owned());
         (self.then)(now)
     }
@@ -176,7 +176,7 @@ async fn who_always_has_something_to_do_holds_up_neither_the_others_nor_the_thre
 struct Busy;
 
 impl Work for Busy {
-    fn turn(&mut self, now: Instant) -> Turn {
+    fn turn(&mut self, now: Instant, _: bool) -> Turn {
         Turn::Until(Some(now))
     }
 }

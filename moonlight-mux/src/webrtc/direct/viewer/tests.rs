@@ -10,7 +10,7 @@ use crate::broadcast::Broadcaster;
 use crate::egress::viewer_of;
 use crate::media::{AudioTimestamp, FrameNumber, VideoTimestamp};
 use crate::peer::MediaPath;
-use crate::task;
+use crate::task::{self, Bell, Listener};
 use crate::webrtc::channels::{Quality, VideoQuality};
 
 const VIDEO: u32 = 7;
@@ -86,6 +86,7 @@ struct Setup {
     served: DirectViewer<Path>,
     sent: Arc<Mutex<Vec<String>>>,
     reports: mpsc::Sender<(u32, Report)>,
+    bell: Bell,
     quality: watch::Receiver<Quality>,
 }
 
@@ -101,7 +102,8 @@ impl Setup {
         let told = Told::new(MediaPath::Direct, told, &viewer);
         let sent = path.sent.clone();
         let served = DirectViewer::new(start, path, feedback, viewer, told);
-        Self { start, broadcaster, served, sent, reports, quality }
+        let bell = Bell::new(Listener::default());
+        Self { start, broadcaster, served, sent, reports, bell, quality }
     }
 
     fn publish(&self, number: u64) {
@@ -115,7 +117,12 @@ impl Setup {
     }
 
     fn turn(&mut self, now: Instant) -> Turn {
-        Work::turn(&mut self.served, now)
+        Work::turn(&mut self.served, now, self.bell.answer())
+    }
+
+    fn report(&self, ssrc: u32, report: Report) {
+        self.reports.try_send((ssrc, report)).expect("there is room");
+        self.bell.note();
     }
 
     /// Frames, packets and failures that others see.
@@ -178,14 +185,13 @@ async fn a_large_pictures_rest_comes_before_the_next_picture() {
 async fn reports_are_answered_in_the_same_turn() {
     let mut setup = Setup::new(Path::default());
     let start = setup.start;
-    let say = |setup: &Setup, ssrc, report| setup.reports.try_send((ssrc, report)).expect("there is room");
-    say(&setup, VIDEO + 1, Report::Nack(vec![1]));
-    say(&setup, VIDEO + 1, Report::KeyframeRequest);
+    setup.report(VIDEO + 1, Report::Nack(vec![1]));
+    setup.report(VIDEO + 1, Report::KeyframeRequest);
     setup.turn(start);
     assert!(setup.sent().is_empty(), "another stream's");
     assert!(setup.broadcaster.keyframe_wished().now_or_never().is_none());
-    say(&setup, VIDEO, Report::Nack(vec![2, 3]));
-    say(&setup, VIDEO, Report::KeyframeRequest);
+    setup.report(VIDEO, Report::Nack(vec![2, 3]));
+    setup.report(VIDEO, Report::KeyframeRequest);
     setup.turn(start);
     assert_eq!(setup.sent(), ["again [2, 3]"]);
     assert!(setup.broadcaster.keyframe_wished().now_or_never().is_some());
@@ -232,7 +238,7 @@ async fn much_that_waits_is_sent_in_several_turns() {
     assert_ne!(setup.turn(start), Turn::Until(Some(start)));
     assert_eq!(setup.sent().len(), 20 - PER_TURN);
     for _ in 0..20 {
-        setup.reports.try_send((VIDEO, Report::Nack(vec![1]))).expect("there is room");
+        setup.report(VIDEO, Report::Nack(vec![1]));
     }
     assert_eq!(setup.turn(start), Turn::Until(Some(start)));
     setup.turn(start);
@@ -250,6 +256,7 @@ async fn it_ends_with_the_stream_or_the_connection() {
     let vanished = Turn::Ended(End::Leaves(LeaveReason::Vanished));
     let mut setup = Setup::new(Path::default());
     setup.reports = mpsc::channel(1).0;
+    setup.bell.note();
     assert_eq!(setup.turn(setup.start), vanished, "nobody reports any more");
 
     let mut setup = Setup::new(Path { at_its_end: true, ..Path::default() });
