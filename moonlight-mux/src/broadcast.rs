@@ -1,54 +1,51 @@
 //! Fan-out: one stream's frames to any number of viewers, none of whom can slow the source or another viewer.
 
-mod outbox;
+mod cursor;
 mod rate;
+mod ring;
+mod stream;
 mod subscription;
 mod timeline;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
-pub(crate) use self::outbox::Next;
-use self::outbox::Outbox;
+pub(crate) use self::cursor::Next;
 use self::rate::RateMeter;
-use self::subscription::Viewer;
+use self::ring::Ring;
+pub(crate) use self::stream::News;
+use self::stream::Stream;
 pub use self::subscription::{Media, Subscription};
 use self::timeline::Timeline;
 use crate::media::{AudioFrame, VideoFrame};
-use crate::task::{self, Rings};
+use crate::task;
 
 /// Hands each frame of one stream to all of its viewers.
 ///
 /// It owns the outgoing timeline: as viewers see them, frame numbers and timestamps rise over the stream's whole
-/// life, through reconnects and host restarts. Publishing never waits: a viewer that is behind misses frames, and
-/// whoever missed one gets nothing more until a keyframe. With nobody watching, a frame costs a lock and a few
-/// additions. Clones are handles to the same broadcaster.
+/// life, through reconnects and host restarts. Publishing never waits, and costs the same however many watch: viewers take what
+/// they get themselves. One that is more than a second behind misses frames, and whoever missed one gets nothing more until a
+/// keyframe. With nobody watching nothing is kept. Clones are handles to the same broadcaster.
 #[derive(Clone)]
 pub struct Broadcaster {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    key: StreamKey,
+    stream: Arc<Stream>,
     publishing: Mutex<Publishing>,
-    keyframe_wish: Arc<Notify>,
 }
 
 struct Publishing {
     timeline: Timeline,
-    viewers: Vec<Weak<Viewer>>,
     stats: Stats,
     rate: RateMeter,
     /// What is told instead of what passed through here, and since when.
     told: Option<(Instant, Stats)>,
-    closed: bool,
-    /// Empty but while something is handed out.
-    rings: Rings,
 }
 
 /// Tells the streams of a process apart.
@@ -89,17 +86,13 @@ impl Broadcaster {
     pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
-                key: StreamKey::next(),
+                stream: Arc::new(Stream::new(StreamKey::next())),
                 publishing: Mutex::new(Publishing {
                     timeline: Timeline::default(),
-                    viewers: Vec::new(),
                     stats: Stats::default(),
                     rate: RateMeter::default(),
                     told: None,
-                    closed: false,
-                    rings: Rings::default(),
                 }),
-                keyframe_wish: Arc::new(Notify::new()),
             }),
         }
     }
@@ -107,14 +100,7 @@ impl Broadcaster {
     /// A new viewer. It gets nothing before [`Subscription::start`].
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        let mut publishing = self.lock();
-        let viewer = Arc::new(Viewer::default());
-        if publishing.closed {
-            viewer.queue().outbox.close();
-        }
-        publishing.viewers.retain(|viewer| viewer.strong_count() > 0);
-        publishing.viewers.push(Arc::downgrade(&viewer));
-        Subscription::new(self.shared.key, viewer, self.shared.keyframe_wish.clone())
+        Subscription::new(self.shared.stream.clone())
     }
 
     /// The source starts again: its numbers and timestamps may begin anywhere.
@@ -129,16 +115,8 @@ impl Broadcaster {
         publishing.stats.video_frames += 1;
         publishing.stats.keyframes += u64::from(frame.keyframe);
         publishing.count_bytes(now, frame.data.len());
-        let frame = Arc::new(publishing.timeline.video(now, frame));
-        let mut wish = false;
-        publishing.for_each_viewer(|outbox| {
-            let pushed = outbox.push_video(&frame);
-            wish |= pushed.wants_keyframe;
-            pushed.filled
-        });
-        if wish {
-            self.shared.keyframe_wish.notify_one();
-        }
+        let frame = publishing.timeline.video(now, frame);
+        self.put(|ring| ring.push_video(frame));
     }
 
     /// Hands a packet of sound to all viewers. Never waits for one of them.
@@ -147,26 +125,35 @@ impl Broadcaster {
         let now = task::now();
         publishing.stats.audio_frames += 1;
         publishing.count_bytes(now, frame.data.len());
-        let frame = Arc::new(publishing.timeline.audio(now, frame));
-        publishing.for_each_viewer(|outbox| outbox.push_audio(&frame));
+        let frame = publishing.timeline.audio(now, frame);
+        self.put(|ring| ring.push_audio(frame));
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Ring)) {
+        let mut ring = self.shared.stream.ring();
+        put(&mut ring);
+        let is_watched = ring.has_takers();
+        drop(ring);
+        if is_watched {
+            self.shared.stream.tell();
+        }
     }
 
     /// Wishes for a keyframe, as a viewer can.
     pub fn wish_keyframe(&self) {
-        self.shared.keyframe_wish.notify_one();
+        self.shared.stream.wish_keyframe();
     }
 
     /// Waits until a viewer wishes for a keyframe. Any number of wishes that nobody waited for count as one.
     /// Cancel safe. For the one owner of the source.
     pub async fn keyframe_wished(&self) {
-        self.shared.keyframe_wish.notified().await;
+        self.shared.stream.keyframe_wished().await;
     }
 
-    /// The stream is over: viewers get what is queued for them, then the end.
+    /// The stream is over: viewers get what they have not taken yet, then the end.
     pub fn close(&self) {
-        let mut publishing = self.lock();
-        publishing.closed = true;
-        publishing.for_each_viewer(Outbox::close);
+        self.shared.stream.ring().closed = true;
+        self.shared.stream.tell();
     }
 
     /// The stream is published elsewhere, and only what somebody here asks for passes through: `stats` says what passed there.
@@ -176,8 +163,7 @@ impl Broadcaster {
 
     /// Whether anybody has started and wants frames.
     pub(crate) fn is_watched(&self) -> bool {
-        let publishing = self.lock();
-        publishing.viewers.iter().filter_map(Weak::upgrade).any(|viewer| viewer.queue().outbox.is_started())
+        self.shared.stream.ring().has_takers()
     }
 
     /// What passed through so far.
@@ -185,20 +171,20 @@ impl Broadcaster {
     pub fn stats(&self) -> Stats {
         let now = task::now();
         let mut publishing = self.lock();
-        publishing.viewers.retain(|viewer| viewer.strong_count() > 0);
+        let viewers = self.shared.stream.viewers();
         if let Some((since, told)) = &publishing.told {
             return Stats {
                 last_frame_age: told
                     .last_frame_age
                     .map(|age| age.saturating_add(now.saturating_duration_since(*since))),
-                viewers: publishing.viewers.len(),
+                viewers,
                 ..told.clone()
             };
         }
         Stats {
             bits_per_second: publishing.rate.bits_per_second(now),
             last_frame_age: publishing.timeline.last_video().map(|at| now - at),
-            viewers: publishing.viewers.len(),
+            viewers,
             ..publishing.stats.clone()
         }
     }
@@ -212,24 +198,6 @@ impl Publishing {
     fn count_bytes(&mut self, now: Instant, bytes: usize) {
         self.stats.bytes += bytes as u64;
         self.rate.add(now, bytes as u64);
-    }
-
-    /// Calls `push` for each viewer, wakes those for whom it says that there is something to fetch, and forgets those
-    /// who are gone. Whoever listens for many is woken once, when all of them have what they get.
-    fn for_each_viewer(&mut self, mut push: impl FnMut(&mut Outbox) -> bool) {
-        let rings = &mut self.rings;
-        self.viewers.retain(|viewer| {
-            let Some(viewer) = viewer.upgrade() else { return false };
-            let mut queue = viewer.queue();
-            if push(&mut queue.outbox) {
-                match &queue.bell {
-                    Some(bell) => bell.ring_with(rings),
-                    None => viewer.filled.notify_one(),
-                }
-            }
-            true
-        });
-        rings.ring();
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::broadcast::{Media, Next, StreamKey, Subscription};
+use crate::broadcast::{Media, News, Next, StreamKey, Subscription};
 use crate::input::{GamepadFeedback, InputEvent, InputStatus, Pointer, ViewerInput};
 use crate::lifecycle::State;
 use crate::media::StreamInfo;
 use crate::peer::{LeaveReason, PeerId, PeerInfo, PeerStats};
 use crate::signalling::{SignalSink, SignalStream};
-use crate::task::Bell;
+use crate::task::Listener;
 
 /// One viewer's way out: WebRTC, or anything else that can carry frames to somebody.
 #[async_trait]
@@ -114,10 +114,9 @@ impl ViewerIo {
         self.media.take()
     }
 
-    /// From now on this bell rings when there is something to [take](Self::take_media), and [`media`](Self::media) is not
-    /// woken.
-    pub(crate) fn ring_for_media(&self, bell: Arc<Bell>) {
-        self.media.ring(bell);
+    /// What tells `listener` that there is something to [take](Self::take_media), for all of its viewers of this stream.
+    pub(crate) fn news_for(&self, listener: &Listener) -> Arc<News> {
+        self.media.news_for(listener)
     }
 
     /// The viewer does not answer: [`media`](Self::media) gives nothing until [`resume_media`](Self::resume_media).

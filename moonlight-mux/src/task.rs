@@ -237,12 +237,20 @@ pub(crate) async fn yield_now() {
     tokio::task::yield_now().await;
 }
 
-/// One task that listens to many bells.
+/// One task that listens to many bells. Clones are of the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listener(Arc<Notify>);
 
 impl Listener {
-    /// Waits until a bell is rung. Rings that nobody waited for count as one. Cancel safe.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn wake(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until a bell is rung, or it is woken otherwise. What nobody waited for counts as one. Cancel safe.
     pub(crate) async fn rung(&self) {
         self.0.notified().await;
     }
@@ -267,20 +275,12 @@ impl Bell {
     /// Wakes the listener.
     pub(crate) fn ring(&self) {
         self.state.fetch_or(RUNG, Release);
-        self.listener.0.notify_one();
+        self.listener.wake();
     }
 
     /// Leaves a note, which the listener finds when it comes for another reason.
     pub(crate) fn note(&self) {
         self.state.fetch_or(NOTED, Release);
-    }
-
-    /// Rings as soon as [`Rings::ring`] is called: once for all bells of one listener.
-    pub(crate) fn ring_with(&self, others: &mut Rings) {
-        self.state.fetch_or(RUNG, Release);
-        if !others.0.iter().any(|listener| Arc::ptr_eq(&listener.0, &self.listener.0)) {
-            others.0.push(self.listener.clone());
-        }
     }
 
     /// Whether it was rung since it was last answered.
@@ -291,18 +291,6 @@ impl Bell {
     /// The listener has come; gives whether a note was left since it came last.
     pub(crate) fn answer(&self) -> bool {
         self.state.swap(0, AcqRel) & NOTED != 0
-    }
-}
-
-/// The listeners of bells that ring together: few.
-#[derive(Debug, Default)]
-pub(crate) struct Rings(Vec<Listener>);
-
-impl Rings {
-    pub(crate) fn ring(&mut self) {
-        for listener in self.0.drain(..) {
-            listener.0.notify_one();
-        }
     }
 }
 
@@ -318,23 +306,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_listener_hears_bells_that_ring_together_once_and_which_they_were() {
+    async fn a_listener_hears_that_something_rang_and_which_bells_they_were() {
         let (listener, other) = (Listener::default(), Listener::default());
         let [first, second, third] =
             [&listener, &listener, &other].map(|listener| Bell::new(listener.clone()));
-        let mut rings = Rings::default();
-        first.ring_with(&mut rings);
-        second.ring_with(&mut rings);
-        assert_eq!(rings.0.len(), 1);
-        assert!(listener.rung().now_or_never().is_none(), "not yet");
-        rings.ring();
-        rings.ring();
+        first.ring();
+        second.ring();
         assert!(listener.rung().now_or_never().is_some());
         assert!(listener.rung().now_or_never().is_none(), "once");
         assert!(other.rung().now_or_never().is_none() && !third.is_rung());
         assert!(first.is_rung() && second.is_rung() && !first.answer() && !first.is_rung());
-        third.ring();
-        assert!(other.rung().now_or_never().is_some() && third.is_rung());
+        assert!(listener.is(&first.listener) && !listener.is(&other));
     }
 
     #[tokio::test]

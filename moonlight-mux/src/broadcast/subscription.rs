@@ -2,12 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::Notify;
-
 use super::StreamKey;
-use super::outbox::{Next, Outbox};
+use super::cursor::{Cursor, Next};
+use super::stream::{News, Stream};
 use crate::media::{AudioFrame, VideoFrame};
-use crate::task::Bell;
+use crate::task::Listener;
 
 /// What a viewer gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,27 +22,31 @@ pub enum Media {
     },
 }
 
-/// One viewer's share of a stream: a bounded queue that its [`Broadcaster`](super::Broadcaster) fills. Dropping it leaves.
+/// One viewer's share of a stream: it takes what its [`Broadcaster`](super::Broadcaster) publishes at its own pace, as long as
+/// it is no more than a second behind. Dropping it leaves.
 #[derive(Debug)]
 pub struct Subscription {
-    key: StreamKey,
-    viewer: Arc<Viewer>,
-    keyframe_wish: Arc<Notify>,
+    stream: Arc<Stream>,
+    cursor: Mutex<Cursor>,
 }
 
 impl Subscription {
-    pub(super) fn new(key: StreamKey, viewer: Arc<Viewer>, keyframe_wish: Arc<Notify>) -> Self {
-        Self { key, viewer, keyframe_wish }
+    pub(super) fn new(stream: Arc<Stream>) -> Self {
+        stream.handle_joined();
+        Self { stream, cursor: Mutex::default() }
     }
 
     /// Whose it is.
     pub(crate) fn stream(&self) -> StreamKey {
-        self.key
+        self.stream.key()
     }
 
     /// From the next keyframe on, which this asks for, give pictures; sound at once. Again: no effect.
     pub fn start(&self) {
-        if self.viewer.queue().outbox.start() {
+        let mut cursor = self.cursor();
+        let mut ring = self.stream.ring();
+        if cursor.start(&ring) {
+            ring.join();
             self.request_keyframe();
         }
     }
@@ -51,68 +54,63 @@ impl Subscription {
     /// The next picture, packet or gap; `None` when the stream is over. Cancel safe. One caller at a time.
     pub async fn recv(&self) -> Option<Media> {
         loop {
+            // Made before the look: it hears of what comes meanwhile.
+            let published = self.stream.published();
             match self.take() {
                 Next::Media(media) => return Some(media),
                 Next::Closed => return None,
-                Next::Empty => self.viewer.filled.notified().await,
+                Next::Empty => published.await,
             }
         }
     }
 
     /// What there is now.
     pub(crate) fn take(&self) -> Next {
-        let popped = self.viewer.queue().outbox.pop();
-        if popped.wants_keyframe {
+        let taken = self.cursor().take(&self.stream.ring());
+        if taken.wants_keyframe {
             self.request_keyframe();
         }
-        popped.next
+        taken.next
     }
 
-    /// From now on this bell rings when there is something to [`take`](Self::take), and [`recv`](Self::recv) is not woken.
-    pub(crate) fn ring(&self, bell: Arc<Bell>) {
-        self.viewer.queue().bell = Some(bell);
+    /// What counts for `listener` how often there was something new to [`take`](Self::take), for all of its viewers of this
+    /// stream, and wakes it each time.
+    pub(crate) fn news_for(&self, listener: &Listener) -> Arc<News> {
+        self.stream.news_for(listener)
     }
 
     /// Nothing more until [`resume`](Self::resume), and what waits is dropped: for a viewer that does not answer. No
     /// effect before [`start`](Self::start).
     pub fn pause(&self) {
-        self.viewer.queue().outbox.pause();
+        self.cursor().pause();
     }
 
     /// After [`pause`](Self::pause): sound at once, pictures from the next keyframe on. This asks for none by itself,
     /// so that a viewer that comes and goes costs the others no more than its caller lets it.
     pub fn resume(&self) {
-        self.viewer.queue().outbox.resume();
+        self.cursor().resume(&self.stream.ring());
     }
 
     /// No more pictures until a keyframe, and those that wait are dropped: for a viewer that cannot make use of them.
     /// Sound goes on. This asks for no keyframe by itself: one that comes anyway, or that others asked for, will do.
     pub fn skip_to_keyframe(&self) {
-        self.viewer.queue().outbox.skip_to_keyframe();
+        self.cursor().skip_to_keyframe(&self.stream.ring());
     }
 
     /// Wishes for a keyframe: what came so far is of no use without one. Wishes are coalesced over all viewers.
     pub fn request_keyframe(&self) {
-        self.keyframe_wish.notify_one();
+        self.stream.wish_keyframe();
+    }
+
+    /// Where the [ring](Stream::ring) is locked as well, this is locked first.
+    fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        self.cursor.lock().expect("no holder of this lock panics")
     }
 }
 
-/// What a [`Broadcaster`](super::Broadcaster) and a [`Subscription`] share.
-#[derive(Debug, Default)]
-pub(super) struct Viewer {
-    queue: Mutex<Queue>,
-    /// For who waits where there is no bell.
-    pub(super) filled: Notify,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    pub(super) outbox: Outbox,
-    pub(super) bell: Option<Arc<Bell>>,
-}
-
-impl Viewer {
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of this lock panics")
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let started = self.cursor().is_started();
+        self.stream.handle_left(started);
     }
 }

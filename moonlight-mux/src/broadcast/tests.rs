@@ -3,7 +3,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::media::{AudioTimestamp, FrameNumber, VideoTimestamp};
-use crate::task::{Bell, Listener};
+use crate::task::Listener;
 
 fn frame(number: u64, keyframe: bool) -> VideoFrame {
     VideoFrame {
@@ -79,16 +79,17 @@ async fn a_viewer_that_caught_up_without_a_keyframe_asks_for_one() {
     let viewer = broadcaster.subscribe();
     viewer.start();
     assert!(wished(&broadcaster));
-    for n in 0..200 {
-        broadcaster.publish_video(frame(n, n == 0));
+    broadcaster.publish_video(frame(0, true));
+    assert_eq!(drain(&viewer), ["v0"]);
+    for n in 1..200 {
+        broadcaster.publish_video(frame(n, false));
     }
-    let got = drain(&viewer);
-    assert_eq!(got.first().map(String::as_str), Some("v0"));
-    assert_eq!(got.len(), outbox::VIDEO_FRAMES, "what is whole is given");
+    assert!(!wished(&broadcaster));
+    assert!(drain(&viewer).is_empty());
     assert!(wished(&broadcaster));
     broadcaster.publish_video(frame(200, false));
     broadcaster.publish_video(frame(201, true));
-    assert_eq!(drain(&viewer), [format!("lost {}", 201 - outbox::VIDEO_FRAMES), "v201".to_owned()]);
+    assert_eq!(drain(&viewer), ["lost 200", "v201"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,31 +109,39 @@ async fn the_end_comes_behind_what_is_queued() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_listens_for_many_viewers_is_woken_once_for_a_frame() {
+async fn who_takes_for_many_viewers_is_woken_once_for_a_frame() {
     let broadcaster = Broadcaster::new();
     let (listener, own) = (Listener::default(), broadcaster.subscribe());
     own.start();
-    let seats: Vec<_> = (0..3)
-        .map(|_| {
-            let (seat, bell) = (broadcaster.subscribe(), Arc::new(Bell::new(listener.clone())));
-            seat.ring(bell.clone());
-            (seat, bell)
-        })
-        .collect();
-    seats[..2].iter().for_each(|(seat, _)| seat.start());
-    let rung = || -> Vec<bool> { seats.iter().map(|(_, bell)| bell.is_rung() && !bell.answer()).collect() };
+    let viewers = [broadcaster.subscribe(), broadcaster.subscribe()];
+    let news = viewers[0].news_for(&listener);
+    assert!(Arc::ptr_eq(&news, &viewers[1].news_for(&listener)));
+    assert!(!Arc::ptr_eq(&news, &viewers[1].news_for(&Listener::default())));
+    viewers[0].start();
     broadcaster.publish_video(frame(0, true));
     assert!(listener.rung().now_or_never().is_some() && listener.rung().now_or_never().is_none());
-    assert_eq!(rung(), [true, true, false], "who is not ready is left in peace");
+    assert_eq!(news.count(), 1);
     assert_eq!(drain(&own), ["v0"]);
-    for (seat, _) in &seats[..2] {
-        assert!(matches!(seat.take(), Next::Media(Media::Video(_))));
-        assert!(matches!(seat.take(), Next::Empty));
-    }
+    assert!(matches!(viewers[0].take(), Next::Media(Media::Video(_))));
+    assert!(matches!(viewers[0].take(), Next::Empty));
+    assert!(matches!(viewers[1].take(), Next::Empty), "it is not ready");
     broadcaster.close();
     assert!(listener.rung().now_or_never().is_some());
-    assert_eq!(rung(), [true; 3]);
-    assert!(matches!(seats[2].0.take(), Next::Closed));
+    assert_eq!(news.count(), 2);
+    assert!(matches!(viewers[1].take(), Next::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_hears_of_what_comes() {
+    let broadcaster = Broadcaster::new();
+    let viewers = [broadcaster.subscribe(), broadcaster.subscribe()];
+    viewers.iter().for_each(Subscription::start);
+    let waiting = viewers.each_ref().map(|viewer| Box::pin(viewer.recv()));
+    let mut waiting = futures_util::future::join_all(waiting);
+    assert!((&mut waiting).now_or_never().is_none());
+    broadcaster.publish_video(frame(0, true));
+    let got = waiting.now_or_never().expect("both have it");
+    assert!(got.iter().all(|media| matches!(media, Some(Media::Video(_)))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +150,12 @@ async fn a_viewer_that_is_gone_leaves_nothing_behind() {
     for _ in 0..100 {
         let viewer = broadcaster.subscribe();
         viewer.start();
+        viewer.news_for(&Listener::default());
     }
+    let stays = broadcaster.subscribe();
+    assert!(!broadcaster.is_watched());
+    stays.start();
     broadcaster.publish_video(frame(0, true));
-    assert_eq!(broadcaster.lock().viewers.len(), 0);
+    assert_eq!(broadcaster.stats().viewers, 1);
+    assert_eq!(broadcaster.shared.stream.listeners(), 0);
 }

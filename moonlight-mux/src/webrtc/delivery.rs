@@ -55,11 +55,11 @@ impl Delivery {
             return serve_standard(way, backchannel, heard, viewer, told).await;
         };
         let told = Told::new(MediaPath::Direct, quality, viewer);
-        viewer.ring_for_media(place.bell());
+        let news = viewer.news_for(place.listener());
         viewer.start_media();
         let feedback = Heard { video: tracks.video.start.ssrc, reports: backchannel.reports, heard };
         let served = DirectViewer::new(task::now(), path, feedback, viewer.clone(), told);
-        match place.run(Box::new(served)).await {
+        match place.run(Box::new(served), news).await {
             End::Leaves(reason) => reason,
             // Why, the Streamer says.
             End::StreamOver => viewer.leaving().await,

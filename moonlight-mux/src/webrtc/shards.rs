@@ -1,7 +1,8 @@
 //! The tasks that send to the viewers on the direct path: each serves many, and a frame wakes it once for all of them.
 //!
-//! A viewer has a seat at one shard. What is to be done for it is a [`Work`], a state machine that never waits; whoever has
-//! something for it rings its bell. It is taken from its seat when it ends, when it panics, and by its owner who leaves.
+//! A viewer has a seat at one shard. What is to be done for it is a [`Work`], a state machine that never waits. It has a turn
+//! when its stream has [`News`], when it is due, and when somebody who has something for it alone rings its bell. It is taken
+//! from its seat when it ends, when it panics, and by its owner who leaves.
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::broadcast::News;
 use crate::peer::LeaveReason;
 use crate::task::{self, Alarm, Bell, Listener, Task};
 
 /// Viewers of a shard before another one is used: waking a second thread for a few costs more than serving them.
 const FULL: usize = 64;
+
 /// After so long other tasks of the thread go first: some 32 turns at 20 Mbit/s.
 const SLICE: Duration = Duration::from_micros(500);
 
@@ -29,7 +32,7 @@ pub(super) trait Work: Send {
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The next is due at this time, at a ring of the viewer's bell before. A time that is past: behind the others.
+    /// The next is due at this time; with news and at a ring before. A time that is past: behind the others.
     Until(Option<Instant>),
     /// There is none.
     Ended(End),
@@ -64,6 +67,7 @@ struct Shared {
 /// Where one viewer is served.
 struct Seat {
     bell: Arc<Bell>,
+    news: Arc<News>,
     /// `None` when it has left.
     occupant: Mutex<Option<Occupant>>,
 }
@@ -110,11 +114,17 @@ impl Place {
         self.bell.clone()
     }
 
-    /// Serves the viewer until there is nothing more to do for it, or until this is dropped; then `work` is gone.
-    pub(super) async fn run(self, work: Box<dyn Work>) -> End {
+    /// Who is to be told of news.
+    pub(super) fn listener(&self) -> &Listener {
+        &self.shard.listener
+    }
+
+    /// Serves the viewer until there is nothing more to do for it, or until this is dropped; then `work` is gone. `news`: of its
+    /// stream, for the [`listener`](Self::listener).
+    pub(super) async fn run(self, work: Box<dyn Work>, news: Arc<News>) -> End {
         let (ends, ended) = oneshot::channel();
-        let seat =
-            Arc::new(Seat { bell: self.bell.clone(), occupant: Mutex::new(Some(Occupant { work, ends })) });
+        let occupant = Mutex::new(Some(Occupant { work, ends }));
+        let seat = Arc::new(Seat { bell: self.bell.clone(), news, occupant });
         let _leaves = Leaves(seat.clone());
         self.shard.arrivals().push(seat);
         self.bell.ring();
@@ -183,7 +193,20 @@ impl Seat {
 /// A seat, and when its next turn is due.
 struct Served {
     seat: Arc<Seat>,
+    /// What was not there yet when it had its last turn is new; here beside `due`, so that who has none is not looked at.
+    news: Arc<News>,
+    seen: u64,
     due: Option<Instant>,
+}
+
+impl Served {
+    fn new(seat: Arc<Seat>) -> Self {
+        Self { news: seat.news.clone(), seen: seat.news.count(), due: None, seat }
+    }
+
+    fn has_something_to_do(&self, now: Instant) -> bool {
+        self.news.count() != self.seen || self.due.is_some_and(|due| due <= now) || self.seat.bell.is_rung()
+    }
 }
 
 impl Drop for Served {
@@ -210,21 +233,22 @@ async fn serve(shared: Arc<Shared>) {
                 () = alarm.at(due) => {}
             }
         }
-        served.extend(shared.arrivals().drain(..).map(|seat| Served { seat, due: None }));
+        served.extend(shared.arrivals().drain(..).map(Served::new));
         walk(&mut served).await;
     }
 }
 
 /// Gives everyone a turn who has something to do.
-async fn walk(served: &mut Vec<Served>) {
+async fn walk(all: &mut Vec<Served>) {
     let (mut now, mut at) = (task::now(), 0);
     let mut began = now;
-    while let Some(Served { seat, due }) = served.get_mut(at) {
-        if seat.bell.is_rung() || due.is_some_and(|due| due <= now) {
-            match seat.turn(now) {
-                Some(next) => *due = next,
+    while let Some(served) = all.get_mut(at) {
+        if served.has_something_to_do(now) {
+            served.seen = served.news.count();
+            match served.seat.turn(now) {
+                Some(next) => served.due = next,
                 None => {
-                    served.swap_remove(at);
+                    all.swap_remove(at);
                     continue;
                 }
             }

@@ -4,6 +4,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::broadcast::{Broadcaster, Subscription};
+use crate::media::{FrameNumber, VideoFrame, VideoTimestamp};
 
 /// Tells of its turns and of its end, and does as it is told.
 struct Told {
@@ -49,6 +51,32 @@ fn one_shard() -> Shards {
     Shards::new(NonZeroUsize::MIN)
 }
 
+impl Place {
+    /// Of a stream without news.
+    async fn serve(self, work: Box<dyn Work>) -> End {
+        let news = Broadcaster::new().subscribe().news_for(self.listener());
+        self.run(work, news).await
+    }
+}
+
+/// Somebody watches, so that something published is news.
+fn stream() -> (Broadcaster, Subscription) {
+    let broadcaster = Broadcaster::new();
+    let watches = broadcaster.subscribe();
+    watches.start();
+    (broadcaster, watches)
+}
+
+fn publish(broadcaster: &Broadcaster) {
+    broadcaster.publish_video(VideoFrame {
+        number: FrameNumber(0),
+        timestamp: VideoTimestamp(0),
+        keyframe: true,
+        host_latency: None,
+        data: bytes::Bytes::new(),
+    });
+}
+
 fn rests(_: Instant) -> Turn {
     Turn::Until(None)
 }
@@ -59,28 +87,33 @@ async fn settle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_ring_wakes_the_shard_for_those_who_were_rung() {
+async fn news_are_for_all_of_a_stream_and_a_bell_is_for_one() {
     let (shards, log) = (one_shard(), Log::new());
+    let ((one, watches_one), (other, watches_other)) = (stream(), stream());
     let places = [shards.place(), shards.place(), shards.place()];
     let bells = places.each_ref().map(Place::bell);
-    let names = ["a", "b", "c"];
-    let served = places.into_iter().zip(names).map(|(place, name)| place.run(log.work(name, rests)));
+    let streams = [("a", &watches_one), ("b", &watches_other), ("c", &watches_one)];
+    let served = places.into_iter().zip(streams).map(|(place, (name, stream))| {
+        let news = stream.news_for(place.listener());
+        place.run(log.work(name, rests), news)
+    });
     let _served: Vec<_> = served.map(task::spawn).collect();
     settle().await;
     assert_eq!(log.take(), ["a", "b", "c"], "everyone has a first turn");
     settle().await;
     assert!(log.take().is_empty());
 
-    let mut rings = crate::task::Rings::default();
-    bells[0].ring_with(&mut rings);
-    bells[2].ring_with(&mut rings);
-    rings.ring();
+    publish(&one);
+    publish(&one);
     settle().await;
-    assert_eq!(log.take(), ["a", "c"]);
-    bells[1].ring();
-    bells[1].ring();
+    assert_eq!(log.take(), ["a", "c"], "for both pictures");
+    publish(&other);
     settle().await;
     assert_eq!(log.take(), ["b"]);
+    bells[2].ring();
+    bells[2].ring();
+    settle().await;
+    assert_eq!(log.take(), ["c"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,7 +123,7 @@ async fn a_turn_comes_when_it_is_due() {
     let late = log.work("late", move |_| Turn::Until(dues.next()));
     let mut soon = vec![task::now(), task::now()].into_iter();
     let again = log.work("again", move |_| Turn::Until(soon.next()));
-    let _served = [late, again].map(|work| task::spawn(shards.place().run(work)));
+    let _served = [late, again].map(|work| task::spawn(shards.place().serve(work)));
     let mut told = Vec::new();
     for _ in 0..60 {
         settle().await;
@@ -109,10 +142,10 @@ async fn who_ends_or_leaves_is_gone_and_leaves_its_place() {
     let (shards, log) = (one_shard(), Log::new());
     let places = || shards.0[0].shared.places.load(Relaxed);
     let end = End::Leaves(LeaveReason::TooSlow);
-    let ends = task::spawn(shards.place().run(log.work("ends", move |_| Turn::Ended(end))));
+    let ends = task::spawn(shards.place().serve(log.work("ends", move |_| Turn::Ended(end))));
     let leaving = shards.place();
     let bell = leaving.bell();
-    let leaves = task::spawn(leaving.run(log.work("leaves", rests)));
+    let leaves = task::spawn(leaving.serve(log.work("leaves", rests)));
     assert_eq!(places(), 2);
     assert_eq!(ends.await.expect("it ends"), end);
     settle().await;
@@ -133,7 +166,7 @@ async fn who_ends_or_leaves_is_gone_and_leaves_its_place() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_before_its_first_turn_has_none() {
     let (shards, log) = (one_shard(), Log::new());
-    assert!(shards.place().run(log.work("gone", rests)).now_or_never().is_none());
+    assert!(shards.place().serve(log.work("gone", rests)).now_or_never().is_none());
     settle().await;
     assert_eq!(log.take(), ["gone is gone"]);
 }
@@ -143,16 +176,16 @@ async fn a_panic_is_the_end_of_one_viewer_and_nobody_elses() {
     let (shards, log) = (one_shard(), Log::new());
     let place = shards.place();
     let bell = place.bell();
-    let other = task::spawn(place.run(log.work("other", rests)));
+    let other = task::spawn(place.serve(log.work("other", rests)));
     settle().await;
-    let panics = shards.place().run(log.work("panics", |_| panic!("as the test wants")));
+    let panics = shards.place().serve(log.work("panics", |_| panic!("as the test wants")));
     assert_eq!(panics.await, End::Leaves(LeaveReason::Internal));
     settle().await;
     assert_eq!(log.take(), ["other", "panics", "panics is gone"]);
     bell.ring();
     settle().await;
     assert_eq!(log.take(), ["other"]);
-    let again = shards.place().run(log.work("joins", |_| Turn::Ended(End::StreamOver)));
+    let again = shards.place().serve(log.work("joins", |_| Turn::Ended(End::StreamOver)));
     assert_eq!(again.await, End::StreamOver);
     drop(other);
 }
@@ -161,9 +194,9 @@ async fn a_panic_is_the_end_of_one_viewer_and_nobody_elses() {
 async fn who_always_has_something_to_do_holds_up_neither_the_others_nor_the_thread() {
     let (shards, log) = (one_shard(), Log::new());
     let (busy, place) = (shards.place(), shards.place());
-    let _busy = task::spawn(busy.run(Box::new(Busy)));
+    let _busy = task::spawn(busy.serve(Box::new(Busy)));
     let bell = place.bell();
-    let _other = task::spawn(place.run(log.work("other", rests)));
+    let _other = task::spawn(place.serve(log.work("other", rests)));
     let mut seen = 0;
     // The test is a task of the same thread.
     while seen < 3 {
