@@ -26,9 +26,9 @@ fn frame(number: u64) -> VideoFrame {
     }
 }
 
-/// Into each viewer's outbox and out of it again, each viewer a task of one thread, which waits for it.
-fn outboxes(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("outboxes");
+/// From the source to each viewer, who is a task of one thread and waits for it.
+fn tasks(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tasks");
     for viewers in VIEWERS {
         let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
         let broadcaster = Broadcaster::new();
@@ -82,5 +82,5 @@ fn packets(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, outboxes, packets);
+criterion_group!(benches, tasks, packets);
 criterion_main!(benches);
