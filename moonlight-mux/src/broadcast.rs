@@ -27,8 +27,8 @@ use crate::task;
 /// Hands each frame of one stream to all of its viewers.
 ///
 /// It owns the outgoing timeline: as viewers see them, frame numbers and timestamps rise over the stream's whole
-/// life, through reconnects and host restarts. Publishing never waits, and costs the same however many watch: viewers take what
-/// they get themselves. One that is more than a second behind misses frames, and whoever missed one gets nothing more until a
+/// life, through reconnects and host restarts. Publishing never waits, and only wakes: viewers take what they get themselves, from
+/// the stream's last second. One that is further behind misses frames, and whoever missed one gets nothing more until a
 /// keyframe. With nobody watching nothing is kept. Clones are handles to the same broadcaster.
 #[derive(Clone)]
 pub struct Broadcaster {

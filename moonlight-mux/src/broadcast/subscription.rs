@@ -43,10 +43,16 @@ impl Subscription {
 
     /// From the next keyframe on, which this asks for, give pictures; sound at once. Again: no effect.
     pub fn start(&self) {
-        let mut cursor = self.cursor();
-        let mut ring = self.stream.ring();
-        if cursor.start(&ring) {
-            ring.join();
+        let first = {
+            let mut cursor = self.cursor();
+            let mut ring = self.stream.ring();
+            let first = cursor.start(&ring);
+            if first {
+                ring.join();
+            }
+            first
+        };
+        if first {
             self.request_keyframe();
         }
     }
