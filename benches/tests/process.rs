@@ -114,6 +114,26 @@ async fn gone(pid: u32) -> Duration {
     began.elapsed()
 }
 
+/// Stops a process, and waits until all of its threads have stopped: one that is about to is none of the stopped processes whom
+/// the system ends with their parent.
+async fn stop(pid: u32) {
+    let is_stopped = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    send(pid, Signal::SIGSTOP);
+    in_time(async {
+        loop {
+            let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it is there").flatten();
+            if tasks.all(is_stopped) {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 /// As a process has that touches what is not there. The first is taken for a stack that has overflowed.
 async fn segfault(pid: u32) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a pid"));
@@ -503,7 +523,7 @@ async fn when_the_server_is_killed_its_processes_end_within_two_seconds_stopped_
         let child: u32 = in_time(streams).await.expect("no panic").expect("it streams");
         assert!(is_there(child));
         if is_stopped {
-            send(child, Signal::SIGSTOP);
+            stop(child).await;
         }
         server.kill().expect("it is ours");
         server.wait().expect("it is ours");

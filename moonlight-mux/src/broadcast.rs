@@ -28,7 +28,7 @@ use crate::task;
 ///
 /// It owns the outgoing timeline: as viewers see them, frame numbers and timestamps rise over the stream's whole
 /// life, through reconnects and host restarts. Publishing never waits, and only wakes: viewers take what they get themselves, from
-/// the stream's last second. One that is further behind misses frames, and whoever missed one gets nothing more until a
+/// the stream's last 60 pictures and 50 packets of sound. One that is further behind misses frames, and whoever missed one gets nothing more until a
 /// keyframe. With nobody watching nothing is kept. Clones are handles to the same broadcaster.
 #[derive(Clone)]
 pub struct Broadcaster {
@@ -115,7 +115,7 @@ impl Broadcaster {
         publishing.stats.video_frames += 1;
         publishing.stats.keyframes += u64::from(frame.keyframe);
         publishing.count_bytes(now, frame.data.len());
-        let frame = publishing.timeline.video(now, frame);
+        let frame = Arc::new(publishing.timeline.video(now, frame));
         self.put(|ring| ring.push_video(frame));
     }
 
@@ -125,15 +125,16 @@ impl Broadcaster {
         let now = task::now();
         publishing.stats.audio_frames += 1;
         publishing.count_bytes(now, frame.data.len());
-        let frame = publishing.timeline.audio(now, frame);
+        let frame = Arc::new(publishing.timeline.audio(now, frame));
         self.put(|ring| ring.push_audio(frame));
     }
 
-    fn put(&self, put: impl FnOnce(&mut Ring)) {
+    fn put<T>(&self, push: impl FnOnce(&mut Ring) -> Option<T>) {
         let mut ring = self.shared.stream.ring();
-        put(&mut ring);
+        let gone = push(&mut ring);
         let is_watched = ring.has_takers();
         drop(ring);
+        drop(gone);
         if is_watched {
             self.shared.stream.tell();
         }
@@ -150,7 +151,7 @@ impl Broadcaster {
         self.shared.stream.keyframe_wished().await;
     }
 
-    /// The stream is over: viewers get what they have not taken yet, then the end.
+    /// The stream is over: viewers get what they have not taken yet, as far as it is among the last, then the end.
     pub fn close(&self) {
         self.shared.stream.ring().closed = true;
         self.shared.stream.tell();

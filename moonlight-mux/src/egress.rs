@@ -97,7 +97,7 @@ impl ViewerIo {
     }
 
     /// The viewer is ready: from the next keyframe on, which this asks for, [`media`](Self::media) gives frames.
-    /// Until then frames pass by at no cost.
+    /// Until then frames pass by.
     pub fn start_media(&self) {
         self.media.start();
     }

@@ -128,8 +128,12 @@ impl Cursor {
     /// The next picture that is of use to the viewer, who then stands in front of it.
     fn find_video<'a>(&mut self, ring: &'a Ring) -> Option<&'a Arc<VideoFrame>> {
         if self.video < ring.video.start() {
-            self.video = ring.video.start();
-            self.gate = Gate::Shut { ask_at_end: true };
+            let keyframe = ring.newest_keyframe(self.video);
+            // Who waits for a keyframe, and missed none, lost nothing.
+            if keyframe.is_some() || matches!(self.gate, Gate::Open { .. }) {
+                self.gate = Gate::Shut { ask_at_end: true };
+            }
+            self.video = keyframe.filter(|&at| at >= ring.video.start()).unwrap_or_else(|| ring.video.end());
         }
         loop {
             let frame = ring.video.get(self.video)?;
@@ -161,18 +165,18 @@ mod tests {
     use super::*;
     use crate::media::{AudioTimestamp, VideoTimestamp};
 
-    fn frame(number: u64, keyframe: bool) -> VideoFrame {
-        VideoFrame {
+    fn frame(number: u64, keyframe: bool) -> Arc<VideoFrame> {
+        Arc::new(VideoFrame {
             number: FrameNumber(number),
             timestamp: VideoTimestamp(0),
             keyframe,
             host_latency: None,
             data: Bytes::new(),
-        }
+        })
     }
 
-    fn audio(n: u64) -> AudioFrame {
-        AudioFrame { timestamp: AudioTimestamp(n), data: Bytes::new() }
+    fn audio(n: u64) -> Arc<AudioFrame> {
+        Arc::new(AudioFrame { timestamp: AudioTimestamp(n), data: Bytes::new() })
     }
 
     /// A stream of which somebody takes.
@@ -282,9 +286,29 @@ mod tests {
             "it has taken nothing that a gap could follow"
         );
         for number in 201..300 {
-            ring.push_video(frame(number, number == 298));
+            ring.push_video(frame(number, number == 250 || number == 298));
         }
-        assert_eq!(drain(&mut cursor, &ring), quiet(["lost 97", "v298", "v299"]));
+        let newest = quiet(["lost 97", "v298", "v299"]);
+        assert_eq!(drain(&mut cursor, &ring), newest, "what is older would be late");
+    }
+
+    #[test]
+    fn who_waits_for_a_keyframe_asks_for_one_only_if_it_missed_one() {
+        let (mut ring, mut cursor) = (stream(), Cursor::default());
+        cursor.start(&ring);
+        ring.push_video(frame(0, true));
+        assert_eq!(drain(&mut cursor, &ring), quiet(["v0"]));
+        cursor.skip_to_keyframe(&ring);
+        for number in 1..100 {
+            ring.push_video(frame(number, false));
+        }
+        assert_eq!(drain(&mut cursor, &ring), quiet([]));
+        for number in 100..200 {
+            ring.push_video(frame(number, number == 100));
+        }
+        assert_eq!(drain(&mut cursor, &ring), (vec![], true));
+        ring.push_video(frame(200, true));
+        assert_eq!(drain(&mut cursor, &ring), quiet(["lost 199", "v200"]));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::media::{AudioFrame, VideoFrame};
 
-/// A second at 60 frames per second: more would be old when it arrives. Full: the oldest is dropped, and who has not taken it
-/// goes on with a keyframe.
+/// A second at 60 frames per second, 2.5 MB at 20 Mbit/s: more would be old when it arrives. Full: the oldest is dropped, and
+/// who has not taken it goes on with the newest keyframe.
 pub(super) const VIDEO_FRAMES: usize = 60;
 /// A quarter of a second at 5 ms. Full: the oldest packet is dropped.
 pub(super) const AUDIO_FRAMES: usize = 50;
@@ -16,6 +16,8 @@ pub(super) const AUDIO_FRAMES: usize = 50;
 pub(super) struct Ring {
     pub(super) video: Lane<VideoFrame>,
     pub(super) audio: Lane<AudioFrame>,
+    /// Where the newest keyframe stands, or stood.
+    keyframe: Option<u64>,
     takers: usize,
     /// The stream is over.
     pub(super) closed: bool,
@@ -31,7 +33,13 @@ pub(super) struct Lane<T> {
 
 impl Ring {
     pub(super) fn new() -> Self {
-        Self { video: Lane::new(VIDEO_FRAMES), audio: Lane::new(AUDIO_FRAMES), takers: 0, closed: false }
+        Self {
+            video: Lane::new(VIDEO_FRAMES),
+            audio: Lane::new(AUDIO_FRAMES),
+            keyframe: None,
+            takers: 0,
+            closed: false,
+        }
     }
 
     pub(super) fn has_takers(&self) -> bool {
@@ -52,12 +60,22 @@ impl Ring {
         }
     }
 
-    pub(super) fn push_video(&mut self, frame: VideoFrame) {
-        self.video.push(frame, self.takers > 0);
+    /// Gives what has no place any more, to be freed where nobody waits for it.
+    pub(super) fn push_video(&mut self, frame: Arc<VideoFrame>) -> Option<Arc<VideoFrame>> {
+        if frame.keyframe {
+            self.keyframe = Some(self.video.end);
+        }
+        self.video.push(frame, self.takers > 0)
     }
 
-    pub(super) fn push_audio(&mut self, frame: AudioFrame) {
-        self.audio.push(frame, self.takers > 0);
+    /// As [`Self::push_video`].
+    pub(super) fn push_audio(&mut self, frame: Arc<AudioFrame>) -> Option<Arc<AudioFrame>> {
+        self.audio.push(frame, self.takers > 0)
+    }
+
+    /// Where the newest keyframe stands at or behind this position, whether it is still here or not.
+    pub(super) fn newest_keyframe(&self, from: u64) -> Option<u64> {
+        self.keyframe.filter(|&position| position >= from)
     }
 }
 
@@ -66,15 +84,14 @@ impl<T> Lane<T> {
         Self { kept: VecDeque::new(), limit, end: 0 }
     }
 
-    fn push(&mut self, item: T, keep: bool) {
+    fn push(&mut self, item: Arc<T>, keep: bool) -> Option<Arc<T>> {
         self.end += 1;
         if !keep {
-            return;
+            return Some(item);
         }
-        if self.kept.len() == self.limit {
-            self.kept.pop_front();
-        }
-        self.kept.push_back(Arc::new(item));
+        let oldest = if self.kept.len() == self.limit { self.kept.pop_front() } else { None };
+        self.kept.push_back(item);
+        oldest
     }
 
     /// Where the next one will stand.

@@ -91,6 +91,7 @@ impl Stream {
 
     pub(super) fn news_for(&self, listener: &Listener) -> Arc<News> {
         let mut all = self.news();
+        all.retain(|news| news.strong_count() > 0);
         if let Some(news) = all.iter().filter_map(Weak::upgrade).find(|news| news.listener.is(listener)) {
             return news;
         }

@@ -15,7 +15,7 @@ pub enum Media {
     Video(Arc<VideoFrame>),
     /// A packet of sound.
     Audio(Arc<AudioFrame>),
-    /// Pictures are missing here; the next one is a keyframe.
+    /// Pictures are missing here; the next one is a keyframe. Several in a row add up.
     Gap {
         /// How many.
         lost: u64,
@@ -23,7 +23,7 @@ pub enum Media {
 }
 
 /// One viewer's share of a stream: it takes what its [`Broadcaster`](super::Broadcaster) publishes at its own pace, as long as
-/// it is no more than a second behind. Dropping it leaves.
+/// it is no more than 60 pictures and 50 packets of sound behind. Dropping it leaves.
 #[derive(Debug)]
 pub struct Subscription {
     stream: Arc<Stream>,
@@ -41,7 +41,8 @@ impl Subscription {
         self.stream.key()
     }
 
-    /// From the next keyframe on, which this asks for, give pictures; sound at once. Again: no effect.
+    /// From the next keyframe on, which this asks for, give pictures; sound at once. Again: no effect. Take them soon: who is
+    /// 60 pictures late has missed that keyframe.
     pub fn start(&self) {
         let first = {
             let mut cursor = self.cursor();

@@ -142,6 +142,11 @@ async fn whoever_waits_hears_of_what_comes() {
     broadcaster.publish_video(frame(0, true));
     let got = waiting.now_or_never().expect("both have it");
     assert!(got.iter().all(|media| matches!(media, Some(Media::Video(_)))));
+
+    let mut waits = Box::pin(viewers[0].recv());
+    assert!((&mut waits).now_or_never().is_none());
+    broadcaster.close();
+    assert_eq!(waits.now_or_never(), Some(None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,6 +157,7 @@ async fn a_viewer_that_is_gone_leaves_nothing_behind() {
         viewer.start();
         viewer.news_for(&Listener::default());
     }
+    assert_eq!(broadcaster.shared.stream.listeners(), 1, "each makes room for the next");
     let stays = broadcaster.subscribe();
     assert!(!broadcaster.is_watched());
     stays.start();
