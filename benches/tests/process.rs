@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::BufRead as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ fn quick() -> StreamerConfig {
 }
 
 /// The same, once for all of a streamer's processes, with this file to know it by.
-fn process_once(fault: &str, settings: &[(&str, &str)], mark: &std::path::Path) -> ProcessConfig {
+fn process_once(fault: &str, settings: &[(&str, &str)], mark: &Path) -> ProcessConfig {
     let mut config = process(Some(fault));
     let command = config.command.as_mut().expect("one");
     command.envs.push(("MMUX_FAULT_ONCE".into(), mark.into()));
@@ -97,13 +98,17 @@ fn is_there(pid: u32) -> bool {
     fs::exists(format!("/proc/{pid}")).expect("Linux")
 }
 
+/// That of a process or a thread, by its folder in /proc; `None` when it is not there.
+fn state(folder: &Path) -> Option<char> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
+    // Its name is in parentheses, and its state behind them.
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// Waits until a process that is not ours to reap has ended. Gives how long that took.
 async fn gone(pid: u32) -> Duration {
-    let runs = || {
-        // Its name is in parentheses, and its state behind them.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-    };
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let runs = || state(&process).is_some_and(|state| !['Z', 'X'].contains(&state));
     let began = Instant::now();
     in_time(async {
         while runs() {
@@ -117,10 +122,7 @@ async fn gone(pid: u32) -> Duration {
 /// Stops a process, and waits until all of its threads have stopped: one that is about to is none of the stopped processes whom
 /// the system ends with their parent.
 async fn stop(pid: u32) {
-    let is_stopped = |task: fs::DirEntry| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
-    };
+    let is_stopped = |task: fs::DirEntry| state(&task.path()) == Some('T');
     send(pid, Signal::SIGSTOP);
     in_time(async {
         loop {

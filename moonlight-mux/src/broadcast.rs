@@ -28,8 +28,8 @@ use crate::task;
 ///
 /// It owns the outgoing timeline: as viewers see them, frame numbers and timestamps rise over the stream's whole
 /// life, through reconnects and host restarts. Publishing never waits, and only wakes: viewers take what they get themselves, from
-/// the stream's last 60 pictures and 50 packets of sound. One that is further behind misses frames, and whoever missed one gets nothing more until a
-/// keyframe. With nobody watching nothing is kept. Clones are handles to the same broadcaster.
+/// the stream's last 60 pictures and 50 packets of sound. One that is further behind misses frames, and whoever missed one gets
+/// nothing more until a keyframe. With nobody watching nothing is kept. Clones are handles to the same broadcaster.
 #[derive(Clone)]
 pub struct Broadcaster {
     shared: Arc<Shared>,

@@ -53,8 +53,7 @@ impl Cursor {
     pub(super) fn start(&mut self, ring: &Ring) -> bool {
         let first = !self.is_started();
         if first {
-            self.wait_for_keyframe(ring);
-            self.audio = ring.audio.end();
+            self.begin(ring);
         }
         first
     }
@@ -73,8 +72,7 @@ impl Cursor {
     /// Sound at once, pictures from the next keyframe on.
     pub(super) fn resume(&mut self, ring: &Ring) {
         if matches!(self.gate, Gate::Paused) {
-            self.wait_for_keyframe(ring);
-            self.audio = ring.audio.end();
+            self.begin(ring);
         }
     }
 
@@ -83,6 +81,11 @@ impl Cursor {
         if matches!(self.gate, Gate::Open { .. } | Gate::Shut { .. }) {
             self.wait_for_keyframe(ring);
         }
+    }
+
+    fn begin(&mut self, ring: &Ring) {
+        self.wait_for_keyframe(ring);
+        self.audio = ring.audio.end();
     }
 
     fn wait_for_keyframe(&mut self, ring: &Ring) {
@@ -186,6 +189,13 @@ mod tests {
         ring
     }
 
+    /// And somebody who is ready for what comes.
+    fn watched() -> (Ring, Cursor) {
+        let (ring, mut cursor) = (stream(), Cursor::default());
+        assert!(cursor.start(&ring));
+        (ring, cursor)
+    }
+
     /// What waits, as numbers: pictures `v12`, sound `a3`, gaps `lost 4`; and whether a keyframe is wished for.
     fn drain(cursor: &mut Cursor, ring: &Ring) -> (Vec<String>, bool) {
         let mut all = Vec::new();
@@ -214,8 +224,7 @@ mod tests {
                 1..600,
             ),
         ) {
-            let (mut ring, mut cursor) = (stream(), Cursor::default());
-            prop_assert!(cursor.start(&ring));
+            let (mut ring, mut cursor) = watched();
             let (mut number, mut seen, mut told) = (0, None::<u64>, 0);
             for (skipped, keyframe, takes, order) in steps {
                 match order {
@@ -254,8 +263,7 @@ mod tests {
         fn who_is_no_more_than_the_ring_behind_loses_nothing(
             waits in prop::collection::vec(1..=VIDEO_FRAMES as u64, 1..20),
         ) {
-            let (mut ring, mut cursor) = (stream(), Cursor::default());
-            cursor.start(&ring);
+            let (mut ring, mut cursor) = watched();
             let (mut number, mut got) = (0, Vec::new());
             for waits in waits {
                 for _ in 0..waits {
@@ -272,8 +280,7 @@ mod tests {
 
     #[test]
     fn who_fell_behind_asks_when_it_has_caught_up_unless_a_keyframe_is_there() {
-        let (mut ring, mut cursor) = (stream(), Cursor::default());
-        cursor.start(&ring);
+        let (mut ring, mut cursor) = watched();
         for number in 0..200 {
             ring.push_video(frame(number, number == 0));
         }
@@ -294,8 +301,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_a_keyframe_asks_for_one_only_if_it_missed_one() {
-        let (mut ring, mut cursor) = (stream(), Cursor::default());
-        cursor.start(&ring);
+        let (mut ring, mut cursor) = watched();
         ring.push_video(frame(0, true));
         assert_eq!(drain(&mut cursor, &ring), quiet(["v0"]));
         cursor.skip_to_keyframe(&ring);
@@ -313,8 +319,7 @@ mod tests {
 
     #[test]
     fn when_sound_is_late_the_oldest_is_dropped() {
-        let (mut ring, mut cursor) = (stream(), Cursor::default());
-        cursor.start(&ring);
+        let (mut ring, mut cursor) = watched();
         for n in 0..60 {
             ring.push_audio(audio(n));
         }
@@ -324,8 +329,7 @@ mod tests {
 
     #[test]
     fn a_viewer_that_skips_gets_sound_and_the_next_keyframe() {
-        let (mut ring, mut cursor) = (stream(), Cursor::default());
-        cursor.start(&ring);
+        let (mut ring, mut cursor) = watched();
         ring.push_video(frame(1, true));
         assert_eq!(drain(&mut cursor, &ring), quiet(["v1"]));
         ring.push_video(frame(2, false));
@@ -366,8 +370,7 @@ mod tests {
 
     #[test]
     fn a_gap_in_the_source_shuts_the_gate_until_a_keyframe() {
-        let (mut ring, mut cursor) = (stream(), Cursor::default());
-        cursor.start(&ring);
+        let (mut ring, mut cursor) = watched();
         ring.push_video(frame(1, true));
         assert_eq!(drain(&mut cursor, &ring), quiet(["v1"]));
         ring.push_video(frame(3, false));
